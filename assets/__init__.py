@@ -1,0 +1,1 @@
+"""Dagster assets and their checks, by concept. A body loads, calls trading, saves."""

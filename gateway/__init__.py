@@ -1,0 +1,1 @@
+"""REST and WebSocket over the same services as the screens."""

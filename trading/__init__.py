@@ -1,0 +1,1 @@
+"""Tradefloor: all that would survive deleting Streamlit and Dagster."""

@@ -1,0 +1,1 @@
+"""Real PostgreSQL and Valkey servers out of Python wheels."""

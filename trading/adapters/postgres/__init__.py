@@ -1,0 +1,1 @@
+"""Postgres: schema, and one store for each room of services."""

@@ -1,0 +1,1 @@
+"""Backtests on the same exchange as live trading, sweeps, metrics."""

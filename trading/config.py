@@ -1,0 +1,57 @@
+"""Settings of one floor, read from the environment (prefix ``TRADEFLOOR_``) and nothing else."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Where a floor keeps its data and on which ports it answers.
+
+    ``database_url`` and ``redis_url`` are empty for the embedded servers; ``DATABASE_URL`` and ``REDIS_URL`` point the
+    floor at servers of the same kind. ``lake_url`` is a folder or an fsspec address; empty means ``data_dir/lake``.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TRADEFLOOR_", populate_by_name=True, extra="ignore")
+
+    data_dir: Path = Field(default=PROJECT_ROOT / "data", validation_alias="TRADEFLOOR_DATA")
+    database_url: str = Field(default="", validation_alias="DATABASE_URL")
+    redis_url: str = Field(default="", validation_alias="REDIS_URL")
+    lake_url: str = Field(default="", validation_alias="TRADEFLOOR_LAKE")
+    host: str = "127.0.0.1"
+    app_port: int = 8501
+    dagster_port: int = 3000
+    seed: int = 20260101
+
+    @property
+    def lake_dir(self) -> Path:
+        """Root of the lake's Parquet files."""
+        return Path(self.lake_url) if self.lake_url else self.data_dir / "lake"
+
+    @property
+    def inbox_dir(self) -> Path:
+        """Where a user drops CSV or Parquet files."""
+        return self.data_dir / "inbox"
+
+    @property
+    def run_dir(self) -> Path:
+        """Process ids, status and sockets of the running floor."""
+        return self.data_dir / "run"
+
+    @property
+    def log_dir(self) -> Path:
+        """One log file a process."""
+        return self.data_dir / "logs"
+
+    @property
+    def secrets_path(self) -> Path:
+        """Generated passwords of the floor's roles and servers, JSON, mode 600."""
+        return self.data_dir / "secrets.json"
+
+    @property
+    def logins_path(self) -> Path:
+        """Generated passwords of the demo users, mode 600."""
+        return self.data_dir / "demo-logins.txt"

@@ -1,0 +1,1 @@
+"""Market data without I/O: ticks, bars, validation, the simulated venue SIM."""

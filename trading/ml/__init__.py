@@ -1,0 +1,1 @@
+"""Features, labels, walk-forward splits and models."""

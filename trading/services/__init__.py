@@ -1,0 +1,1 @@
+"""Use cases as plain functions; stores and buses come in through ports."""

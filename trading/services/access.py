@@ -1,0 +1,101 @@
+"""Who may call what: every use case carries its rule, and the rule is checked before its body runs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from trading.domain.errors import Forbidden
+from trading.services.floor import Floor
+
+
+class Role(StrEnum):
+    """The three kinds of people on the floor, and the floor itself (supervisor, pipelines, command line)."""
+
+    TRADER = "trader"
+    ADMIN = "admin"
+    OBSERVER = "observer"
+    SYSTEM = "system"
+
+
+class Reach(StrEnum):
+    """Which portfolios a role may name in a call."""
+
+    NO_PORTFOLIO = "no_portfolio"
+    OWN = "own"
+    GRANTED = "granted"
+    ANY = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who calls: resolved from a session (or the command line) against Postgres for each call, never cached."""
+
+    user_id: int
+    username: str
+    role: Role
+    session_token: str = ""
+    origin: str = "app"
+
+
+SYSTEM = Actor(0, "system", Role.SYSTEM, origin="system")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A registered use case: its name, its rule, and the function itself."""
+
+    name: str
+    rule: Mapping[Role, Reach]
+    call: Callable[..., Any]
+
+
+OPERATIONS: dict[str, Operation] = {}
+"""Every use case by its name ``module.function``; the access tests walk through it."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def operation(
+    rule: Mapping[Role, Reach],
+) -> Callable[[Callable[Concatenate[Floor, Actor, P], R]], Callable[Concatenate[Floor, Actor, P], R]]:
+    """Register a use case ``f(floor, actor, ...)`` with its rule.
+
+    Where a role's reach is OWN, GRANTED or ANY the third argument must be ``portfolio_id``. A call outside the rule
+    raises `Forbidden` before anything is read or written, and leaves an audit row.
+    """
+
+    def register(function: Callable[Concatenate[Floor, Actor, P], R]) -> Callable[Concatenate[Floor, Actor, P], R]:
+        name = f"{function.__module__.rsplit('.', 1)[-1]}.{function.__name__}"
+
+        @wraps(function)
+        def checked(floor: Floor, actor: Actor, *args: P.args, **kwargs: P.kwargs) -> R:
+            reach = rule.get(actor.role)
+            portfolio_id: Any = None
+            if reach is not None and reach is not Reach.NO_PORTFOLIO:
+                portfolio_id = args[0] if args else kwargs["portfolio_id"]
+            if reach is None or not _within(floor, actor, reach, portfolio_id):
+                floor.audit.refused(actor.user_id, name, str(portfolio_id or ""), "forbidden", actor.origin)
+                raise Forbidden(f"{actor.role} may not call {name}" + (" on this portfolio" if portfolio_id else ""))
+            return function(floor, actor, *args, **kwargs)
+
+        if name in OPERATIONS:
+            raise ValueError(f"two use cases named {name}")
+        OPERATIONS[name] = Operation(name, rule, checked)
+        return checked
+
+    return register
+
+
+def _within(floor: Floor, actor: Actor, reach: Reach, portfolio_id: Any) -> bool:
+    if reach is Reach.NO_PORTFOLIO:
+        return True
+    if not isinstance(portfolio_id, int):
+        return False
+    if reach is Reach.ANY:
+        return True
+    if reach is Reach.OWN:
+        return floor.people.owns(actor.user_id, portfolio_id)
+    return floor.people.is_granted(actor.user_id, portfolio_id)

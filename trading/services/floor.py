@@ -1,0 +1,27 @@
+"""What a use case may touch: the floor's ports, handed in as one value by `trading.bootstrap`."""
+
+from dataclasses import dataclass
+
+from trading.services.ports.bus import Bus
+from trading.services.ports.clock import Clock
+from trading.services.ports.desk import AuditStore, DeskStore, HaltStore, LedgerStore, VerifyStore
+from trading.services.ports.lake import LakeStore
+from trading.services.ports.people import PeopleStore
+from trading.services.ports.queries import ObserverQueries, QueryStore
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Ports of one floor. ``queries`` reads as the app's database role, ``observer`` as the observers' own role."""
+
+    clock: Clock
+    bus: Bus
+    people: PeopleStore
+    audit: AuditStore
+    desk: DeskStore
+    ledger: LedgerStore
+    halt: HaltStore
+    verify: VerifyStore
+    queries: QueryStore
+    observer: ObserverQueries
+    lake: LakeStore

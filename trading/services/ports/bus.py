@@ -1,0 +1,22 @@
+"""Redis as the use cases see it: transport, nothing of record."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from trading.market.ticks import Ticks
+
+
+class Bus(Protocol):
+    """Publish and peek. Every method is safe to call while the server is away: publishing then does nothing."""
+
+    def wake_broker(self) -> None:
+        """Tell the broker that a command has been committed."""
+        ...
+
+    def publish_event(self, event: Mapping[str, Any]) -> None:
+        """A screen event: ``{"v": 1, "topic": ..., "portfolio_id": ...}``."""
+        ...
+
+    def last_ticks(self) -> dict[int, Ticks]:
+        """The newest quote of each instrument id, as an array of one tick; empty when there is none."""
+        ...

@@ -1,0 +1,1 @@
+"""The strategy SDK and its library of reference strategies."""

@@ -1,0 +1,1 @@
+"""One reference strategy a file."""
