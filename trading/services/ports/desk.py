@@ -97,11 +97,15 @@ class LedgerStore(Protocol):
         """Move cash out; raises `Invalid` with code ``insufficient_cash``."""
         ...
 
+    def scale(self, portfolio_id: int) -> int | None:
+        """Decimal places of the portfolio's base currency; None where there is no such portfolio."""
+        ...
+
 
 class HaltStore(Protocol):
     """The kill switch: scopes ``floor``, ``user:ID``, ``instrument:ID``; modes running, reducing, halted."""
 
-    def set(self, actor_id: int, scope: str, mode: str, reason: str, ts_ns: int) -> None:
+    def set(self, actor_id: int, scope: str, mode: str, reason: str, ts_ns: int, origin: str) -> None:
         """Exclusive lock, the row, its command and audit; commit."""
         ...
 

@@ -146,7 +146,7 @@ create table transfer (
     xid          xid8 not null default pg_current_xact_id(),
     leaf         bytea not null generated always as (sha256(
         int8send(id) || int8send(group_id) || int4send(asset_id) || int8send(debit_id) || int8send(credit_id)
-        || int8send(amount) || textsend(kind) || int8send(portfolio_id) || int8send(coalesce(order_id, -1))
+        || int8send(amount) || kind::bytea || int8send(portfolio_id) || int8send(coalesce(order_id, -1))
         || int8send(coalesce(input_seq, -1)) || int4send(coalesce(n, -1)) || int8send(ts_ns))) stored,
     check (debit_id <> credit_id),
     foreign key (debit_id, asset_id) references account (id, asset_id),
@@ -306,7 +306,7 @@ create table fill (
     fee                bigint not null check (fee >= 0),
     liquidity          text not null check (liquidity in ('taker', 'maker')),
     why                jsonb not null,   -- v, rule, bid, ask, tick seq and time, size displayed
-    group_id           bigint not null unique,
+    group_id           bigint not null,
     ts_ns              bigint not null,
     primary key (order_id, input_seq, n)
 );

@@ -1,0 +1,53 @@
+"""Deposits and withdrawals."""
+
+import hashlib
+
+from psycopg import errors
+
+from trading.adapters.postgres.pool import Pool
+from trading.domain.errors import Conflict, Invalid, NotFound
+
+
+class PostgresLedger:
+    """Implements `trading.services.ports.desk.LedgerStore`."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def deposit(self, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, ts_ns: int) -> int:
+        """Outside world to portfolio."""
+        return self._post("deposit", admin_id, portfolio_id, amount, key, memo, ts_ns)
+
+    def withdraw(self, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, ts_ns: int) -> int:
+        """Portfolio to outside world; `Invalid` with code ``insufficient_cash``."""
+        return self._post("withdrawal", admin_id, portfolio_id, amount, key, memo, ts_ns)
+
+    def scale(self, portfolio_id: int) -> int | None:
+        """Decimal places of the portfolio's base currency."""
+        with self._pool.connection() as connection:
+            row = connection.execute(
+                "select a.scale from portfolio p join asset a on a.id = p.currency_id where p.id = %s", (portfolio_id,)
+            ).fetchone()
+        return None if row is None else int(row[0])
+
+    def _post(self, kind: str, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, ts_ns: int) -> int:
+        body = hashlib.sha256(f"{kind}|{portfolio_id}|{amount}|{memo}".encode()).digest()
+        try:
+            with self._pool.connection() as connection:
+                row = connection.execute(
+                    "select post_cash(%s, %s, %s, %s, %s, %s, %s, 'app', %s)",
+                    (admin_id, kind, portfolio_id, amount, key, body, memo, ts_ns),
+                ).fetchone()
+        except errors.RaiseException as error:
+            raise NotFound(str(error.diag.message_primary)) from None
+        except errors.NumericValueOutOfRange:
+            raise Invalid("the balance would be out of range", "out_of_range") from None
+        assert row is not None
+        if "conflict" in row[0]:
+            raise Conflict("this key was used for another posting", "key_reused")
+        answer = row[0]["answer"]
+        if "refused" in answer:
+            raise Invalid(f"only {answer['available']} minor units are available", "insufficient_cash")
+        return int(answer["group_id"])
+
+

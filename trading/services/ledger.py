@@ -1,0 +1,43 @@
+"""Deposits and withdrawals by an admin."""
+
+from trading.domain.errors import Invalid, NotFound
+from trading.domain.money import INT64_MAX, parse_decimal
+from trading.services.access import Actor, Reach, Role, operation
+from trading.services.floor import Floor
+
+_ADMIN = {Role.ADMIN: Reach.ANY, Role.SYSTEM: Reach.ANY}
+POSTING_MAX = 10**15
+"""Largest single posting in minor units (ten trillion dollars): far from int64 so that sums can't overflow."""
+
+
+@operation(_ADMIN)
+def deposit(floor: Floor, actor: Actor, portfolio_id: int, amount: str, key: str, memo: str = "") -> int:
+    """Put cash into a portfolio, in its base currency; returns the transfer group.
+
+    ``amount`` is a decimal text with at most the currency's places. The same ``key`` posts once. Raises `Invalid`,
+    `NotFound`, `Conflict` (key used for another body).
+    """
+    cents = _amount(floor, portfolio_id, amount)
+    return floor.ledger.deposit(actor.user_id, portfolio_id, cents, key, memo.strip()[:200], floor.clock.now_ns())
+
+
+@operation(_ADMIN)
+def withdraw(floor: Floor, actor: Actor, portfolio_id: int, amount: str, key: str, memo: str = "") -> int:
+    """Take cash out; refused with code ``insufficient_cash`` beyond what is not held. Else like `deposit`."""
+    cents = _amount(floor, portfolio_id, amount)
+    return floor.ledger.withdraw(actor.user_id, portfolio_id, cents, key, memo.strip()[:200], floor.clock.now_ns())
+
+
+def _amount(floor: Floor, portfolio_id: int, text: str) -> int:
+    scale = floor.ledger.scale(portfolio_id)
+    if scale is None:
+        raise NotFound(f"no portfolio {portfolio_id}")
+    value = parse_decimal(text, "amount")
+    cents = value.scaleb(scale)
+    if cents != cents.to_integral_value():
+        raise Invalid(f"amount {value} has more than {scale} decimal places", "off_step")
+    if cents <= 0:
+        raise Invalid("amount must be more than zero", "not_positive")
+    if cents > min(POSTING_MAX, INT64_MAX):
+        raise Invalid("amount is out of range", "out_of_range")
+    return int(cents)
