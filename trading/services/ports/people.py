@@ -33,7 +33,7 @@ class Portfolio:
 
 
 class PeopleStore(Protocol):
-    """Rows about people. Sessions are opaque tokens, kept hashed."""
+    """Rows about people. Sessions are opaque tokens, kept hashed. Every deed writes its audit row with it."""
 
     def create_user(self, username: str, display_name: str, role: str, password_hash: str, actor_id: int) -> User:
         """A new user; `Invalid` with code ``username_taken``."""
@@ -48,19 +48,30 @@ class PeopleStore(Protocol):
         ...
 
     def set_disabled(self, user_id: int, disabled: bool, actor_id: int) -> None:
-        """Disable or enable; disabling revokes every session in the same transaction."""
+        """Disable or enable; disabling revokes every session in the same transaction.
+
+        Raises `NotFound`, and `Invalid` with code ``last_admin`` where no enabled admin would be left.
+        """
         ...
 
     def set_password(self, user_id: int, password_hash: str, actor_id: int) -> None:
-        """New password; revokes every session."""
+        """New password; revokes every session and forgets failed attempts."""
         ...
 
     def set_role(self, user_id: int, role: str, actor_id: int) -> None:
-        """New role; revokes every session."""
+        """New role; revokes every session. `Invalid` with code ``last_admin`` as above."""
         ...
 
     def open_session(self, user_id: int, token: str, expires_at: datetime, user_agent: str) -> None:
         """Keep the hash of an opaque token."""
+        ...
+
+    def open_handover(self, user_id: int, code: str, expires_at: datetime) -> None:
+        """Keep the hash of a single-use code that `take_handover` turns into a session; never valid as a token."""
+        ...
+
+    def take_handover(self, code: str, token: str, now: datetime, expires_at: datetime, user_agent: str) -> User | None:
+        """Use up a live code and open a session for its user in one transaction; None where the code is no good."""
         ...
 
     def session_user(self, token: str, now: datetime) -> User | None:
@@ -80,7 +91,7 @@ class PeopleStore(Protocol):
         ...
 
     def create_portfolio(self, owner_id: int, name: str, kind: str, currency: str, actor_id: int) -> Portfolio:
-        """A portfolio with its ledger account in the base currency."""
+        """A portfolio with its ledger account in the base currency and its first limits."""
         ...
 
     def portfolios_of(self, user_id: int) -> Sequence[Portfolio]:
@@ -96,11 +107,15 @@ class PeopleStore(Protocol):
         ...
 
     def grant(self, portfolio_id: int, observer_id: int, actor_id: int) -> None:
-        """Let an observer see a portfolio."""
+        """Let an observer see a portfolio; `Invalid` with code ``not_an_observer`` for another role."""
         ...
 
     def revoke_grant(self, portfolio_id: int, observer_id: int, actor_id: int) -> None:
         """Take it back."""
+        ...
+
+    def grants(self) -> Sequence[dict[str, Any]]:
+        """portfolio_id, portfolio, owner, observer_id, observer, granted_at of every grant."""
         ...
 
     def owns(self, user_id: int, portfolio_id: int) -> bool:

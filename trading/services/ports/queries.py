@@ -5,34 +5,56 @@ from typing import Any, Protocol
 
 
 class QueryStore(Protocol):
-    """Rows as dictionaries, money in minor units, time as ``ts_ns``; the service turns them into what screens show."""
+    """Rows as dictionaries, money in minor units, time as ``ts_ns``; the service turns them into what screens show.
+
+    Rows about an instrument carry its units: ``symbol, venue, tick_size, lot_size, currency, scale``.
+    """
 
     def cash(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
         """asset, scale, posted, held of each currency."""
         ...
 
     def positions(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
-        """instrument_id, symbol, venue, lots, held_lots, cost_minor, realised_minor, with the instrument's units."""
+        """instrument_id, name, lots, held_lots, cost_minor, realised_minor, with the instrument's units."""
         ...
 
     def orders(self, portfolio_id: int, open_only: bool, limit: int) -> Sequence[dict[str, Any]]:
-        """Orders, newest first."""
+        """Orders, newest first, with the instrument's units."""
+        ...
+
+    def order(self, portfolio_id: int, order_id: int) -> dict[str, Any] | None:
+        """One order of the portfolio, else None."""
         ...
 
     def order_events(self, portfolio_id: int, order_id: int) -> Sequence[dict[str, Any]]:
-        """State changes of one order, oldest first."""
+        """State changes of one order, oldest first: ts_ns, source, target, cause, actor, detail."""
+        ...
+
+    def holds(self, portfolio_id: int, order_id: int) -> Sequence[dict[str, Any]]:
+        """What one order reserved: leg, asset, scale, amount, used, released, resolved."""
         ...
 
     def fills(self, portfolio_id: int, limit: int, order_id: int | None = None) -> Sequence[dict[str, Any]]:
-        """Fills with why, newest first."""
+        """Fills with why, newest first, with the instrument's units."""
         ...
 
     def ledger(self, portfolio_id: int, limit: int, order_id: int | None = None) -> Sequence[dict[str, Any]]:
-        """Ledger entries of the portfolio's accounts with running balance, newest first."""
+        """Ledger entries of the portfolio's accounts, newest first.
+
+        id, group_id, ts_ns, kind, asset, scale, amount (signed), balance (of that account after the entry), order_id.
+        """
         ...
 
     def equity_marks(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
         """ts_ns, equity_minor, cash_minor, positions_minor, flow_minor (deposits less withdrawals since the last)."""
+        ...
+
+    def flow_since(self, portfolio_id: int, ts_ns: int) -> int:
+        """Deposits less withdrawals of the base currency after a moment, in minor units."""
+        ...
+
+    def add_equity_mark(self, portfolio_id: int, ts_ns: int, equity: int, cash: int, positions: int, flow: int) -> bool:
+        """Keep a mark; False where there is one for that moment already."""
         ...
 
     def process_status(self) -> Sequence[dict[str, Any]]:
@@ -40,7 +62,7 @@ class QueryStore(Protocol):
         ...
 
     def reconciliations(self, limit: int) -> Sequence[dict[str, Any]]:
-        """Newest reconciliation results."""
+        """Newest reconciliation results: id, ts_ns, scope, ok, breaks, counts."""
         ...
 
 

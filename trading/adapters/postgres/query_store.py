@@ -1,0 +1,167 @@
+"""Reads for the screens, on the app's role or, for observers, on their own with row level security."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.rows import DictRow
+
+from trading.adapters.postgres.reach import Pool, cursor
+
+Row = dict[str, Any]
+
+_CASH = """select c.code as asset, c.scale, a.posted, a.held
+    from account a join asset c on c.id = a.asset_id
+    where a.kind = 'portfolio' and a.portfolio_id = %s and c.kind = 'currency' order by c.code"""
+
+_POSITIONS = """select v.instrument_id, v.symbol, v.venue, v.name, v.tick_size, v.lot_size, c.code as currency, c.scale,
+        a.posted as lots, a.held as held_lots,
+        coalesce((select sum(l.remaining_cost) from lot l where l.portfolio_id = a.portfolio_id
+            and l.instrument_id = v.instrument_id and l.remaining_lots > 0), 0)::bigint as cost_minor,
+        coalesce((select sum(x.proceeds - x.cost) from lot_close x join lot l on l.id = x.lot_id
+            where x.portfolio_id = a.portfolio_id and l.instrument_id = v.instrument_id), 0)::bigint as realised_minor
+    from account a join instrument_current v on v.asset_id = a.asset_id join asset c on c.id = v.currency_id
+    where a.kind = 'portfolio' and a.portfolio_id = %s order by v.symbol"""
+
+_ORDERS = """select o.id, o.public_id, o.instrument_id, i.symbol, i.venue, v.tick_size, v.lot_size, c.code as currency,
+        c.scale, o.side, o.type, o.effect, o.tif, o.quantity_lots, o.limit_ticks, o.protection_ticks, o.state,
+        o.filled_lots, o.price_lots_sum, o.notional, o.fee, o.reason, o.accepted_ts_ns, o.updated_ts_ns
+    from orders o join instrument_version v on v.instrument_id = o.instrument_id and v.version = o.instrument_version
+    join instrument i on i.id = o.instrument_id join asset c on c.id = v.currency_id
+    where o.portfolio_id = %(portfolio_id)s"""
+
+_OPEN = " and o.state not in ('filled', 'rejected', 'cancelled', 'expired')"
+
+_EVENTS = """select e.ts_ns, e.source, e.target, e.cause, e.actor, e.input_seq, e.detail
+    from order_event e join orders o on o.id = e.order_id
+    where o.portfolio_id = %s and e.order_id = %s order by e.id"""
+
+_HOLDS = """select h.leg, a.code as asset, a.scale, h.amount, h.used, h.released, h.resolved
+    from hold h join orders o on o.id = h.order_id join asset a on a.id = h.asset_id
+    where o.portfolio_id = %s and h.order_id = %s order by h.leg desc"""
+
+_FILLS = """select f.order_id, f.input_seq, f.n, f.ts_ns, i.symbol, i.venue, v.tick_size, v.lot_size,
+        c.code as currency, c.scale, f.side, f.price_ticks, f.quantity_lots, f.notional, f.fee, f.liquidity, f.why,
+        f.group_id
+    from fill f join instrument_version v on v.instrument_id = f.instrument_id and v.version = f.instrument_version
+    join instrument i on i.id = f.instrument_id join asset c on c.id = v.currency_id
+    where f.portfolio_id = %(portfolio_id)s and (%(order_id)s::bigint is null or f.order_id = %(order_id)s)
+    order by f.input_seq desc, f.n desc limit %(limit)s"""
+
+_LEDGER = """select * from (
+        select t.id, t.group_id, t.ts_ns, t.kind, t.order_id, t.memo, c.code as asset, c.scale, c.kind as asset_kind,
+            case when t.credit_id = a.id then t.amount else -t.amount end as amount,
+            (sum(case when t.credit_id = a.id then t.amount else -t.amount end)
+                over (partition by a.id order by t.id))::bigint as balance
+        from transfer t join account a on a.portfolio_id = t.portfolio_id and a.id in (t.debit_id, t.credit_id)
+        join asset c on c.id = t.asset_id
+        where t.portfolio_id = %(portfolio_id)s and a.kind = 'portfolio') entry
+    where %(order_id)s::bigint is null or order_id = %(order_id)s
+    order by id desc limit %(limit)s"""
+
+_MARKS = """select ts_ns, equity as equity_minor, cash as cash_minor, positions as positions_minor, flow as flow_minor
+    from equity_mark where portfolio_id = %s order by ts_ns"""
+
+_FLOW = """select coalesce(sum(case when t.credit_id = a.id then t.amount else -t.amount end), 0)::bigint as flow
+    from transfer t join portfolio p on p.id = t.portfolio_id
+    join account a on a.portfolio_id = p.id and a.asset_id = p.currency_id and a.id in (t.debit_id, t.credit_id)
+    where t.portfolio_id = %s and t.kind in ('deposit', 'withdrawal') and t.ts_ns > %s"""
+
+
+class PostgresQueries:
+    """`QueryStore` on a pool; with ``session_token`` each read tells row level security whose session it is."""
+
+    def __init__(self, pool: Pool, session_token: str | None = None) -> None:
+        self._pool = pool
+        self._session_token = session_token
+
+    @contextmanager
+    def _cursor(self) -> Iterator[psycopg.Cursor[DictRow]]:
+        if self._session_token is None:
+            with cursor(self._pool) as rows:
+                yield rows
+            return
+        # Local to the transaction: it ends with it, so the next checkout of the connection starts without a session.
+        with cursor(self._pool, transaction=True) as rows:
+            rows.execute("select set_config('tradefloor.session', %s, true)", (self._session_token,))
+            yield rows
+
+    def _all(self, query: str, parameters: Any) -> Sequence[Row]:
+        with self._cursor() as rows:
+            return rows.execute(query, parameters).fetchall()
+
+    def cash(self, portfolio_id: int) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(_CASH, (portfolio_id,))
+
+    def positions(self, portfolio_id: int) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(_POSITIONS, (portfolio_id,))
+
+    def orders(self, portfolio_id: int, open_only: bool, limit: int) -> Sequence[Row]:
+        """See `QueryStore`."""
+        query = _ORDERS + (_OPEN if open_only else "") + " order by o.id desc limit %(limit)s"
+        return self._all(query, {"portfolio_id": portfolio_id, "limit": limit})
+
+    def order(self, portfolio_id: int, order_id: int) -> Row | None:
+        """See `QueryStore`."""
+        found = self._all(_ORDERS + " and o.id = %(order_id)s", {"portfolio_id": portfolio_id, "order_id": order_id})
+        return found[0] if found else None
+
+    def order_events(self, portfolio_id: int, order_id: int) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(_EVENTS, (portfolio_id, order_id))
+
+    def holds(self, portfolio_id: int, order_id: int) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(_HOLDS, (portfolio_id, order_id))
+
+    def fills(self, portfolio_id: int, limit: int, order_id: int | None = None) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(_FILLS, {"portfolio_id": portfolio_id, "limit": limit, "order_id": order_id})
+
+    def ledger(self, portfolio_id: int, limit: int, order_id: int | None = None) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(_LEDGER, {"portfolio_id": portfolio_id, "limit": limit, "order_id": order_id})
+
+    def equity_marks(self, portfolio_id: int) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(_MARKS, (portfolio_id,))
+
+    def flow_since(self, portfolio_id: int, ts_ns: int) -> int:
+        """See `QueryStore`."""
+        return int(self._all(_FLOW, (portfolio_id, ts_ns))[0]["flow"])
+
+    def add_equity_mark(self, portfolio_id: int, ts_ns: int, equity: int, cash: int, positions: int, flow: int) -> bool:
+        """See `QueryStore`."""
+        return bool(
+            self._all(
+                "insert into equity_mark (portfolio_id, ts_ns, equity, cash, positions, flow)"
+                " values (%s, %s, %s, %s, %s, %s) on conflict do nothing returning ts_ns",
+                (portfolio_id, ts_ns, equity, cash, positions, flow),
+            )
+        )
+
+    def process_status(self) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(
+            "select name, state, pid, started_at, beat_at, restarts, detail from process_status order by name", ()
+        )
+
+    def reconciliations(self, limit: int) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(
+            "select id, ts_ns, scope, ok, breaks, counts from reconciliation order by id desc limit %s", (limit,)
+        )
+
+
+class ObserverSessions:
+    """`ObserverQueries` on the pool of the observers' database role, which may only read."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def of(self, session_token: str) -> PostgresQueries:
+        """A store that sees what the user of this session may see; with a dead token it sees nothing."""
+        return PostgresQueries(self._pool, session_token)

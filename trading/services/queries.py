@@ -1,0 +1,413 @@
+"""What the screens read: cash, positions at the market, orders down to their ledger lines, returns, health.
+
+A trader reads their own portfolios, an admin any, an observer those granted to them, and an observer's reads run as
+the observers' database role. Money is Decimal in units of its currency; times are ``ts_ns``, UTC.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import Any
+
+from trading.domain.errors import NotFound
+from trading.domain.money import minor_to_decimal
+from trading.services.access import Actor, Reach, Role, operation
+from trading.services.floor import Floor
+from trading.services.performance import EquityPoint, MonthlyReturn, monthly_returns
+from trading.services.ports.queries import QueryStore
+
+_READ = {Role.TRADER: Reach.OWN, Role.ADMIN: Reach.ANY, Role.OBSERVER: Reach.GRANTED, Role.SYSTEM: Reach.ANY}
+_ADMIN = {Role.ADMIN: Reach.NO_PORTFOLIO, Role.SYSTEM: Reach.NO_PORTFOLIO}
+_EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
+MARK_EVERY_NS = 60 * 10**9
+"""Equity marks are kept on whole minutes, so that two writers agree on which one it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cash:
+    """Cash of one currency: all of it, what open orders hold, what is left to spend."""
+
+    currency: str
+    total: Decimal
+    held: Decimal
+    available: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A holding at the market. ``mark`` is the bid (longs); without a quote the marked figures are None."""
+
+    instrument_id: int
+    symbol: str
+    venue: str
+    name: str
+    currency: str
+    quantity: Decimal
+    held: Decimal
+    cost: Decimal
+    average_cost: Decimal
+    mark: Decimal | None
+    mark_ts_ns: int | None
+    value: Decimal | None
+    unrealised: Decimal | None
+    realised: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class OrderLine:
+    """An order as its owner reads it."""
+
+    id: int
+    public_id: str
+    symbol: str
+    venue: str
+    currency: str
+    side: str
+    type: str
+    tif: str
+    state: str
+    quantity: Decimal
+    filled: Decimal
+    limit_price: Decimal | None
+    protection_price: Decimal
+    average_price: Decimal | None
+    notional: Decimal
+    fee: Decimal
+    reason: str
+    accepted_ts_ns: int
+    updated_ts_ns: int
+    open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OrderEvent:
+    """A change of an order's state, who or what caused it."""
+
+    ts_ns: int
+    source: str
+    target: str
+    cause: str
+    actor: str
+    input_seq: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What an order reserved in one asset and what became of it."""
+
+    leg: str
+    asset: str
+    amount: Decimal
+    used: Decimal
+    released: Decimal
+    waiting: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class FillLine:
+    """A fill and why it happened: the quote it met, the rule, the input it came from."""
+
+    order_id: int
+    input_seq: int
+    n: int
+    ts_ns: int
+    symbol: str
+    venue: str
+    currency: str
+    side: str
+    price: Decimal
+    quantity: Decimal
+    notional: Decimal
+    fee: Decimal
+    liquidity: str
+    group_id: int
+    why: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """One side of a transfer on an account of the portfolio. ``balance`` is the account's after this line."""
+
+    id: int
+    group_id: int
+    ts_ns: int
+    kind: str
+    asset: str
+    is_money: bool
+    amount: Decimal
+    balance: Decimal
+    order_id: int | None
+    memo: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderStory:
+    """An order followed to the ledger: what happened to it, what it held, how it filled, what was booked."""
+
+    order: OrderLine
+    events: Sequence[OrderEvent]
+    holds: Sequence[Hold]
+    fills: Sequence[FillLine]
+    ledger: Sequence[LedgerLine]
+
+
+# Portfolios --------------------------------------------------------------------------------------------------------
+
+
+@operation(_READ)
+def cash(floor: Floor, actor: Actor, portfolio_id: int) -> list[Cash]:
+    """Cash of each currency."""
+    return _cash(_store(floor, actor), portfolio_id)
+
+
+@operation(_READ)
+def positions(floor: Floor, actor: Actor, portfolio_id: int) -> list[Position]:
+    """Open positions at the market, by symbol."""
+    return [line for line in _positions(floor, _store(floor, actor), portfolio_id) if line.quantity]
+
+
+@operation(_READ)
+def realised(floor: Floor, actor: Actor, portfolio_id: int) -> Decimal:
+    """Realised P&L of all instruments, after fees, first in first out."""
+    lines = _positions(floor, _store(floor, actor), portfolio_id)
+    return sum((line.realised for line in lines), Decimal(0))
+
+
+@operation(_READ)
+def orders(floor: Floor, actor: Actor, portfolio_id: int, open_only: bool = False, limit: int = 200) -> list[OrderLine]:
+    """Orders, newest first."""
+    return [_order(row) for row in _store(floor, actor).orders(portfolio_id, open_only, limit)]
+
+
+@operation(_READ)
+def order(floor: Floor, actor: Actor, portfolio_id: int, order_id: int) -> OrderStory:
+    """One order from ticket to ledger lines; raises `NotFound` where the portfolio has no such order."""
+    store = _store(floor, actor)
+    row = store.order(portfolio_id, order_id)
+    if row is None:
+        raise NotFound("there is no such order in this portfolio")
+    return OrderStory(
+        _order(row),
+        [
+            OrderEvent(e["ts_ns"], e["source"], e["target"], e["cause"], e["actor"], e["input_seq"])
+            for e in store.order_events(portfolio_id, order_id)
+        ],
+        [_hold(h, row) for h in store.holds(portfolio_id, order_id)],
+        [_fill(f) for f in reversed(store.fills(portfolio_id, 1000, order_id))],
+        [_ledger(entry) for entry in reversed(store.ledger(portfolio_id, 4000, order_id))],
+    )
+
+
+@operation(_READ)
+def fills(floor: Floor, actor: Actor, portfolio_id: int, limit: int = 200) -> list[FillLine]:
+    """Fills with why, newest first."""
+    return [_fill(row) for row in _store(floor, actor).fills(portfolio_id, limit)]
+
+
+@operation(_READ)
+def statement(floor: Floor, actor: Actor, portfolio_id: int, limit: int = 500) -> list[LedgerLine]:
+    """Ledger lines of the portfolio's accounts with running balances, newest first."""
+    return [_ledger(row) for row in _store(floor, actor).ledger(portfolio_id, limit)]
+
+
+@operation(_READ)
+def equity_curve(floor: Floor, actor: Actor, portfolio_id: int) -> list[EquityPoint]:
+    """Kept marks, oldest first, and the equity now as the last point.
+
+    A position without a quote is taken at its cost, so the curve has no hole where the market is away.
+    """
+    store = _store(floor, actor)
+    currency, scale, cash_minor = _base_cash(store, portfolio_id)
+    del currency
+    points = [
+        EquityPoint(
+            row["ts_ns"],
+            minor_to_decimal(row["equity_minor"], scale),
+            minor_to_decimal(row["cash_minor"], scale),
+            minor_to_decimal(row["positions_minor"], scale),
+            minor_to_decimal(row["flow_minor"], scale),
+        )
+        for row in store.equity_marks(portfolio_id)
+    ]
+    since = points[-1].ts_ns if points else 0
+    flow = minor_to_decimal(store.flow_since(portfolio_id, since), scale)
+    worth = _worth(_positions(floor, store, portfolio_id))
+    money = minor_to_decimal(cash_minor, scale)
+    return [*points, EquityPoint(floor.clock.now_ns(), money + worth, money, worth, flow)]
+
+
+@operation(_READ)
+def returns(floor: Floor, actor: Actor, portfolio_id: int) -> list[MonthlyReturn]:
+    """Time-weighted return of each month, deposits and withdrawals removed."""
+    return monthly_returns(equity_curve(floor, actor, portfolio_id))
+
+
+@operation({Role.SYSTEM: Reach.ANY})
+def mark_equity(floor: Floor, actor: Actor, portfolio_id: int) -> bool:
+    """Keep this minute's equity of a portfolio; False where it is kept already or a position has no quote."""
+    store = _store(floor, actor)
+    lines = [line for line in _positions(floor, store, portfolio_id) if line.quantity]
+    if any(line.value is None for line in lines):
+        return False
+    now_ns = floor.clock.now_ns()
+    _, scale, cash_minor = _base_cash(store, portfolio_id)
+    marks = store.equity_marks(portfolio_id)
+    flow = store.flow_since(portfolio_id, marks[-1]["ts_ns"] if marks else 0)
+    worth = int(_worth(lines).scaleb(scale))
+    return store.add_equity_mark(
+        portfolio_id, now_ns - now_ns % MARK_EVERY_NS, cash_minor + worth, cash_minor, worth, flow
+    )
+
+
+# The floor ---------------------------------------------------------------------------------------------------------
+
+
+@operation(_ADMIN)
+def processes(floor: Floor, actor: Actor) -> Sequence[dict[str, Any]]:
+    """name, state, pid, started_at, beat_at, restarts, detail of every process."""
+    return _store(floor, actor).process_status()
+
+
+@operation(_ADMIN)
+def reconciliations(floor: Floor, actor: Actor, limit: int = 20) -> Sequence[dict[str, Any]]:
+    """Newest reconciliation results."""
+    return _store(floor, actor).reconciliations(limit)
+
+
+# Rows to lines -----------------------------------------------------------------------------------------------------
+
+
+def _store(floor: Floor, actor: Actor) -> QueryStore:
+    return floor.observer.of(actor.session_token) if actor.role is Role.OBSERVER else floor.queries
+
+
+def _cash(store: QueryStore, portfolio_id: int) -> list[Cash]:
+    return [
+        Cash(
+            row["asset"],
+            minor_to_decimal(row["posted"], row["scale"]),
+            minor_to_decimal(row["held"], row["scale"]),
+            minor_to_decimal(row["posted"] - row["held"], row["scale"]),
+        )
+        for row in store.cash(portfolio_id)
+    ]
+
+
+def _base_cash(store: QueryStore, portfolio_id: int) -> tuple[str, int, int]:
+    """Currency, scale and posted minor units. One currency for now: other ones join with conversion."""
+    rows = store.cash(portfolio_id)
+    return (rows[0]["asset"], rows[0]["scale"], rows[0]["posted"]) if rows else ("", 2, 0)
+
+
+def _worth(lines: Sequence[Position]) -> Decimal:
+    return sum((line.cost if line.value is None else line.value for line in lines), Decimal(0))
+
+
+def _positions(floor: Floor, store: QueryStore, portfolio_id: int) -> list[Position]:
+    rows = store.positions(portfolio_id)
+    quotes = floor.bus.last_ticks() if rows else {}
+    return [_position(row, quotes.get(row["instrument_id"])) for row in rows]
+
+
+def _position(row: Mapping[str, Any], quote: Any) -> Position:
+    scale, cost = row["scale"], minor_to_decimal(row["cost_minor"], row["scale"])
+    quantity = row["lots"] * row["lot_size"]
+    mark = value = unrealised = mark_ts_ns = None
+    if quote is not None and len(quote) and int(quote["bid_ticks"][0]) > 0:
+        mark = int(quote["bid_ticks"][0]) * row["tick_size"]
+        mark_ts_ns = int(quote["ts_ns"][0])
+        value = _round(_EXACT.multiply(mark, quantity), scale)
+        unrealised = value - cost
+    return Position(
+        instrument_id=row["instrument_id"],
+        symbol=row["symbol"],
+        venue=row["venue"],
+        name=row["name"],
+        currency=row["currency"],
+        quantity=quantity,
+        held=row["held_lots"] * row["lot_size"],
+        cost=cost,
+        average_cost=_EXACT.divide(cost, quantity) if quantity else Decimal(0),
+        mark=mark,
+        mark_ts_ns=mark_ts_ns,
+        value=value,
+        unrealised=unrealised,
+        realised=minor_to_decimal(row["realised_minor"], scale),
+    )
+
+
+def _round(value: Decimal, scale: int) -> Decimal:
+    return value.quantize(Decimal(1).scaleb(-scale), context=_EXACT)
+
+
+def _order(row: Mapping[str, Any]) -> OrderLine:
+    tick, lot, scale = row["tick_size"], row["lot_size"], row["scale"]
+    filled = row["filled_lots"]
+    return OrderLine(
+        id=row["id"],
+        public_id=row["public_id"],
+        symbol=row["symbol"],
+        venue=row["venue"],
+        currency=row["currency"],
+        side=row["side"],
+        type=row["type"],
+        tif=row["tif"],
+        state=row["state"],
+        quantity=row["quantity_lots"] * lot,
+        filled=filled * lot,
+        limit_price=None if row["limit_ticks"] is None else row["limit_ticks"] * tick,
+        protection_price=row["protection_ticks"] * tick,
+        average_price=_EXACT.divide(row["price_lots_sum"] * tick, Decimal(filled)) if filled else None,
+        notional=minor_to_decimal(row["notional"], scale),
+        fee=minor_to_decimal(row["fee"], scale),
+        reason=row["reason"],
+        accepted_ts_ns=row["accepted_ts_ns"],
+        updated_ts_ns=row["updated_ts_ns"],
+        open=row["state"] not in ("filled", "rejected", "cancelled", "expired"),
+    )
+
+
+def _hold(row: Mapping[str, Any], order_row: Mapping[str, Any]) -> Hold:
+    def amount(minor: int) -> Decimal:
+        lots = row["leg"] == "asset"
+        return minor * order_row["lot_size"] if lots else minor_to_decimal(minor, row["scale"])
+
+    waiting = row["amount"] - row["used"] - row["released"]
+    return Hold(
+        row["leg"], row["asset"], amount(row["amount"]), amount(row["used"]), amount(row["released"]), amount(waiting)
+    )
+
+
+def _fill(row: Mapping[str, Any]) -> FillLine:
+    return FillLine(
+        order_id=row["order_id"],
+        input_seq=row["input_seq"],
+        n=row["n"],
+        ts_ns=row["ts_ns"],
+        symbol=row["symbol"],
+        venue=row["venue"],
+        currency=row["currency"],
+        side=row["side"],
+        price=row["price_ticks"] * row["tick_size"],
+        quantity=row["quantity_lots"] * row["lot_size"],
+        notional=minor_to_decimal(row["notional"], row["scale"]),
+        fee=minor_to_decimal(row["fee"], row["scale"]),
+        liquidity=row["liquidity"],
+        group_id=row["group_id"],
+        why=row["why"],
+    )
+
+
+def _ledger(row: Mapping[str, Any]) -> LedgerLine:
+    return LedgerLine(
+        id=row["id"],
+        group_id=row["group_id"],
+        ts_ns=row["ts_ns"],
+        kind=row["kind"],
+        asset=row["asset"],
+        is_money=row["asset_kind"] == "currency",
+        amount=minor_to_decimal(row["amount"], row["scale"]),
+        balance=minor_to_decimal(row["balance"], row["scale"]),
+        order_id=row["order_id"],
+        memo=row["memo"],
+    )
