@@ -1,0 +1,231 @@
+"""The bus on Redis or Valkey: ticks in flight, wake-ups, screen events. Nothing of record lives here.
+
+The server may vanish at any time. Publishing then does nothing and answers False, and does not try again for
+``RETRY_AFTER_S`` so that a frozen server cannot slow the publisher down; peeking answers "nothing"; a reader of the
+tape gets `Unavailable` and decides itself. Pub/sub ignores the database number of the address, so channels of
+databases other than 0 carry it in their name and two floors can share one server.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from trading.domain.errors import Unavailable
+from trading.market.ticks import BARS, CHANNEL, EVENTS, QUOTE, STREAM, TICK, WAKE, Ticks, pack, unpack
+
+PROTOCOL = 2
+PUBLISH_TIMEOUT_S = 0.5
+READ_TIMEOUT_S = 5.0
+RETRY_AFTER_S = 0.5
+TAPE_ENTRIES = 16_384
+"""Kept entries of the tape, roughly: more than ten minutes at 20 publications a second."""
+WAKE_ENTRIES = 1_024
+LAST = "last"
+"""Hash of the newest quote by instrument id, each one packed tick."""
+TAIL = "bars:tail"
+OPEN_BARS = "bars:open"
+"""Simulated bars not yet in the lake: closed ones, and those still forming. Packed `trading.market.bars.BAR`."""
+_FAILURES = (RedisError, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class TapePosition:
+    """How far a reader has read the tape and the wake-ups: ids of Redis streams."""
+
+    tape: str = "0-0"
+    wake: str = "0-0"
+
+
+@dataclass(frozen=True, slots=True)
+class TapeBatch:
+    """What one read returned: where to go on, the ticks in order of publication, whether somebody asked to wake."""
+
+    position: TapePosition
+    ticks: Ticks
+    woken: bool
+
+
+def no_ticks() -> Ticks:
+    """An empty array of ticks."""
+    return np.empty(0, dtype=TICK)
+
+
+class RedisBus:
+    """Publish, peek, read the tape, listen. Safe to share between threads; connections are made when first needed."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._publisher = self._client(PUBLISH_TIMEOUT_S)
+        self._reader = self._client(READ_TIMEOUT_S)
+        database = int(self._publisher.connection_pool.connection_kwargs.get("db") or 0)
+        self._suffix = f"@{database}" if database else ""
+        self._quiet_until_s = 0.0
+
+    def _client(self, timeout_s: float) -> redis.Redis:
+        return redis.Redis.from_url(
+            self._url,
+            protocol=PROTOCOL,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=PUBLISH_TIMEOUT_S,
+            # A retried XADD could write a tick twice: whoever publishes decides, nothing repeats by itself.
+            retry=Retry(NoBackoff(), 0),
+        )
+
+    def channel(self, name: str) -> str:
+        """The pub/sub channel of this floor for `CHANNEL`, `EVENTS` or `BARS`."""
+        return name + self._suffix
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._publisher.close()
+        self._reader.close()
+
+    # Publishing -------------------------------------------------------------------------------------------------------
+
+    def _send(self, *commands: tuple[Any, ...]) -> bool:
+        """Commands in one round trip; False, without an exception, when the server does not answer in time."""
+        if time.monotonic() < self._quiet_until_s:
+            return False
+        try:
+            with self._publisher.pipeline(transaction=False) as pipeline:
+                for command in commands:
+                    pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+                pipeline.execute()
+        except _FAILURES:
+            self._quiet_until_s = time.monotonic() + RETRY_AFTER_S
+            return False
+        return True
+
+    def publish_ticks(self, ticks: Ticks) -> bool:
+        """Put ticks on the tape, tell the screens, and remember the newest quote of each instrument."""
+        if len(ticks) == 0:
+            return True
+        payload = pack(ticks)
+        quotes = ticks[(ticks["kind"] & QUOTE) != 0]
+        newest = {int(tick["instrument_id"]): tick.tobytes() for tick in quotes}
+        commands: list[tuple[Any, ...]] = [
+            ("XADD", STREAM, "MAXLEN", "~", TAPE_ENTRIES, "*", "b", payload),
+            ("PUBLISH", self.channel(CHANNEL), payload),
+        ]
+        if newest:
+            commands.append(("HSET", LAST, *(part for pair in newest.items() for part in pair)))
+        return self._send(*commands)
+
+    def publish_bars(self, bars: Sequence[Mapping[str, Any]]) -> bool:
+        """Closed simulated bars, JSON ``{"v": 1, "bars": [...]}``."""
+        return self._send(("PUBLISH", self.channel(BARS), json.dumps({"v": 1, "bars": list(bars)})))
+
+    def publish_event(self, event: Mapping[str, Any]) -> None:
+        """A screen event: ``{"v": 1, "topic": ..., "portfolio_id": ...}``."""
+        self._send(("PUBLISH", self.channel(EVENTS), json.dumps(event)))
+
+    def wake_broker(self) -> None:
+        """Tell the broker that a command has been committed; without it the broker finds it by polling."""
+        self._send(("XADD", WAKE, "MAXLEN", "~", WAKE_ENTRIES, "*", "w", b"1"))
+
+    def put_bars(self, key: str, packed: bytes) -> bool:
+        """Replace `TAIL` or `OPEN_BARS`."""
+        return self._send(("SET", key, packed))
+
+    # Peeking ----------------------------------------------------------------------------------------------------------
+
+    def last_ticks(self) -> dict[int, Ticks]:
+        """The newest quote of each instrument id, as an array of one tick; empty when there is none."""
+        try:
+            found: Any = self._reader.hgetall(LAST)
+        except _FAILURES:
+            return {}
+        return {int(key): unpack(value) for key, value in found.items()}
+
+    def get_bars(self) -> tuple[bytes, bytes]:
+        """What was put under `TAIL` and `OPEN_BARS`, empty where there is nothing."""
+        try:
+            values: Any = self._reader.mget(TAIL, OPEN_BARS)
+        except _FAILURES:
+            return b"", b""
+        tail, forming = values
+        return tail or b"", forming or b""
+
+    def ping(self) -> bool:
+        """Whether the server answers now."""
+        try:
+            return bool(self._reader.ping())
+        except _FAILURES:
+            return False
+
+    # Reading the tape -------------------------------------------------------------------------------------------------
+
+    def tape_end(self) -> TapePosition:
+        """The position behind everything published so far; raises `Unavailable`."""
+        try:
+            ends: Any = [self._reader.xrevrange(stream, count=1) for stream in (STREAM, WAKE)]
+        except _FAILURES as error:
+            raise Unavailable(f"the bus does not answer: {error}") from error
+        tape, wake = (_text(rows[0][0]) if rows else "0-0" for rows in ends)
+        return TapePosition(tape, wake)
+
+    def read_tape(self, position: TapePosition, block_ms: int, count: int = 512) -> TapeBatch:
+        """Everything behind ``position``, at most ``count`` publications; waits up to ``block_ms`` where there is none.
+
+        ``block_ms`` 0 does not wait; more than 4 s are never waited, so that a dead socket is noticed. Raises
+        `Unavailable` when the server does not answer.
+        """
+        wait_ms = min(block_ms, int(READ_TIMEOUT_S * 1000) - 1000)
+        try:
+            found: Any = self._reader.xread(
+                {STREAM: position.tape, WAKE: position.wake}, count=count, block=wait_ms if wait_ms > 0 else None
+            )
+        except _FAILURES as error:
+            raise Unavailable(f"the bus does not answer: {error}") from error
+        tape, wake, payloads = position.tape, position.wake, []
+        for stream, rows in found or ():
+            last = _text(rows[-1][0])
+            if _text(stream) == STREAM:
+                tape = last
+                payloads = [fields[b"b"] for _, fields in rows if fields]
+            else:
+                wake = last
+        ticks = unpack(b"".join(payloads)) if payloads else no_ticks()
+        return TapeBatch(TapePosition(tape, wake), ticks, wake != position.wake)
+
+    # Listening --------------------------------------------------------------------------------------------------------
+
+    async def listen(self, *names: str) -> AsyncIterator[tuple[str, bytes]]:
+        """Messages of `CHANNEL`, `EVENTS` or `BARS` as (name, payload), for ever; reconnects by itself.
+
+        What is published while the connection is down is lost: a screen asks for the newest state when it connects.
+        """
+        by_channel = {self.channel(name): name for name in names}
+        while True:
+            client = redis.asyncio.Redis.from_url(
+                self._url,
+                protocol=PROTOCOL,
+                socket_timeout=READ_TIMEOUT_S,
+                socket_connect_timeout=PUBLISH_TIMEOUT_S,
+                health_check_interval=2,
+            )
+            try:
+                async with client.pubsub(ignore_subscribe_messages=True) as pubsub:
+                    await pubsub.subscribe(*by_channel)
+                    while True:
+                        message = await pubsub.get_message(timeout=1.0)
+                        if message is not None:
+                            yield by_channel[_text(message["channel"])], message["data"]
+            except (*_FAILURES, TimeoutError):
+                await asyncio.sleep(RETRY_AFTER_S)
+            finally:
+                await client.aclose()
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
