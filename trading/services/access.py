@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from trading.domain.errors import Forbidden
 from trading.services.floor import Floor
@@ -84,7 +84,7 @@ def operation(
         if name in OPERATIONS:
             raise ValueError(f"two use cases named {name}")
         OPERATIONS[name] = Operation(name, rule, checked)
-        return checked
+        return cast(Callable[Concatenate[Floor, Actor, P], R], checked)
 
     return register
 

@@ -17,7 +17,9 @@ class PostgresHalt:
     def set(self, actor_id: int, scope: str, mode: str, reason: str, ts_ns: int, origin: str) -> None:
         """Exclusive lock, row, command and trail in one transaction."""
         with self._pool.connection() as connection:
-            connection.execute("select set_halt(%s, %s, %s, %s, %s, %s)", (actor_id, scope, mode, reason, origin, ts_ns))
+            connection.execute(
+                "select set_halt(%s, %s, %s, %s, %s, %s)", (actor_id, scope, mode, reason, origin, ts_ns)
+            )
 
     def current(self) -> Sequence[dict[str, Any]]:
         """Scopes that are not running."""

@@ -49,5 +49,3 @@ class PostgresLedger:
         if "refused" in answer:
             raise Invalid(f"only {answer['available']} minor units are available", "insufficient_cash")
         return int(answer["group_id"])
-
-

@@ -43,9 +43,7 @@ def prepare(superuser_dsn_of: Callable[[str], str], passwords: Mapping[str, str]
                 )
             )
         for login in ("tf_app", "tf_broker", "tf_observer"):
-            connection.execute(
-                sql.SQL("grant connect on database tradefloor to {}").format(sql.Identifier(login))
-            )
+            connection.execute(sql.SQL("grant connect on database tradefloor to {}").format(sql.Identifier(login)))
         # A frozen writer may not hold locks for longer than this.
         for login in ("tf_app", "tf_broker"):
             connection.execute(sql.SQL("alter role {} set transaction_timeout = '2s'").format(sql.Identifier(login)))

@@ -115,7 +115,9 @@ begin
     insert into order_event (order_id, ts_ns, source, target, cause, actor)
         values (o.id, o.accepted_ts_ns, 'new', 'accepted', 'desk', 'user:' || p_user);
     insert into command (kind, order_id, payload, ts_ns) values ('submit', o.id, jsonb_build_object(
-        'v', 1, 'order_id', o.id, 'portfolio_id', o.portfolio_id, 'instrument_id', o.instrument_id, 'side', o.side,
+        'v', 1, 'order_id', o.id, 'portfolio_id', o.portfolio_id,
+        'user_id', (select owner_id from portfolio where id = o.portfolio_id),
+        'instrument_id', o.instrument_id, 'side', o.side,
         'type', o.type, 'tif', o.tif, 'quantity_lots', o.quantity_lots, 'limit_ticks', o.limit_ticks,
         'protection_ticks', o.protection_ticks), o.accepted_ts_ns);
     reply := jsonb_build_object('v', 1, 'order_id', o.id, 'public_id', o.public_id, 'state', o.state,

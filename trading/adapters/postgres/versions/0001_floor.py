@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from alembic import op
+from psycopg import Connection
 
 from trading.domain.orders import TRANSITIONS
 
@@ -14,7 +15,8 @@ SQL = Path(__file__).parent.parent / "sql"
 
 def upgrade() -> None:
     """Tables, server functions, then who may do what."""
-    connection = op.get_bind().connection.dbapi_connection
+    connection = op.get_bind().connection.driver_connection
+    assert isinstance(connection, Connection)
     with connection.cursor() as cursor:
         cursor.execute((SQL / "0001_tables.sql").read_text())
         cursor.executemany(
