@@ -6,13 +6,13 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 import redis
+from shared_servers import Database, Servers
 
 from trading.adapters.embedded import home, secrets
 from trading.adapters.embedded.postgres import EmbeddedPostgres
@@ -30,30 +30,6 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 # Tests die with their data: no need to wait for the disk.
 TEST_CLUSTER = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
 SERVERS = pytest.StashKey["RunningServers"]()
-
-
-@dataclass(frozen=True)
-class Servers:
-    """The run's PostgreSQL. Every login has its password; ``folder`` can be reached by the servers' OS user."""
-
-    folder: Path
-    socket_dir: str
-    passwords: dict[str, str]
-
-    def dsn(self, role: str = "superuser", database: str = "postgres") -> str:
-        login = "postgres" if role == "superuser" else role
-        return f"postgresql://{login}:{self.passwords[role]}@/{database}?host={self.socket_dir}"
-
-
-@dataclass(frozen=True)
-class Database:
-    """A migrated database of this test's own."""
-
-    servers: Servers
-    name: str
-
-    def dsn(self, role: str = "superuser") -> str:
-        return self.servers.dsn(role, self.name)
 
 
 class RunningServers:

@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import sqlalchemy
-from conftest import Database, Servers
+from shared_servers import Database, Servers
 
 from trading.adapters.embedded import connections, secrets
 from trading.config import Settings

@@ -1,0 +1,28 @@
+"""What the shared fixtures hand out. Import these names from here; the fixtures are in conftest.py."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Servers:
+    """The run's PostgreSQL. Every login has its password; ``folder`` can be reached by the servers' OS user."""
+
+    folder: Path
+    socket_dir: str
+    passwords: dict[str, str]
+
+    def dsn(self, role: str = "superuser", database: str = "postgres") -> str:
+        login = "postgres" if role == "superuser" else role
+        return f"postgresql://{login}:{self.passwords[role]}@/{database}?host={self.socket_dir}"
+
+
+@dataclass(frozen=True)
+class Database:
+    """A migrated database of this test's own."""
+
+    servers: Servers
+    name: str
+
+    def dsn(self, role: str = "superuser") -> str:
+        return self.servers.dsn(role, self.name)
