@@ -1,7 +1,7 @@
 """Window features of adjusted bars. Row t uses bars up to and including t, never a later one.
 
-Every feature is a ratio or a score: it does not change when all prices of a symbol are multiplied by a constant, so that
-a back-adjusted series, whose level is known only at its end, gives the same features at every later date.
+Every feature is a ratio or a score: it does not change when all prices of a symbol are multiplied by a constant. So a
+back-adjusted series, whose level is known only at its end, gives the same features at every later date.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """All that a strategy's author needs: one object runs in the backtest, in a replay and live.
 
 A strategy is a frozen value (its parameters) with two methods. `Strategy.start` gives the first state and
-`Strategy.on_bar` takes the state and one closed bar and returns the next state and the targets it wants. State is a value, never an
-attribute: the runner keeps it, stores it, and can run the same day twice with the same result.
+`Strategy.on_bar` takes the state and one closed bar and returns the next state and the targets it wants. State is a
+value, never an attribute: the runner keeps it, stores it, and can run the same day twice with the same result.
 
 ::
 

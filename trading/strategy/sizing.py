@@ -39,10 +39,3 @@ def affordable_lots(instrument: Instrument, cash: int, price_ticks: int) -> int:
             return lots
         lots -= max(1, over // max(1, instrument.notional(price_ticks)))
     return 0
-
-
-def protection_ticks(reference_ticks: int, band_ppm: int, *, buying: bool) -> int:
-    """The worst price an order may fill at: the reference price and a band around it, at least one tick."""
-    if buying:
-        return reference_ticks + -(-reference_ticks * band_ppm // PPM)
-    return max(1, reference_ticks - reference_ticks * band_ppm // PPM)
