@@ -1,9 +1,10 @@
 """Backtest on bars: a strategy's targets traded through the exchange engine that paper trading uses.
 
-A bar is shown to the exchange as what it was at its open: a quote around the opening price whose sizes are a share of the
-bar's volume. Orders are decided at a bar's close, wait, and meet the next bar's opening quote. So a signal made on bar N
-trades at the open of bar N+1, never on data older than the order; what a bar displays is used once; nothing trades
-beyond its protection price; the rest of an order waits for the next bar. Fees, rounding and lots are the ledger's.
+A bar is shown to the exchange as what it was at its open: a quote around the opening price whose sizes are a share of
+the bar's volume. Orders are decided at a bar's close, wait, and meet the next bar's opening quote. So a signal made on
+bar N trades at the open of bar N+1, never on data older than the order; what a bar displays is used once; nothing
+trades beyond its protection price; the rest of an order waits for the next bar. Fees, rounding and lots are the
+ledger's.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,8 +24,6 @@ from trading.domain.positions import FillId
 from trading.domain.risk import protection_ticks
 from trading.exchange.engine import Engine
 from trading.exchange.messages import (
-    BUY,
-    SELL,
     Body,
     Cancel,
     Closed,
@@ -55,7 +54,7 @@ class _Row:
     bar: Bar
 
 
-def opening_quote(instrument: Instrument, key: int, seq: int, ts_ns: int, row: _Row, costs: Costs) -> Tick:
+def opening_quote(key: int, seq: int, ts_ns: int, row: _Row, costs: Costs) -> Tick:
     """What a bar offers at its open: the half spread on each side of the price, a share of its volume as size."""
     half = max(1, row.open_ticks * costs.half_spread_ppm // PPM)
     lots = row.volume_lots * costs.volume_share_ppm // PPM
@@ -104,9 +103,8 @@ class _Run:
             if row.action is not None:
                 self._act(ts_ns, symbol, row.action, row.open_ticks)
         for symbol, row in rows.items():
-            instrument = self.account.instruments[symbol]
             seq = self.exchange.seq + 1
-            self.feed(ts_ns, opening_quote(instrument, self.keys[symbol], seq, ts_ns, row, self.costs))
+            self.feed(ts_ns, opening_quote(self.keys[symbol], seq, ts_ns, row, self.costs))
             self.marks[symbol] = row.close_ticks
         self.feed(ts_ns, Gap("the opening quotes are over"))
 
@@ -147,7 +145,7 @@ class _Run:
         if signed_lots == 0:
             return
         order = self.account.open_order(symbol, signed_lots, limit, reason)
-        direction: Direction = BUY if signed_lots > 0 else SELL
+        direction: Direction = 1 if signed_lots > 0 else -1
         order_id, key = order.book.id, self.keys[symbol]
         self.feed(ts_ns, Submit(order_id, 1, 1, key, direction, True, "gtc", abs(signed_lots), limit))
 
@@ -164,9 +162,9 @@ def run(
 ) -> BacktestResult:
     """Run a strategy over bars, in a cash account that starts with ``cash`` minor units.
 
-    ``bars``: a frame a symbol, ordered by ``ts`` without duplicates: ts (datetime64[ns, UTC], bar start), raw open, high,
-    low, close, volume, adj_close where known; every further column is a signal of that name, NaN where it was not known.
-    Raises `Invalid` where a symbol has no bars or no instrument, or an instrument another currency.
+    ``bars``: a frame a symbol, ordered by ``ts`` without duplicates: ts (datetime64[ns, UTC], bar start), raw open,
+    high, low, close, volume, adj_close where known; every further column is a signal of that name, NaN where it was not
+    known. Raises `Invalid` where a symbol has no bars or no instrument, or an instrument another currency.
     """
     for symbol in strategy.symbols:
         if symbol not in bars or symbol not in instruments or bars[symbol].empty:
@@ -226,7 +224,8 @@ def _rows(symbol: str, frame: pd.DataFrame, instrument: Instrument) -> Iterator[
     for i in range(len(frame)):
         ts_ns = int(times[i])
         known = {name: float(value) for name, value in signals[i].items() if value == value}  # NaN is not itself
-        bar = Bar(symbol, ts_ns, *map(float, prices[i]), known)
+        first, high, low, last, traded = (float(value) for value in prices[i])
+        bar = Bar(symbol, ts_ns, first, high, low, last, traded, known)
         yield ts_ns, _Row(int(opens[i]), int(closes[i]), int(volume[i]), actions.get(ts_ns), bar)
 
 
