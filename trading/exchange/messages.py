@@ -26,7 +26,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """A new order. ``limit_ticks`` is the worst price it may ever trade at: a market order's is its protection price."""
+    """A new order. ``limit_ticks`` is the worst price it may trade at: a market order's is its protection price."""
 
     order_id: int
     portfolio_id: int

@@ -1,6 +1,6 @@
 """The trail of refused calls; deeds write their own row in their own transaction."""
 
-from trading.adapters.postgres.pool import Pool
+from trading.adapters.postgres.pool import Pool, connection_of
 
 
 class PostgresAudit:
@@ -11,7 +11,7 @@ class PostgresAudit:
 
     def refused(self, user_id: int, action: str, subject: str, code: str, origin: str) -> None:
         """One row, committed at once."""
-        with self._pool.connection() as connection:
+        with connection_of(self._pool) as connection:
             connection.execute(
                 "insert into audit (user_id, action, subject, result, code, origin)"
                 " values (nullif(%s, 0), %s, %s, 'refused', %s, %s)",

@@ -5,7 +5,7 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
-from trading.adapters.postgres.pool import Pool
+from trading.adapters.postgres.pool import Pool, connection_of
 
 
 class PostgresHalt:
@@ -16,14 +16,14 @@ class PostgresHalt:
 
     def set(self, actor_id: int, scope: str, mode: str, reason: str, ts_ns: int, origin: str) -> None:
         """Exclusive lock, row, command and trail in one transaction."""
-        with self._pool.connection() as connection:
+        with connection_of(self._pool) as connection:
             connection.execute(
                 "select set_halt(%s, %s, %s, %s, %s, %s)", (actor_id, scope, mode, reason, origin, ts_ns)
             )
 
     def current(self) -> Sequence[dict[str, Any]]:
         """Scopes that are not running."""
-        with self._pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+        with connection_of(self._pool) as connection, connection.cursor(row_factory=dict_row) as cursor:
             cursor.execute(
                 "select h.scope, h.mode, h.reason, coalesce(u.username, 'system') as set_by, h.ts_ns from halt_state h"
                 " left join app_user u on u.id = h.set_by where h.mode <> 'running' order by h.scope"

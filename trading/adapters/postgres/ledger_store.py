@@ -4,7 +4,7 @@ import hashlib
 
 from psycopg import errors
 
-from trading.adapters.postgres.pool import Pool
+from trading.adapters.postgres.pool import Pool, connection_of, scalar
 from trading.domain.errors import Conflict, Invalid, NotFound
 
 
@@ -24,7 +24,7 @@ class PostgresLedger:
 
     def scale(self, portfolio_id: int) -> int | None:
         """Decimal places of the portfolio's base currency."""
-        with self._pool.connection() as connection:
+        with connection_of(self._pool) as connection:
             row = connection.execute(
                 "select a.scale from portfolio p join asset a on a.id = p.currency_id where p.id = %s", (portfolio_id,)
             ).fetchone()
@@ -33,19 +33,19 @@ class PostgresLedger:
     def _post(self, kind: str, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, ts_ns: int) -> int:
         body = hashlib.sha256(f"{kind}|{portfolio_id}|{amount}|{memo}".encode()).digest()
         try:
-            with self._pool.connection() as connection:
-                row = connection.execute(
+            with connection_of(self._pool) as connection:
+                found = scalar(
+                    connection,
                     "select post_cash(%s, %s, %s, %s, %s, %s, %s, 'app', %s)",
                     (admin_id, kind, portfolio_id, amount, key, body, memo, ts_ns),
-                ).fetchone()
+                )
         except errors.RaiseException as error:
             raise NotFound(str(error.diag.message_primary)) from None
         except errors.NumericValueOutOfRange:
             raise Invalid("the balance would be out of range", "out_of_range") from None
-        assert row is not None
-        if "conflict" in row[0]:
+        if "conflict" in found:
             raise Conflict("this key was used for another posting", "key_reused")
-        answer = row[0]["answer"]
+        answer = found["answer"]
         if "refused" in answer:
             raise Invalid(f"only {answer['available']} minor units are available", "insufficient_cash")
         return int(answer["group_id"])

@@ -1,8 +1,15 @@
 """Connection pools with the settings every writer needs."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, LiteralString
+
+import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+
+from trading.domain.errors import Unavailable
 
 Pool = ConnectionPool[Connection[TupleRow]]
 
@@ -28,3 +35,31 @@ def open_pool(dsn: str, *, max_size: int = 8, name: str = "tradefloor") -> Pool:
     )
     pool.open()
     return pool
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the server went away, as against having refused a statement."""
+    if isinstance(error, PoolTimeout | PoolClosed | psycopg.InterfaceError):
+        return True
+    state = getattr(error, "sqlstate", None)
+    return isinstance(error, psycopg.OperationalError) and (state is None or state[:2] in ("08", "57"))
+
+
+@contextmanager
+def connection_of(pool: Pool) -> Iterator[Connection[TupleRow]]:
+    """A pooled connection; a server that is away becomes `Unavailable`, a refused statement stays what it is."""
+    try:
+        with pool.connection() as connection:
+            yield connection
+    except (psycopg.Error, PoolTimeout, PoolClosed) as error:
+        if is_lost(error):
+            raise Unavailable("the floor's database cannot be reached now; try again in a moment") from error
+        raise
+
+
+def scalar(connection: Connection[Any], statement: LiteralString, parameters: Sequence[Any] = ()) -> Any:
+    """The first column of the one row that ``statement`` returns."""
+    row = connection.execute(statement, parameters).fetchone()
+    if row is None:
+        raise LookupError("the statement returned no row")
+    return row[0]

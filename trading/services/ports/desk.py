@@ -1,6 +1,6 @@
 """Stores behind desk, ledger, kill switch and verification."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,23 +17,8 @@ class AuditStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class DeskContext:
-    """What the desk decides on, read under the portfolio's lock."""
-
-    instrument: Instrument
-    portfolio_kind: str
-    cash_available: int
-    position_lots: int
-    position_held: int
-    open_orders: int
-    limits: "RiskLimits"
-    halt_mode: str
-    limit_version: int
-
-
-@dataclass(frozen=True, slots=True)
 class RiskLimits:
-    """Limits of a portfolio, versioned. Money in minor units of its base currency."""
+    """Limits of a portfolio, versioned. Money in minor units of the order's currency."""
 
     version: int
     max_order_notional: int
@@ -42,11 +27,29 @@ class RiskLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class AcceptedOrder:
-    """What `DeskStore.accept` writes: the order, its holds and the protection price they were computed from."""
+class DeskContext:
+    """What the desk decides on, read under the portfolio's lock. Money in minor units, positions in lots.
 
-    portfolio_id: int
+    ``halts`` maps the scopes that concern this order (floor, its user, its instrument) to their mode.
+    """
+
     instrument: Instrument
+    portfolio_kind: str
+    portfolio_archived: bool
+    cash_account: int | None
+    cash_available: int
+    asset_account: int | None
+    position_lots: int
+    position_held: int
+    open_orders: int
+    limits: RiskLimits
+    halts: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An order the desk accepts: what it holds and the protection price the hold was computed from."""
+
     side: Side
     type: OrderType
     effect: Effect
@@ -56,12 +59,11 @@ class AcceptedOrder:
     protection_ticks: int
     cash_hold: int
     asset_hold: int
-    limit_version: int
-    ts_ns: int
+    fee_at_most: int
 
 
-Decide = Any
-"""Callable[[DeskContext], AcceptedOrder | Refusal]; called once, inside the transaction, must not do I/O."""
+Decide = Callable[[DeskContext], Decision | Refusal]
+"""Judges inside the transaction; called once, must do no I/O."""
 
 
 class DeskStore(Protocol):
@@ -73,16 +75,16 @@ class DeskStore(Protocol):
         """Open the key, lock and read, let ``decide`` judge, write order, holds, event, audit, command and answer."""
         ...
 
-    def cancel(self, user_id: int, portfolio_id: int, order_id: int, ts_ns: int, origin: str) -> Refusal | None:
-        """Ask the broker to cancel; None when asked, a refusal when the order is already over or unknown."""
+    def context(self, user_id: int, portfolio_id: int, symbol: str, venue: str) -> DeskContext | None:
+        """The same reads without locks or writes; None for an unknown instrument."""
         ...
 
-    def instrument(self, symbol: str, venue: str) -> Instrument | None:
-        """Current version of an instrument."""
+    def cancel(self, user_id: int, portfolio_id: int, order_id: int, ts_ns: int, origin: str) -> str | None:
+        """Ask the broker to cancel; None when asked, a code when the order is already over or unknown."""
         ...
 
-    def instruments(self) -> Sequence[Instrument]:
-        """Current versions of all tradable instruments, by symbol."""
+    def instruments(self, venue: str) -> Sequence[Instrument]:
+        """Current versions of a venue's instruments, by symbol."""
         ...
 
 

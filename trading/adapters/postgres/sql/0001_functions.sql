@@ -47,31 +47,27 @@ begin
     return jsonb_build_object('answer', known.answer);
 end $$;
 
--- First half of acceptance: key, halt lock, accounts' lock, and everything the desk decides on.
-create function desk_open(p_user bigint, p_operation text, p_key text, p_hash bytea, p_portfolio bigint, p_symbol text,
-                          p_venue text)
+-- What the desk decides on. With p_lock the halt lock and the portfolio's accounts are held until the transaction ends.
+create function desk_context(p_user bigint, p_portfolio bigint, p_symbol text, p_venue text, p_lock boolean)
 returns jsonb language plpgsql security definer set search_path = public as $$
 declare
-    known jsonb;
     v instrument_current;
     cash account;
     shares account;
-    currency int;
 begin
-    known := claim_key(p_user, p_operation, p_key, p_hash);
-    if known is not null then
-        return known;
+    if p_lock then
+        perform pg_advisory_xact_lock_shared(7001);
     end if;
-    perform pg_advisory_xact_lock_shared(7001);
     select * into v from instrument_current where symbol = p_symbol and venue = p_venue;
     if not found then
         return jsonb_build_object('unknown_instrument', true);
     end if;
-    select currency_id into currency from portfolio where id = p_portfolio and archived_at is null;
-    perform account_of(p_portfolio, v.currency_id);
-    perform account_of(p_portfolio, v.asset_id);
-    perform 1 from account where portfolio_id = p_portfolio and asset_id in (v.currency_id, v.asset_id)
-        order by id for no key update;
+    if p_lock then
+        perform account_of(p_portfolio, v.currency_id);
+        perform account_of(p_portfolio, v.asset_id);
+        perform 1 from account where portfolio_id = p_portfolio and asset_id in (v.currency_id, v.asset_id)
+            order by id for no key update;
+    end if;
     select * into cash from account where portfolio_id = p_portfolio and asset_id = v.currency_id;
     select * into shares from account where portfolio_id = p_portfolio and asset_id = v.asset_id;
     return jsonb_build_object(
@@ -80,17 +76,24 @@ begin
             'asset_scale', (select scale from asset where id = v.asset_id),
             'currency_code', (select code from asset where id = v.currency_id),
             'currency_scale', (select scale from asset where id = v.currency_id)),
-        'portfolio', (select jsonb_build_object('kind', kind, 'archived', archived_at is not null, 'owner', owner_id)
+        'portfolio', (select jsonb_build_object('kind', kind, 'archived', archived_at is not null)
                       from portfolio where id = p_portfolio),
-        'base_currency', currency,
-        'cash_account', cash.id, 'cash_available', cash.posted - cash.held,
-        'asset_account', shares.id, 'position', shares.posted, 'position_held', shares.held,
+        'cash_account', cash.id, 'cash_available', coalesce(cash.posted - cash.held, 0),
+        'asset_account', shares.id, 'position', coalesce(shares.posted, 0), 'position_held', coalesce(shares.held, 0),
         'open_orders', (select count(*) from orders where portfolio_id = p_portfolio
                         and state not in ('filled', 'rejected', 'cancelled', 'expired')),
         'limits', (select to_jsonb(r) from risk_limit r where portfolio_id = p_portfolio order by version desc limit 1),
         'halt', (select jsonb_object_agg(scope, mode) from halt_state where scope in
                  ('floor', 'user:' || p_user, 'instrument:' || v.instrument_id)));
 end $$;
+
+-- First half of acceptance: the key, then everything the desk decides on, locked.
+create function desk_open(p_user bigint, p_operation text, p_key text, p_hash bytea, p_portfolio bigint, p_symbol text,
+                          p_venue text)
+returns jsonb language sql security definer set search_path = public as $$
+    select coalesce(claim_key(p_user, p_operation, p_key, p_hash),
+                    desk_context(p_user, p_portfolio, p_symbol, p_venue, true));
+$$;
 
 -- Second half: order, holds, event, audit, command and answer, in the caller's transaction.
 create function desk_accept(p_user bigint, p_operation text, p_key text, p_origin text, p jsonb) returns jsonb
@@ -254,7 +257,6 @@ create function commit_batch(p_epoch bigint, p_first bigint, p_last bigint, p_en
                              p_inputs bytea, p_out_hash bytea, p_state_hash bytea, p jsonb)
 returns void language plpgsql security definer set search_path = public as $$
 declare
-    expected int;
     changed int;
 begin
     if jsonb_array_length(p -> 'fills') > 0 then
@@ -312,18 +314,26 @@ begin
     if changed <> jsonb_array_length(p -> 'holds') then
         raise exception 'a hold of the batch is missing or resolved' using errcode = 'TF006';
     end if;
-    -- Each step in its own row, in order, so that the transition trigger sees the state before it.
-    for expected in 0 .. (select max((o ->> 'step')::int) from jsonb_array_elements(p -> 'orders') o) loop
-        update orders o set state = d.state, filled_lots = d.filled_lots, price_lots_sum = d.price_lots_sum,
-               notional = d.notional, fee = d.fee, reason = d.reason, updated_ts_ns = d.ts_ns
-            from jsonb_to_recordset(p -> 'orders') d (id bigint, step int, state text, filled_lots bigint,
-                price_lots_sum numeric, notional bigint, fee bigint, reason text, ts_ns bigint)
-            where o.id = d.id and d.step = expected;
-    end loop;
+    -- A cancel that was asked for meanwhile stays pending until the broker has sequenced it: fills may overtake it.
     insert into order_event (order_id, ts_ns, source, target, cause, actor, input_seq, detail)
-        select order_id, ts_ns, source, target, cause, 'broker', input_seq, detail
+        select e.order_id, e.ts_ns, case o.state when 'cancel_pending' then o.state else e.source end,
+               case when o.state = 'cancel_pending' and e.target in ('working', 'partially_filled') then o.state
+                    else e.target end,
+               e.cause, 'broker', e.input_seq, e.detail
         from jsonb_to_recordset(p -> 'events') e (order_id bigint, ts_ns bigint, source text, target text, cause text,
-            input_seq bigint, detail jsonb);
+            input_seq bigint, detail jsonb)
+        join orders o on o.id = e.order_id;
+    update orders o set filled_lots = d.filled_lots, price_lots_sum = d.price_lots_sum, notional = d.notional,
+           fee = d.fee, reason = d.reason, updated_ts_ns = d.ts_ns,
+           state = case when o.state = 'cancel_pending' and d.state in ('working', 'partially_filled') then o.state
+                        else d.state end
+        from jsonb_to_recordset(p -> 'orders') d (id bigint, state text, filled_lots bigint, price_lots_sum numeric,
+            notional bigint, fee bigint, reason text, ts_ns bigint)
+        where o.id = d.id;
+    get diagnostics changed = row_count;
+    if changed <> jsonb_array_length(p -> 'orders') then
+        raise exception 'an order of the batch is missing' using errcode = 'TF006';
+    end if;
     insert into lot (portfolio_id, instrument_id, order_id, input_seq, n, acquired_ts_ns, quantity_lots, remaining_lots,
                      cost, remaining_cost)
         select portfolio_id, instrument_id, order_id, input_seq, n, acquired_ts_ns, quantity_lots, quantity_lots, cost, cost

@@ -16,7 +16,8 @@ SQL = Path(__file__).parent.parent / "sql"
 def upgrade() -> None:
     """Tables, server functions, then who may do what."""
     connection = op.get_bind().connection.driver_connection
-    assert isinstance(connection, Connection)
+    if not isinstance(connection, Connection):
+        raise TypeError("migrations run on psycopg")
     with connection.cursor() as cursor:
         cursor.execute((SQL / "0001_tables.sql").read_text())
         cursor.executemany(
