@@ -1,1 +1,1 @@
-"""The Streamlit app."""
+"""Streamlit screens over the services; the gateway serves their cookie and their live prices."""

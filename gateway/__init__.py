@@ -1,1 +1,1 @@
-"""REST and WebSocket over the same services as the screens."""
+"""REST and WebSocket over the same services the screens use."""

@@ -1,1 +1,1 @@
-"""Parts that pages share."""
+"""Parts of screens: live prices, tables, the order ticket, the blotter."""

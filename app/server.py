@@ -1,0 +1,42 @@
+"""The app's process: Streamlit and the gateway as one ASGI application on one port."""
+
+import time
+from pathlib import Path
+
+import streamlit as st
+import uvicorn
+from starlette.routing import Mount
+from trading.bootstrap import open_floor
+
+from app import room
+from gateway.api import create_api
+from trading.config import Settings
+from trading.services.floor import Floor
+
+MAIN = Path(__file__).resolve().parent / "main.py"
+
+
+def create_app(floor: Floor) -> st.App:
+    """Screens at ``/``, the gateway at ``/api``."""
+    room.open_room(floor)
+    return st.App(MAIN, routes=[Mount("/api", create_api(floor, time.monotonic))])
+
+
+def serve(settings: Settings) -> None:
+    """Answer on the settings' host and port until a signal ends the process."""
+    with open_floor(settings) as floor:
+        uvicorn.run(
+            create_app(floor),
+            host=settings.host,
+            port=settings.app_port,
+            log_level="warning",
+            access_log=False,
+            ws="websockets-sansio",
+            ws_max_size=4 * 2**20,
+            timeout_graceful_shutdown=2,
+            server_header=False,
+        )
+
+
+if __name__ == "__main__":
+    serve(Settings())
