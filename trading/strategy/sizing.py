@@ -31,11 +31,12 @@ def most_lots(instrument: Instrument, budget: int, price_ticks: int) -> int:
 
 def affordable_lots(instrument: Instrument, cash: int, price_ticks: int) -> int:
     """The most lots that ``cash`` pays for at ``price_ticks`` with fees, as one order."""
-    lots = most_lots(instrument, cash, price_ticks)
-    while lots > 0:
+    low, high = 0, most_lots(instrument, cash, price_ticks)
+    while low < high:  # cost grows with the lots: halve the range
+        lots = (low + high + 1) // 2
         notional = instrument.notional(price_ticks * lots)
-        over = notional + instrument.fee.total(lots, notional) - cash
-        if over <= 0:
-            return lots
-        lots -= max(1, over // max(1, instrument.notional(price_ticks)))
-    return 0
+        if notional + instrument.fee.total(lots, notional) <= cash:
+            low = lots
+        else:
+            high = lots - 1
+    return low
