@@ -1,7 +1,5 @@
 """Users, sessions, portfolios and grants in Postgres; each deed and its audit row are one transaction."""
 
-# ruff: noqa: S608 -- SQL is put together from this module's own constants; every value is a parameter
-
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -219,10 +217,7 @@ class PostgresPeople:
                 (owner_id, name, kind, asset["id"]),
             )
             portfolio_id = _one(rows)["id"]
-            rows.execute(
-                "insert into account (asset_id, kind, portfolio_id, floor_zero) values (%s, 'portfolio', %s, %s)",
-                (asset["id"], portfolio_id, kind == "cash"),
-            )
+            rows.execute("select account_of(%s, %s)", (portfolio_id, asset["id"]))
             rows.execute(
                 "insert into risk_limit (portfolio_id, version, max_order_notional, max_open_orders, price_band_ppm)"
                 " values (%s, 1, %s, %s, %s)",

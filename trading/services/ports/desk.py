@@ -119,10 +119,10 @@ class HaltStore(Protocol):
 class VerifyStore(Protocol):
     """Reads for `trading.services.verify`."""
 
-    def breaks(self) -> Sequence[dict[str, Any]]:
-        """Every violated invariant as ``{"check": ..., "subject": ..., "expected": ..., "found": ...}``."""
+    def breaks(self) -> tuple[Sequence[dict[str, Any]], Mapping[str, int]]:
+        """Every violated invariant as check, subject, expected, found; and rows looked at by table. One snapshot."""
         ...
 
-    def counts(self) -> dict[str, int]:
-        """How many accounts, transfers, holds, orders and fills were looked at."""
+    def record(self, scope: str, ts_ns: int, breaks: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> None:
+        """Keep a result."""
         ...

@@ -1,0 +1,120 @@
+-- Every invariant of ledger, holds, orders, fills, lots and positions, recomputed from the rows of record.
+-- Each query returns (check, subject, expected, found) for what is broken, nothing where all is well.
+
+-- a portfolio account's balance is the sum of its transfers
+select 'balance' as "check", 'account:' || a.id as subject, coalesce(t.net, 0)::text as expected, a.posted::text as found
+from account a left join (
+    select account_id, sum(amount) as net from (
+        select credit_id as account_id, amount from transfer union all select debit_id, -amount from transfer) e
+    group by account_id) t on t.account_id = a.id
+where a.kind = 'portfolio' and a.posted <> coalesce(t.net, 0);
+
+-- a balance held is the sum of what open holds have left
+select 'held' as "check", 'account:' || a.id, coalesce(h.left_over, 0)::text, a.held::text
+from account a left join (
+    select account_id, sum(amount - used - released) as left_over from hold where not resolved group by account_id
+) h on h.account_id = a.id
+where a.held <> coalesce(h.left_over, 0);
+
+-- cash accounts never go below zero, holds included
+select 'available' as "check", 'account:' || id, '>= 0', (posted - held)::text from account
+where floor_zero and posted - held < 0;
+
+-- an order that is over holds nothing, an open one holds what it needs
+select 'hold_resolved' as "check", 'order:' || o.id || ' ' || h.leg, (o.state in ('filled', 'rejected', 'cancelled', 'expired'))::text,
+       h.resolved::text
+from hold h join orders o on o.id = h.order_id
+where not h.resolved and o.state in ('filled', 'rejected', 'cancelled', 'expired');
+
+-- an order's totals are the sums of its fills
+select 'order_totals' as "check", 'order:' || o.id,
+       concat_ws(' ', coalesce(f.lots, 0), coalesce(f.price_lots, 0), coalesce(f.notional, 0), coalesce(f.fee, 0)),
+       concat_ws(' ', o.filled_lots, o.price_lots_sum, o.notional, o.fee)
+from orders o left join (
+    select order_id, sum(quantity_lots) as lots, sum(price_ticks::numeric * quantity_lots) as price_lots,
+           sum(notional) as notional, sum(fee) as fee from fill group by order_id) f on f.order_id = o.id
+where (o.filled_lots, o.price_lots_sum, o.notional, o.fee)
+      is distinct from (coalesce(f.lots, 0), coalesce(f.price_lots, 0), coalesce(f.notional, 0), coalesce(f.fee, 0));
+
+-- a filled order is filled, a partly filled one partly
+select 'order_state' as "check", 'order:' || id, state, filled_lots || ' of ' || quantity_lots from orders
+where (state = 'filled') <> (filled_lots = quantity_lots)
+   or (state = 'partially_filled' and filled_lots = 0)
+   or (state in ('accepted', 'working', 'rejected') and filled_lots > 0);
+
+-- the last event of an order says the state it has, and each event starts where the one before ended
+select 'order_events' as "check", 'order:' || o.id, o.state, coalesce(e.target, 'no event') from orders o
+left join lateral (select target from order_event where order_id = o.id order by id desc limit 1) e on true
+where e.target is distinct from o.state;
+select 'order_chain' as "check", 'event:' || id, before, source from (
+    select id, source, lag(target, 1, 'new') over (partition by order_id order by id) as before from order_event) e
+where source <> before;
+
+-- no fill beyond the order's protection price
+select 'protection' as "check", 'fill:' || f.order_id || '/' || f.input_seq || '/' || f.n, o.protection_ticks::text,
+       f.price_ticks::text
+from fill f join orders o on o.id = f.order_id
+where (f.side = 'buy' and f.price_ticks > o.protection_ticks) or (f.side = 'sell' and f.price_ticks < o.protection_ticks);
+
+-- a fill's transfers say what the fill says
+select 'fill_transfers' as "check", 'fill:' || f.order_id || '/' || f.input_seq || '/' || f.n,
+       concat_ws(' ', f.quantity_lots, f.notional, f.fee), concat_ws(' ', t.lots, t.cash, t.fee)
+from fill f
+join instrument_version v on v.instrument_id = f.instrument_id and v.version = f.instrument_version
+left join lateral (
+    select coalesce(sum(t.amount) filter (where t.kind = 'trade' and t.asset_id = v.asset_id
+                                          and (a.kind = 'market') = (f.side = 'buy')), 0) as lots,
+           coalesce(sum(t.amount) filter (where t.kind = 'trade' and t.asset_id = v.currency_id
+                                          and (a.kind = 'portfolio') = (f.side = 'buy')), 0) as cash,
+           coalesce(sum(t.amount) filter (where t.kind = 'fee' and t.asset_id = v.currency_id), 0) as fee
+    from transfer t join account a on a.id = t.debit_id
+    where t.order_id = f.order_id and t.input_seq = f.input_seq and t.n = f.n and t.portfolio_id = f.portfolio_id) t on true
+where (f.quantity_lots, f.notional, f.fee) is distinct from (t.lots, t.cash, t.fee);
+
+-- every trade and fee belongs to a fill
+select 'orphan_transfer' as "check", 'transfer:' || t.id, 'a fill', 'none' from transfer t
+left join fill f on f.order_id = t.order_id and f.input_seq = t.input_seq and f.n = t.n
+where t.kind in ('trade', 'fee') and f.order_id is null;
+
+-- a position is its open lots, and its fills
+select 'position_lots' as "check", 'account:' || a.id, coalesce(l.lots, 0)::text, a.posted::text
+from account a join asset s on s.id = a.asset_id and s.kind = 'instrument'
+left join (select l.portfolio_id, v.asset_id, sum(l.remaining_lots) as lots from lot l
+           join instrument_version v on v.instrument_id = l.instrument_id and v.version = 1
+           group by 1, 2) l on l.portfolio_id = a.portfolio_id and l.asset_id = a.asset_id
+where a.kind = 'portfolio' and a.posted <> coalesce(l.lots, 0);
+select 'position_fills' as "check", 'account:' || a.id, coalesce(f.lots, 0)::text, a.posted::text
+from account a join asset s on s.id = a.asset_id and s.kind = 'instrument'
+left join (select f.portfolio_id, v.asset_id, sum(case f.side when 'buy' then f.quantity_lots else -f.quantity_lots end) as lots
+           from fill f join instrument_version v on v.instrument_id = f.instrument_id and v.version = f.instrument_version
+           group by 1, 2) f on f.portfolio_id = a.portfolio_id and f.asset_id = a.asset_id
+where a.kind = 'portfolio' and a.posted <> coalesce(f.lots, 0);
+
+-- a lot is what was bought less what its sales closed
+select 'lot' as "check", 'lot:' || l.id, concat_ws(' ', l.quantity_lots - coalesce(c.lots, 0), l.cost - coalesce(c.cost, 0)),
+       concat_ws(' ', l.remaining_lots, l.remaining_cost)
+from lot l left join (select lot_id, sum(quantity_lots) as lots, sum(cost) as cost from lot_close group by lot_id) c
+    on c.lot_id = l.id
+where (l.remaining_lots, l.remaining_cost) is distinct from (l.quantity_lots - coalesce(c.lots, 0), l.cost - coalesce(c.cost, 0));
+
+-- the broker's inputs have no hole and the cursor stands at their end
+select 'input_log' as "check", 'input:' || first_seq, (before + 1)::text, first_seq::text from (
+    select first_seq, lag(last_seq) over (order by first_seq) as before from input_log) l
+where before is not null and first_seq <> before + 1;
+select 'cursor' as "check", 'cursor', coalesce((select max(last_seq) from input_log), c.input_seq)::text, c.input_seq::text
+from broker_cursor c where c.input_seq <> coalesce((select max(last_seq) from input_log), c.input_seq);
+
+-- sealed blocks still hash to what was sealed
+select 'ledger_block' as "check", 'block:' || b.id, encode(b.root, 'hex'), encode(r.root, 'hex')
+from ledger_block b cross join lateral (
+    select sha256(coalesce(string_agg(t.leaf, ''::bytea order by t.id), ''::bytea)) as root from transfer t
+    where t.xid >= b.xid_from and t.xid < b.xid_to) r
+where b.root <> r.root;
+select 'block_chain' as "check", 'block:' || id, encode(sha256(prev_hash || root), 'hex'), encode(hash, 'hex') from (
+    select *, lag(hash, 1, ''::bytea) over (order by id) as before from ledger_block) b
+where hash <> sha256(prev_hash || root) or prev_hash <> before;
+select 'leaf' as "check", 'transfer:' || id, 'its own hash', encode(leaf, 'hex') from transfer
+where leaf <> sha256(
+    int8send(id) || int8send(group_id) || int4send(asset_id) || int8send(debit_id) || int8send(credit_id)
+    || int8send(amount) || kind::bytea || int8send(portfolio_id) || int8send(coalesce(order_id, -1))
+    || int8send(coalesce(input_seq, -1)) || int4send(coalesce(n, -1)) || int8send(ts_ns));
