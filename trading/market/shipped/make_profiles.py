@@ -1,7 +1,7 @@
 """Compute ``profiles.csv``, the table of instruments of the simulated venue, from real history.
 
-Run ``python -m trading.market.shipped.make_profiles DATA_FOLDER``. The folder holds daily bars, quote bars and quotes of
-the layout named in `SOURCES`; the five US equities of ``us_equity_daily.csv.gz`` come from the shipped file itself.
+Run ``python -m trading.market.shipped.make_profiles DATA_FOLDER``. The folder holds daily bars, quote bars and quotes
+in the files that `SOURCES` and `QUOTES` name; five US equities come from the shipped ``us_equity_daily.csv.gz``.
 Only statistics derived from the history go into the table, each row with a note on what they were computed from.
 
 Definitions, all on log returns of daily closes (adjusted where the source has adjusted closes):
@@ -96,7 +96,7 @@ def closes(symbol: str, source: str, data: Path) -> tuple[pd.Series, float, floa
 
 
 def minute_volatility(path: Path) -> float:
-    """Daily volatility out of one-minute bars of single days: root of the mean realised variance of 5-minute returns."""
+    """Daily volatility out of one-minute bars of single days: root mean realised variance of 5-minute returns."""
     table = pd.read_csv(path, parse_dates=["ts"]).set_index("ts")
     days = [day["close"].resample("5min").last().ffill() for _, day in table.groupby(table.index.date)]
     return float(np.sqrt(np.mean([np.square(np.log(day).diff().dropna()).sum() for day in days])))
