@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from trading.backtest.account import Account
 from trading.backtest.actions import CorporateAction, corporate_actions
@@ -211,9 +212,7 @@ def _timeline(
 
 def _rows(symbol: str, frame: pd.DataFrame, instrument: Instrument) -> Iterator[tuple[int, _Row]]:
     tick, lot = float(instrument.tick_size), float(instrument.lot_size)
-    # Research data may be finer than a tick (old fractional quotes); it is rounded here, an order's input never is.
-    opens = np.maximum(1, np.rint(frame["open"].to_numpy(dtype=float) / tick)).astype(np.int64)
-    closes = np.maximum(1, np.rint(frame["close"].to_numpy(dtype=float) / tick)).astype(np.int64)
+    opens, closes = (_ticks(frame[name], tick) for name in ("open", "close"))
     volume = np.floor(np.nan_to_num(frame["volume"].to_numpy(dtype=float)) / lot).astype(np.int64)
     actions = {action.ts_ns: action for action in corporate_actions(frame)}
     basis = adjusted(frame)
@@ -227,6 +226,13 @@ def _rows(symbol: str, frame: pd.DataFrame, instrument: Instrument) -> Iterator[
         first, high, low, last, traded = (float(value) for value in prices[i])
         bar = Bar(symbol, ts_ns, first, high, low, last, traded, known)
         yield ts_ns, _Row(int(opens[i]), int(closes[i]), int(volume[i]), actions.get(ts_ns), bar)
+
+
+def _ticks(prices: pd.Series, tick: float) -> NDArray[np.int64]:
+    """Whole ticks, half-even: research data may be finer than a tick (old fractional quotes), orders never are."""
+    # 599.985 / 0.01 is 59998.49999999999: the half is restored before it is rounded.
+    ticks: NDArray[np.float64] = np.rint(np.round(prices.to_numpy(dtype=float) / tick, 6))
+    return np.maximum(1, ticks).astype(np.int64)
 
 
 def _result(
