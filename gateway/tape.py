@@ -10,6 +10,8 @@ import structlog
 
 from trading.domain.errors import TradefloorError
 from trading.domain.instruments import Instrument
+from trading.services import desk
+from trading.services.access import SYSTEM
 from trading.services.floor import Floor
 
 _LOG = structlog.get_logger(__name__)
@@ -69,7 +71,7 @@ class Tape:
     async def _look(self) -> None:
         ticks = await asyncio.to_thread(self._floor.bus.last_ticks)
         if any(instrument_id not in self._instruments for instrument_id in ticks):
-            instruments = await asyncio.to_thread(self._floor.desk.instruments)
+            instruments = await asyncio.to_thread(desk.instruments, self._floor, SYSTEM)
             self._instruments = {instrument.id: instrument for instrument in instruments}
         moved = False
         for instrument_id, tick in ticks.items():

@@ -1,16 +1,6 @@
 """Send the browser to one of our own routes: the only way a cookie gets set or taken back."""
 
-import streamlit as st
-
-_GO_JS = """
-export default function(component) {
-  const { data, parentElement } = component;
-  if (parentElement.gone) return;
-  parentElement.gone = true;
-  if (data.post) fetch(data.to, { method: 'POST' }).finally(() => location.replace('/'));
-  else location.replace(data.to);
-}
-"""
+from app.components.web import component
 
 
 def enter(code: str) -> None:
@@ -24,6 +14,4 @@ def leave() -> None:
 
 
 def _go(to: str, *, post: bool) -> None:
-    st.components.v2.component("tradefloor_go", html="<span></span>", js=_GO_JS)(
-        key="go", data={"to": to, "post": post}
-    )
+    component("go")(key="go", data={"to": to, "post": post})

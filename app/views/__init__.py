@@ -1,1 +1,1 @@
-"""One page a file."""
+"""Pages: each reads what is asked, calls services, and shows."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ def growth(points: Sequence[EquityPoint]) -> list[float]:
     an interval that starts with nothing grows by 1.
     """
     index = [1.0] if points else []
-    for before, point in zip(points, points[1:], strict=False):
+    for before, point in pairwise(points):
         base = before.equity + point.flow
         index.append(index[-1] * float(point.equity / base) if base > 0 else index[-1])
     return index

@@ -19,8 +19,6 @@ from trading.services.ports.queries import QueryStore
 _READ = {Role.TRADER: Reach.OWN, Role.ADMIN: Reach.ANY, Role.OBSERVER: Reach.GRANTED, Role.SYSTEM: Reach.ANY}
 _ADMIN = {Role.ADMIN: Reach.NO_PORTFOLIO, Role.SYSTEM: Reach.NO_PORTFOLIO}
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
-MARK_EVERY_NS = 60 * 10**9
-"""Equity marks are kept on whole minutes, so that two writers agree on which one it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +215,7 @@ def equity_curve(floor: Floor, actor: Actor, portfolio_id: int) -> list[EquityPo
     A position without a quote is taken at its cost, so the curve has no hole where the market is away.
     """
     store = _store(floor, actor)
-    currency, scale, cash_minor = _base_cash(store, portfolio_id)
-    del currency
+    scale, cash_minor = _base_cash(store, portfolio_id)
     points = [
         EquityPoint(
             row["ts_ns"],
@@ -240,23 +237,6 @@ def equity_curve(floor: Floor, actor: Actor, portfolio_id: int) -> list[EquityPo
 def returns(floor: Floor, actor: Actor, portfolio_id: int) -> list[MonthlyReturn]:
     """Time-weighted return of each month, deposits and withdrawals removed."""
     return monthly_returns(equity_curve(floor, actor, portfolio_id))
-
-
-@operation({Role.SYSTEM: Reach.ANY})
-def mark_equity(floor: Floor, actor: Actor, portfolio_id: int) -> bool:
-    """Keep this minute's equity of a portfolio; False where it is kept already or a position has no quote."""
-    store = _store(floor, actor)
-    lines = [line for line in _positions(floor, store, portfolio_id) if line.quantity]
-    if any(line.value is None for line in lines):
-        return False
-    now_ns = floor.clock.now_ns()
-    _, scale, cash_minor = _base_cash(store, portfolio_id)
-    marks = store.equity_marks(portfolio_id)
-    flow = store.flow_since(portfolio_id, marks[-1]["ts_ns"] if marks else 0)
-    worth = int(_worth(lines).scaleb(scale))
-    return store.add_equity_mark(
-        portfolio_id, now_ns - now_ns % MARK_EVERY_NS, cash_minor + worth, cash_minor, worth, flow
-    )
 
 
 # The floor ---------------------------------------------------------------------------------------------------------
@@ -293,10 +273,10 @@ def _cash(store: QueryStore, portfolio_id: int) -> list[Cash]:
     ]
 
 
-def _base_cash(store: QueryStore, portfolio_id: int) -> tuple[str, int, int]:
-    """Currency, scale and posted minor units. One currency for now: other ones join with conversion."""
+def _base_cash(store: QueryStore, portfolio_id: int) -> tuple[int, int]:
+    """Scale and posted minor units of the base currency. One currency for now: others join with conversion."""
     rows = store.cash(portfolio_id)
-    return (rows[0]["asset"], rows[0]["scale"], rows[0]["posted"]) if rows else ("", 2, 0)
+    return (rows[0]["scale"], rows[0]["posted"]) if rows else (2, 0)
 
 
 def _worth(lines: Sequence[Position]) -> Decimal:

@@ -133,16 +133,6 @@ class PostgresQueries:
         """See `QueryStore`."""
         return int(self._all(_FLOW, (portfolio_id, ts_ns))[0]["flow"])
 
-    def add_equity_mark(self, portfolio_id: int, ts_ns: int, equity: int, cash: int, positions: int, flow: int) -> bool:
-        """See `QueryStore`."""
-        return bool(
-            self._all(
-                "insert into equity_mark (portfolio_id, ts_ns, equity, cash, positions, flow)"
-                " values (%s, %s, %s, %s, %s, %s) on conflict do nothing returning ts_ns",
-                (portfolio_id, ts_ns, equity, cash, positions, flow),
-            )
-        )
-
     def process_status(self) -> Sequence[Row]:
         """See `QueryStore`."""
         return self._all(

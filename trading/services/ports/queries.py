@@ -53,10 +53,6 @@ class QueryStore(Protocol):
         """Deposits less withdrawals of the base currency after a moment, in minor units."""
         ...
 
-    def add_equity_mark(self, portfolio_id: int, ts_ns: int, equity: int, cash: int, positions: int, flow: int) -> bool:
-        """Keep a mark; False where there is one for that moment already."""
-        ...
-
     def process_status(self) -> Sequence[dict[str, Any]]:
         """name, state, pid, started_at, beat_at, restarts, detail of every process."""
         ...

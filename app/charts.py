@@ -1,0 +1,166 @@
+"""Plotly figures in the app's look. `uirevision` keeps zoom and pan when the data moves."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from trading.services.performance import EquityPoint, MonthlyReturn, drawdowns, growth
+
+UP, DOWN, ACCENT, GRID, TEXT = "#2ebd85", "#f0616d", "#4c8dff", "#212832", "#a9b4c2"
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+CONFIG = {"displaylogo": False, "displayModeBar": False, "scrollZoom": True, "doubleClick": "reset"}
+"""For `st.plotly_chart`: wheel zooms, drag pans, double click shows all again."""
+
+
+def _dressed(figure: go.Figure, height_px: int, revision: str) -> go.Figure:
+    figure.update_layout(
+        height=height_px,
+        margin={"l": 4, "r": 4, "t": 8, "b": 4},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": TEXT, "size": 12},
+        hovermode="x unified",
+        hoverlabel={"bgcolor": "#161b22", "bordercolor": "#30363f", "font": {"color": "#d7dde5"}},
+        dragmode="pan",
+        showlegend=False,
+        uirevision=revision,
+    )
+    figure.update_xaxes(gridcolor=GRID, zeroline=False, showline=False)
+    figure.update_yaxes(gridcolor=GRID, zeroline=False, showline=False, side="right")
+    return figure
+
+
+def candles(bars: pd.DataFrame, revision: str, places: int, height_px: int = 430) -> go.Figure:
+    """Candlesticks over volume out of columns ts, open, high, low, close, volume."""
+    rising = bars["close"] >= bars["open"]
+    figure = go.Figure(
+        [
+            go.Candlestick(
+                x=bars["ts"],
+                open=bars["open"],
+                high=bars["high"],
+                low=bars["low"],
+                close=bars["close"],
+                name="",
+                increasing={"line": {"color": UP, "width": 1}, "fillcolor": UP},
+                decreasing={"line": {"color": DOWN, "width": 1}, "fillcolor": DOWN},
+            ),
+            go.Bar(
+                x=bars["ts"],
+                y=bars["volume"],
+                yaxis="y2",
+                name="Volume",
+                marker={"color": rising.map({True: UP, False: DOWN}), "opacity": 0.35, "line": {"width": 0}},
+                hovertemplate="%{y:,.0f}",
+            ),
+        ]
+    )
+    figure.update_layout(
+        yaxis={"domain": [0.2, 1], "tickformat": f",.{places}f", "hoverformat": f",.{places}f"},
+        yaxis2={"domain": [0, 0.16], "showticklabels": False, "showgrid": False},
+        xaxis={"rangeslider": {"visible": False}},
+    )
+    if len(bars):
+        last = float(bars["close"].iloc[-1])
+        figure.add_hline(y=last, line={"color": ACCENT, "width": 1, "dash": "dot"})
+        figure.add_annotation(
+            x=1,
+            xref="paper",
+            xanchor="left",
+            y=last,
+            text=f"{last:,.{places}f}",
+            showarrow=False,
+            font={"color": "#ffffff", "size": 11},
+            bgcolor=ACCENT,
+            borderpad=2,
+        )
+    dressed = _dressed(figure, height_px, revision)
+    dressed.update_layout(margin={"l": 4, "r": 64, "t": 8, "b": 4})
+    return dressed
+
+
+def line(
+    x: Sequence[object], y: Sequence[float], revision: str, *, suffix: str = "", height_px: int = 300
+) -> go.Figure:
+    """One line over time."""
+    figure = go.Figure(go.Scatter(x=x, y=y, mode="lines", line={"color": ACCENT, "width": 2}, name=""))
+    figure.update_yaxes(ticksuffix=suffix, tickformat=",.2f" if suffix else ",.0f", hoverformat=",.2f")
+    return _dressed(figure, height_px, revision)
+
+
+def equity(points: Sequence[EquityPoint], revision: str, currency: str) -> go.Figure:
+    """Equity over time, cash below it as a faint line."""
+    when = pd.to_datetime([point.ts_ns for point in points], utc=True)
+    figure = go.Figure(
+        [
+            go.Scatter(
+                x=when,
+                y=[_shown(point.equity) for point in points],
+                name="Equity",
+                mode="lines" if len(points) > 1 else "markers",
+                line={"color": ACCENT, "width": 2},
+            )
+        ]
+    )
+    figure.update_yaxes(tickformat=",.0f", hoverformat=",.2f", title={"text": currency, "font": {"size": 11}})
+    return _dressed(figure, 320, revision)
+
+
+def drawdown(points: Sequence[EquityPoint], revision: str) -> go.Figure:
+    """How far below the best value so far, in percent."""
+    when = pd.to_datetime([point.ts_ns for point in points], utc=True)
+    fallen = [value * 100 for value in drawdowns(points)]
+    figure = go.Figure(
+        go.Scatter(
+            x=when,
+            y=fallen,
+            name="Drawdown",
+            fill="tozeroy",
+            line={"color": DOWN, "width": 1},
+            fillcolor="rgba(240,97,109,.18)",
+        )
+    )
+    figure.update_yaxes(ticksuffix=" %", hoverformat=".2f", range=[min([*fallen, -0.05]) * 1.15, 0])
+    return _dressed(figure, 170, revision)
+
+
+def months(returns: Sequence[MonthlyReturn]) -> go.Figure:
+    """A year a row, a month a column; the figure is written in each cell, so that colour is not the only hint."""
+    years = sorted({each.year for each in returns}, reverse=True)
+    values = {(each.year, each.month): each.value * 100 for each in returns}
+    grid = [[values.get((year, month)) for month in range(1, 13)] for year in years]
+    written = [["" if value is None else f"{value:+.2f}" for value in row] for row in grid]
+    limit = max([abs(value) for value in values.values()] + [1.0])
+    figure = go.Figure(
+        go.Heatmap(
+            z=grid,
+            x=list(MONTHS),
+            y=[str(year) for year in years],
+            text=written,
+            texttemplate="%{text}",
+            colorscale=[[0, "#8c2f3a"], [0.5, "#1b212a"], [1, "#1c7a55"]],
+            zmin=-limit,
+            zmax=limit,
+            showscale=False,
+            xgap=2,
+            ygap=2,
+            hovertemplate="%{x} %{y}: %{text} %<extra></extra>",
+        )
+    )
+    dressed = _dressed(figure, 60 + 34 * max(1, len(years)), "months")
+    dressed.update_layout(hovermode="closest", dragmode=False)
+    dressed.update_yaxes(side="left", type="category", showgrid=False)
+    dressed.update_xaxes(side="top", showgrid=False, fixedrange=True)
+    return dressed
+
+
+def total_return(points: Sequence[EquityPoint]) -> float:
+    """Time-weighted return from the first point to the last."""
+    grown = growth(points)
+    return grown[-1] - 1 if grown else 0.0
+
+
+def _shown(amount: Decimal) -> float:
+    return float(amount)

@@ -1,0 +1,78 @@
+"""Portfolios and their cash: open one, pay in, pay out, each with a second look."""
+
+import secrets
+from decimal import Decimal
+
+import streamlit as st
+
+from app import formats, room
+from app.components.deeds import do
+from app.components.table import Row, table
+from trading.services import ledger, people, queries
+from trading.services.access import Actor
+from trading.services.ports.people import Portfolio
+
+
+def show(who: Actor) -> None:
+    """Portfolios at the left; deposit, withdrawal and a new portfolio at the right."""
+    floor = room.floor()
+    found = list(people.portfolios(floor, who))
+    left, right = st.columns([1.7, 1], gap="large")
+    with left:
+        rows = []
+        for each in found:
+            money = queries.cash(floor, who, each.id)
+            rows.append(
+                Row(
+                    [
+                        (each.name, "strong"),
+                        each.owner,
+                        formats.money(sum((line.total for line in money), Decimal(0)), each.currency),
+                        formats.money(sum((line.held for line in money), Decimal(0)), each.currency),
+                        formats.money(sum((line.available for line in money), Decimal(0)), each.currency),
+                    ]
+                )
+            )
+        columns = ["Portfolio", "Owner", ">Cash", ">Held by orders", ">To spend"]
+        table("portfolios", columns, rows, "No portfolios yet. Open one for a trader.")
+    with right:
+        _cash(who, found)
+        _open(who)
+
+
+def _cash(who: Actor, found: list[Portfolio]) -> None:
+    if not found:
+        return
+    with st.container(border=True):
+        st.markdown("**Pay in or out**")
+        by_id = {each.id: each for each in found}
+        chosen = by_id[
+            st.selectbox("Portfolio", list(by_id), format_func=lambda key: f"{by_id[key].name} · {by_id[key].owner}")
+        ]
+        out = st.segmented_control("What", ["Deposit", "Withdrawal"], default="Deposit", required=True, key="cash_kind")
+        amount = st.text_input(f"Amount ({chosen.currency})", key="cash_amount", placeholder="10,000.00")
+        memo = st.text_input("Memo", key="cash_memo", placeholder="kept with the ledger line")
+        sure = st.checkbox(f"Yes: {out.lower()} {amount or '…'} {chosen.currency}, {chosen.name}", key="cash_sure")
+        key = st.session_state.setdefault("cash_key", secrets.token_urlsafe(16))
+        if st.button("Book it", type="primary", disabled=not (sure and amount.strip()), key=f"book_{key}"):
+            post = ledger.deposit if out == "Deposit" else ledger.withdraw
+            text = amount.replace(",", "").strip()
+
+            def book() -> None:
+                post(room.floor(), who, chosen.id, text, key, memo)
+                for used in ("cash_key", "cash_amount", "cash_memo", "cash_sure"):
+                    st.session_state.pop(used, None)
+
+            do(book, f"{out} of {amount} {chosen.currency} booked for {chosen.name}.")
+
+
+def _open(who: Actor) -> None:
+    traders = {user.id: user for user in people.users(room.floor(), who) if user.role == "trader"}
+    with st.form("open_portfolio", clear_on_submit=True):
+        st.markdown("**Open a portfolio**")
+        if not traders:
+            st.caption("A portfolio belongs to a trader. Add one under Logins first.")
+        owner = st.selectbox("Trader", list(traders), format_func=lambda key: traders[key].display_name)
+        name = st.text_input("Name of the portfolio")
+        if st.form_submit_button("Open", disabled=not traders) and owner:
+            do(lambda: people.create_portfolio(room.floor(), who, owner, name), f"Portfolio {name.strip()} is open.")

@@ -1,0 +1,146 @@
+"""The order ticket: what it costs while it is typed, one idempotency key an order, refusals in plain words."""
+
+import secrets
+
+import streamlit as st
+
+from app import formats, room
+from app.components.live import quote_line
+from trading.domain.errors import Conflict, TradefloorError
+from trading.domain.instruments import Instrument
+from trading.domain.money import minor_to_decimal
+from trading.domain.orders import Acceptance, OrderType, Refusal, Side, Ticket, TimeInForce
+from trading.services import desk
+
+_SIDES = {Side.BUY: "Buy", Side.SELL: "Sell"}
+_TYPES = {OrderType.MARKET: "Market", OrderType.LIMIT: "Limit"}
+
+
+def ticket(instrument: Instrument, portfolio_id: int, reference: str | None) -> None:
+    """The ticket for one instrument; its texts stay while prices move."""
+    quote_line(instrument.symbol, "", reference, key="ticket_quote")
+    st.session_state.setdefault("ticket_key", secrets.token_urlsafe(16))
+    side = st.segmented_control(
+        "Side", list(Side), format_func=_SIDES.get, default=Side.BUY, key="ticket_side", required=True, width="stretch"
+    )
+    kind = st.segmented_control(
+        "Type",
+        list(OrderType),
+        format_func=_TYPES.get,
+        default=OrderType.MARKET,
+        key="ticket_type",
+        required=True,
+        width="stretch",
+    )
+    left, right = st.columns(2)
+    lot = formats.quantity(instrument.lot_size)
+    left.text_input("Quantity", "10", key=f"ticket_quantity_{instrument.symbol}", help=f"In steps of {lot}")
+    if kind == OrderType.LIMIT:
+        right.text_input(
+            f"Limit price ({instrument.currency.code})",
+            key=f"ticket_limit_{instrument.symbol}",
+            placeholder="the most you pay" if side == Side.BUY else "the least you take",
+            help=f"In steps of {formats.price(instrument.tick_size)}",
+        )
+    (right if kind == OrderType.MARKET else st).selectbox(
+        "Good for", list(TimeInForce), index=1, format_func=lambda tif: formats.TIFS[tif], key="ticket_tif"
+    )
+    asked = _asked(instrument)
+    answer = desk.preview(room.floor(), room.actor(), portfolio_id, asked)
+    _cost(answer, instrument, asked)
+    key = st.session_state["ticket_key"]
+    # The key is part of the button's identity: a second click on the same button is the same order.
+    st.button(
+        f"{_SIDES[asked.side]} {asked.quantity or '…'} {instrument.symbol}",
+        key=f"send_{key}",
+        type="primary",
+        width="stretch",
+        disabled=isinstance(answer, Refusal),
+        on_click=_send,
+        args=(instrument, portfolio_id, key),
+    )
+    _last_answer()
+
+
+def _asked(instrument: Instrument) -> Ticket:
+    state = st.session_state
+    kind = state.get("ticket_type") or OrderType.MARKET
+    limit = (state.get(f"ticket_limit_{instrument.symbol}") or "").strip().replace(",", "")
+    return Ticket(
+        symbol=instrument.symbol,
+        side=state.get("ticket_side") or Side.BUY,
+        type=kind,
+        quantity=(state.get(f"ticket_quantity_{instrument.symbol}") or "").strip().replace(",", ""),
+        limit_price=limit if kind == OrderType.LIMIT and limit else None,
+        time_in_force=state.get("ticket_tif") or TimeInForce.GTC,
+        venue=instrument.venue,
+    )
+
+
+def _cost(answer: desk.Preview | Refusal, instrument: Instrument, asked: Ticket) -> None:
+    if isinstance(answer, Refusal):
+        if asked.quantity and (asked.type == OrderType.MARKET or asked.limit_price):
+            st.info(explain(answer, instrument), icon=":material/info:")
+        else:
+            st.caption("Fill in quantity and price to see what the order costs.")
+        return
+    currency, scale = instrument.currency.code, instrument.currency.scale
+
+    def cash(minor: int) -> str:
+        return formats.money(minor_to_decimal(minor, scale), currency)
+
+    word = "Cost" if asked.side == Side.BUY else "Proceeds"
+    lines = [
+        (f"{word} at {formats.price(answer.estimated_price)}", cash(answer.estimated_notional)),
+        ("Fee, at most", cash(answer.fee_at_most)),
+        ("Held until filled", cash(answer.cash_hold)),
+        ("Cash left to spend", cash(answer.cash_after_hold)),
+    ]
+    rows = "".join(
+        f"<div style='display:flex;justify-content:space-between'><span class='tf-note'>{label}</span>"
+        f"<span>{value}</span></div>"
+        for label, value in lines
+    )
+    worst = "more than" if asked.side == Side.BUY else "less than"
+    st.html(
+        f"<div style='font-size:.88rem;line-height:1.65'>{rows}<span class='tf-note'>Never fills at {worst} "
+        f"{formats.price(answer.protection_price)}.</span></div>"
+    )
+
+
+def _send(instrument: Instrument, portfolio_id: int, key: str) -> None:
+    """Submit once; the key is renewed only after an answer, so a lost answer is asked for again and not ordered twice."""
+    asked = _asked(instrument)
+    try:
+        answer: Acceptance | Refusal = desk.submit(room.floor(), room.actor(), portfolio_id, asked, key)
+    except Conflict as error:
+        answer = Refusal(error.code, "This ticket was sent already. Look at your orders before you send another.")
+    except TradefloorError as error:
+        st.session_state["ticket_answer"] = Refusal(error.code, f"Not sent: {error}. Your ticket is still here.")
+        return
+    st.session_state["ticket_key"] = secrets.token_urlsafe(16)
+    said = f"{_SIDES[asked.side]} {asked.quantity} {asked.symbol}"
+    st.session_state["ticket_answer"] = (
+        f"{said}: order {answer.order_id} accepted."
+        if isinstance(answer, Acceptance)
+        else Refusal(answer.code, explain(answer, instrument))
+    )
+
+
+def _last_answer() -> None:
+    answer = st.session_state.get("ticket_answer")
+    if isinstance(answer, Refusal):
+        st.error(f"{answer.reason} ({answer.code})", icon=":material/block:")
+    elif answer:
+        st.success(answer, icon=":material/check_circle:")
+
+
+def explain(refusal: Refusal, instrument: Instrument) -> str:
+    """A refusal in words, with money where the reason speaks of money."""
+    if refusal.code != "insufficient_cash":
+        return refusal.reason
+    scale, currency = instrument.currency.scale, instrument.currency.code
+    needed, available = (
+        formats.money(minor_to_decimal(int(refusal.numbers[name]), scale), currency) for name in ("needed", "available")
+    )
+    return f"Not enough cash: this order holds {needed}, you have {available} to spend."

@@ -1,0 +1,108 @@
+"""What surrounds every page: the look, notices about halted trading, the footer that says what SIM is."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+import streamlit as st
+
+from app import room
+from trading.domain.errors import Forbidden, Unavailable
+from trading.services import halt
+from trading.services.access import Actor
+
+P = ParamSpec("P")
+
+_STYLE = """<style>
+[data-testid="stMainBlockContainer"] { padding: 3.6rem 1.6rem 1.2rem; max-width: 1680px; }
+[data-testid="stApp"] { font-variant-numeric: tabular-nums; }
+[data-testid="stMetricValue"] { font-size: 1.2rem; font-weight: 600; }
+[data-testid="stMetricLabel"] { color: #8693a3; }
+[data-testid="stDeployButton"], [data-testid="stAppDeployButton"], [data-testid="stMainMenu"],
+[data-testid="stHeadingWithActionElements"] a, footer { display: none; }
+.tf-strip { display: flex; flex-wrap: wrap; gap: .5rem 2.2rem; font-variant-numeric: tabular-nums; margin: .1rem 0 .3rem; }
+.tf-strip div { min-width: 6.2rem; }
+.tf-strip span { display: block; font-size: .76rem; color: #8693a3; }
+.tf-strip b { font-size: 1.08rem; font-weight: 600; white-space: nowrap; }
+.tf-strip .up, .tf-up { color: #2ebd85; } .tf-strip .down, .tf-down { color: #f0616d; }
+.tf-note { color: #8693a3; font-size: .82rem; }
+@media (max-width: 640px) {
+  [data-testid="stMainBlockContainer"] { padding: 3.4rem .8rem 1rem; }
+  .tf-strip { gap: .4rem 1rem; } .tf-strip div { min-width: 44%; }
+}
+</style>"""
+
+_SIM = """**SIM is a simulated venue.** Its prices are made up from the habits of real instruments; they are not market data,
+and nothing here is an order on a real exchange.
+
+What paper fills do not model:
+- your own market impact beyond the size on display: after your order the tape goes on as if you had not been there
+- your place in the queue against other people's resting orders at the same price
+- outages, rejects and latency of a real exchange or broker
+- borrowing, interest on cash, dividends, taxes
+"""
+
+
+def style() -> None:
+    """The look that the theme file cannot say."""
+    st.html(_STYLE)
+
+
+def notices(actor: Actor) -> None:
+    """A line above the page while trading is stopped anywhere it matters to this person."""
+    for stop in halt.current(room.floor(), actor):
+        scope, mode = str(stop["scope"]), str(stop["mode"])
+        if scope.startswith("user:") and actor.role != "admin" and scope != f"user:{actor.user_id}":
+            continue
+        what = "Trading is halted" if mode == "halted" else "Only closing orders are taken"
+        where = "" if scope == "floor" else f" ({scope.replace(':', ' ')})"
+        st.warning(f"**{what}{where}.** {stop['reason']}", icon=":material/front_hand:")
+
+
+def footer() -> None:
+    """Every page says which venue this is and what its fills leave out."""
+    st.divider()
+    left, right = st.columns([5, 1], vertical_alignment="center")
+    left.html('<span class="tf-note">Venue <b>SIM</b>: simulated prices, paper money. Times in your time zone.</span>')
+    with right.popover("About SIM", icon=":material/info:", width="stretch"):
+        st.markdown(_SIM)
+
+
+def strip(figures: list[tuple[str, str | tuple[str, str]]]) -> None:
+    """A line of labelled figures; a figure may carry a tone. Texts are ours or numbers, never a user's."""
+    cells = []
+    for label, figure in figures:
+        text, tone = figure if isinstance(figure, tuple) else (figure, "")
+        cells.append(f'<div><span>{label}</span><b class="{tone}">{text}</b></div>')
+    st.html(f'<div class="tf-strip">{"".join(cells)}</div>')
+
+
+def guarded(part: Callable[P, None]) -> Callable[P, None]:
+    """For fragments, which rerun without the page: the same words for a dead session or a database that is away."""
+
+    @wraps(part)
+    def careful(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            part(*args, **kwargs)
+        except Forbidden as error:
+            no_entry(error)
+        except Unavailable:
+            away()
+
+    return careful
+
+
+def no_entry(error: Forbidden) -> None:
+    """Told to somebody whose session ended, or whose role does not reach that far."""
+    if error.code == "no_session":
+        st.info("Your session is over. Reload the page to log in again.", icon=":material/lock:")
+    else:
+        st.error("Your login does not open this page.", icon=":material/lock:")
+
+
+def away() -> None:
+    """Told while the database is away; nothing is lost, since nothing is acknowledged without it."""
+    st.error(
+        "The floor's database does not answer right now. Orders already accepted are safe. Try again in a few seconds.",
+        icon=":material/cloud_off:",
+    )

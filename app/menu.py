@@ -1,0 +1,35 @@
+"""Which pages each role has. The menu is a convenience: the services check every call."""
+
+import streamlit as st
+from streamlit.navigation.page import Page
+
+from trading.services.access import Role
+
+_PAGES = {
+    "trade": ("Trade", "candlestick_chart"),
+    "order": ("Order", "receipt_long"),
+    "research": ("Research", "science"),
+    "floor": ("Floor", "monitor_heart"),
+    "people": ("People", "group"),
+    "portfolio": ("Portfolio", "show_chart"),
+    "account": ("Account", "person"),
+}
+_OF_ROLE = {
+    Role.TRADER: ("trade", "order", "portfolio", "research", "account"),
+    Role.ADMIN: ("floor", "people", "portfolio", "order", "research", "account"),
+    Role.OBSERVER: ("portfolio", "order", "account"),
+}
+
+
+def pages(role: Role) -> list[Page]:
+    """Pages of a role, its home first."""
+    return [
+        st.Page(
+            f"views/{name}.py",
+            title=_PAGES[name][0],
+            icon=f":material/{_PAGES[name][1]}:",
+            url_path=name,
+            default=not n,
+        )
+        for n, name in enumerate(_OF_ROLE[role])
+    ]

@@ -1,0 +1,27 @@
+"""The admin's people: logins, portfolios and cash, who sees what, and the audit trail."""
+
+import streamlit as st
+
+from app import room
+from app.components import audit_trail, money_desk, sharing, user_admin
+
+who = room.actor()
+view = st.segmented_control(
+    "Show",
+    ["Logins", "Portfolios and cash", "Sharing", "Audit trail"],
+    default="Logins",
+    key="people_view",
+    label_visibility="collapsed",
+    required=True,
+)
+said = st.session_state.pop("people_said", None)
+if said:
+    st.success(said, icon=":material/check_circle:")
+if view == "Logins":
+    user_admin.show(who)
+elif view == "Portfolios and cash":
+    money_desk.show(who)
+elif view == "Sharing":
+    sharing.show(who)
+else:
+    audit_trail.show(who)

@@ -1,0 +1,78 @@
+"""A portfolio to look at: equity, returns, positions, and the ledger behind each figure."""
+
+from datetime import timedelta
+
+import streamlit as st
+
+from app import charts, formats, frame, room
+from app.components import blotter
+from trading.services import queries
+from trading.services.performance import drawdowns, monthly_returns
+
+who = room.actor()
+portfolio = room.portfolio(who)
+if portfolio is None:
+    st.info(
+        "No portfolio is open to you yet. Ask an admin of the floor to share one with you."
+        if who.role == "observer"
+        else "There is no portfolio yet. An admin opens one under People.",
+        icon=":material/visibility:",
+    )
+    st.stop()
+
+
+@st.fragment(run_every=timedelta(seconds=5))
+@frame.guarded
+def overview() -> None:
+    """Equity and what it came from, new every five seconds."""
+    points = queries.equity_curve(room.floor(), room.actor(), portfolio.id)
+    now, currency = points[-1], portfolio.currency
+    gained = charts.total_return(points)
+    frame.strip(
+        [
+            ("Equity", formats.money(now.equity, currency)),
+            ("Cash", formats.money(now.cash, currency)),
+            ("Positions", formats.money(now.positions, currency)),
+            ("Return since start", (formats.percent(gained), "up" if gained > 0 else "down" if gained < 0 else "")),
+            ("Deepest drawdown", formats.percent(min(drawdowns(points), default=0.0))),
+        ]
+    )
+    st.markdown("**Equity**")
+    st.plotly_chart(charts.equity(points, f"equity-{portfolio.id}", currency), config=charts.CONFIG, key="equity")
+    left, right = st.columns([1, 1], gap="large")
+    with left:
+        st.markdown("**Drawdown**")
+        st.plotly_chart(charts.drawdown(points, f"down-{portfolio.id}"), config=charts.CONFIG, key="drawdown")
+    with right:
+        st.markdown("**Monthly returns, in percent**")
+        st.plotly_chart(charts.months(monthly_returns(points)), config=charts.CONFIG, key="months")
+        st.caption("Time-weighted: deposits and withdrawals do not count as gain. Months are UTC.")
+
+
+@st.fragment(run_every=timedelta(seconds=5))
+@frame.guarded
+def holdings() -> None:
+    """Positions, fills and the ledger statement."""
+    view = st.segmented_control(
+        "Show",
+        ["Positions", "Fills", "Statement", "Orders"],
+        default="Positions",
+        key="holdings",
+        label_visibility="collapsed",
+        required=True,
+    )
+    if view == "Positions":
+        blotter.positions(portfolio.id, "No positions: the portfolio is all in cash.")
+    elif view == "Fills":
+        blotter.fills(portfolio.id)
+    elif view == "Statement":
+        st.caption("Every movement of cash and shares. Cash and positions above are the last balance of each asset.")
+        blotter.cash(portfolio.id)
+    else:
+        blotter.orders(portfolio.id, open_only=False, actions=False)
+    blotter.follow_if_asked(portfolio.id)
+
+
+st.subheader(f"{portfolio.name} · {portfolio.owner}", anchor=False)
+overview()
+holdings()

@@ -1,0 +1,5 @@
+"""Research."""
+
+import streamlit as st
+
+st.caption("research")
