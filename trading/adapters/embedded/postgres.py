@@ -85,7 +85,7 @@ class EmbeddedPostgres:
 
         The caller holds the floor's lock, so a server found alive on this folder is an orphan and is stopped.
         """
-        self._clear_predecessor()
+        self.clear_predecessor()
         self.child = spawn(
             self.argv(), log=self.log, env=environment(), user=self.home.user, death_signal=signal.SIGINT
         )
@@ -134,7 +134,8 @@ class EmbeddedPostgres:
             lines = done.stderr.strip().splitlines() or ["no message"]
             raise Unavailable(f"The database could not be created: {lines[-1]}")
 
-    def _clear_predecessor(self) -> None:
+    def clear_predecessor(self) -> None:
+        """Stop an orphan on this folder and remove a pid file that means nothing any more."""
         pid_file = self.data_dir / "postmaster.pid"
         try:
             pid = abs(int(pid_file.read_text().splitlines()[0]))

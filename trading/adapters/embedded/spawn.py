@@ -22,7 +22,7 @@ def spawn(
     cwd: Path = Path("/"),
     user: ServerUser | None = None,
     nice: int = 0,
-    death_signal: signal.Signals = signal.SIGTERM,
+    death_signal: signal.Signals | None = signal.SIGTERM,
 ) -> "subprocess.Popen[bytes]":
     """Start ``argv``; on Linux the kernel sends it ``death_signal`` when the calling thread dies, however it dies.
 
@@ -33,7 +33,7 @@ def spawn(
     def in_child() -> None:
         if nice:
             os.nice(nice)
-        if _libc is not None:
+        if _libc is not None and death_signal is not None:
             # After setuid, which clears the setting.
             _libc.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
             if os.getppid() != parent:

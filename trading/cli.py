@@ -1,0 +1,161 @@
+"""``tradefloor``: open the floor, look at it, feed it, check it. Every command imports what it needs and no more."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trading.domain.errors import TradefloorError
+
+EXIT_CODES = "Exit status: 0 done and well, 1 refused or not well, 2 wrong use or no floor to work on."
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A trading floor on one machine: simulated market, paper broker, ledger and research pipelines.",
+    epilog=EXIT_CODES,
+)
+AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"tradefloor {version('tradefloor')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+    del version
+
+
+@app.command(epilog=EXIT_CODES)
+def up() -> None:
+    """Open the floor and keep it open until Ctrl-C or `tradefloor down`."""
+    from rich.console import Console
+
+    from trading.config import Settings
+    from trading.processes.environment import resolved
+    from trading.processes.opening import open_and_keep
+    from trading.processes.screen import Terminal
+
+    settings = resolved(Settings())
+    terminal = Terminal(settings, Console())
+    terminal.note(f"Opening the floor; its data is in {settings.data_dir}")
+    try:
+        code = open_and_keep(settings, terminal)
+    except TradefloorError as error:
+        print(f"tradefloor: {error}", file=sys.stderr)
+        raise typer.Exit(1) from error
+    terminal.note("The floor is closed." if code == 0 else "The floor did not open.")
+    raise typer.Exit(code)
+
+
+@app.command(epilog=EXIT_CODES)
+def down() -> None:
+    """Close the floor from anywhere."""
+    import time
+
+    from trading.config import Settings
+    from trading.processes.closing import close
+
+    settings = Settings()
+    began_s = time.monotonic()
+    if close(settings.run_dir, time.time()):
+        print(f"The floor is closed ({time.monotonic() - began_s:.1f} s).")
+    else:
+        print("The floor was not open.")
+
+
+@app.command(epilog="Exit status: 0 healthy, 1 not healthy or not open.")
+def status(as_json: AsJson = False) -> None:
+    """Show which processes run, since when, and what was restarted."""
+    import time
+
+    from trading.config import Settings
+    from trading.processes.status import read
+
+    view = read(Settings().run_dir, time.time())
+    if as_json:
+        print(view.as_json())
+    else:
+        from rich.console import Console
+
+        from trading.processes.screen import show_status
+
+        show_status(Console(), view)
+    raise typer.Exit(0 if view.healthy else 1)
+
+
+@app.command(epilog=EXIT_CODES)
+def env() -> None:
+    """Print the variables for Dagster's own commands beside the floor (with passwords): eval "$(tradefloor env)"."""
+    import shlex
+
+    from trading.config import Settings
+    from trading.processes.environment import floor_variables, resolved
+
+    for name, value in floor_variables(resolved(Settings())).items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+@app.command(epilog="Exit status: 0 every file taken, 1 a file refused, 2 wrong use or no floor to work on.")
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="CSV or Parquet files, or folders of them.", metavar="PATH...")],
+    symbol: Annotated[
+        str | None, typer.Option(help="Symbol of the file, where neither name nor column says it.")
+    ] = None,
+    source: Annotated[str, typer.Option(help="Name of the source in the lake.")] = "inbox",
+    as_json: AsJson = False,
+) -> None:
+    """Validate bars and take them into the lake; bad rows go to quarantine, a bad file is refused whole."""
+    from trading.config import Settings
+    from trading.processes.commands import ingest_paths
+
+    raise typer.Exit(ingest_paths(Settings(), paths, symbol, source, as_json))
+
+
+@app.command(epilog="Exit status: 0 consistent, 1 a break was found, 2 no floor to work on.")
+def verify(as_json: AsJson = False) -> None:
+    """Prove ledger, holds, orders, fills and positions consistent."""
+    from trading.config import Settings
+    from trading.processes.commands import verify_floor
+
+    raise typer.Exit(verify_floor(Settings(), as_json))
+
+
+@app.command(epilog="Exit status: 0 the night succeeded, 1 it failed, 2 no floor to work on.")
+def nightly() -> None:
+    """Run the nightly pipeline now and show its progress."""
+    from trading.config import Settings
+    from trading.processes.commands import run_night
+
+    raise typer.Exit(run_night(Settings()))
+
+
+def main() -> None:
+    """Entry point: an error of the floor is one line and never a traceback."""
+    from pydantic import ValidationError
+
+    try:
+        app()
+    except TradefloorError as error:
+        print(f"tradefloor: {error}", file=sys.stderr)
+        sys.exit(2)
+    except ValidationError as error:
+        first = error.errors()[0]
+        variable = str(first["loc"][0]).upper()
+        if variable not in ("DATABASE_URL", "REDIS_URL"):
+            variable = "TRADEFLOOR_" + variable.removeprefix("TRADEFLOOR_")
+        print(f"tradefloor: {variable}: {first['msg']}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(1)

@@ -1,0 +1,32 @@
+"""What the command line does on an open floor, or on the database of a closed one."""
+
+import json
+from dataclasses import asdict
+
+from rich.console import Console
+
+from trading.bootstrap import open_floor
+from trading.config import Settings
+from trading.processes.opening import reachable_database
+from trading.services import verify
+from trading.services.access import SYSTEM
+
+
+def verify_floor(given: Settings, as_json: bool) -> int:
+    """Prove the floor consistent; returns the exit status, 1 where a break was found."""
+    with reachable_database(given) as settings, open_floor(settings) as floor:
+        report = verify.run(floor, SYSTEM)
+    if as_json:
+        print(json.dumps({"v": 1, **asdict(report)}, default=str, indent=2))  # noqa: T201 - the answer
+    else:
+        console = Console()
+        looked_at = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in report.counts.items())
+        console.print(f"Looked at {looked_at}.", highlight=False)
+        for found in report.breaks:
+            console.print(
+                f"  break: {found['check']} {found['subject']}: expected {found['expected']}, found {found['found']}",
+                style="red", highlight=False, markup=False,
+            )  # fmt: skip
+        verdict = "The floor is consistent." if report.ok else f"{len(report.breaks)} breaks."
+        console.print(verdict, style="green" if report.ok else "bold red")
+    return 0 if report.ok else 1

@@ -1,0 +1,211 @@
+"""The real floor's table of processes."""
+
+import http.client
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from trading.adapters.embedded import connections, home, secrets
+from trading.adapters.embedded.home import ServerHome
+from trading.adapters.embedded.postgres import EmbeddedPostgres
+from trading.adapters.embedded.postgres import environment as plain_environment
+from trading.adapters.embedded.valkey import EmbeddedValkey
+from trading.config import Settings
+from trading.domain.errors import Unavailable
+from trading.processes.checks import Port
+from trading.processes.environment import floor_variables
+from trading.processes.table import ProcessSpec
+
+NICE = 10
+"""Research waits for trading: Dagster runs at a lower priority than market, broker and app."""
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Embedded servers of a floor: what to supervise, and their folders (None where both servers are given by URL)."""
+
+    specs: tuple[ProcessSpec, ...]
+    home: ServerHome | None
+
+
+def ports(settings: Settings) -> list[Port]:
+    """Ports the floor answers on."""
+    return [
+        Port(settings.app_port, "the app", "TRADEFLOOR_APP_PORT"),
+        Port(settings.dagster_port, "Dagster", "TRADEFLOOR_DAGSTER_PORT"),
+    ]
+
+
+def prepare_servers(settings: Settings) -> Servers:
+    """Make the secrets and the embedded servers' folders and cluster; nothing is started yet."""
+    known = secrets.read_or_generate(settings.secrets_path)
+    if settings.database_url and settings.redis_url:
+        return Servers((), None)
+    place = home.choose(settings.data_dir, known.server_home, known.postgres_socket_dir)
+    created = (place.root / "postgres" / "PG_VERSION").exists()
+    if created and not known.server_home and not settings.database_url:
+        settings.secrets_path.unlink()
+        raise Unavailable(
+            f"{settings.secrets_path} is missing but its database is there; restore the file from a backup."
+        )
+    postgres = EmbeddedPostgres(place, known.postgres[secrets.SUPERUSER], settings.log_dir / "postgres.log")
+    valkey = EmbeddedValkey(place, known.valkey_password, settings.log_dir / "valkey.log")
+    secrets.write(
+        settings.secrets_path,
+        replace(
+            known,
+            server_home=str(place.root),
+            postgres_socket_dir=str(place.socket_dir),
+            valkey_socket=str(valkey.socket),
+        ),
+    )
+    specs = []
+    if not settings.database_url:
+        postgres.prepare()
+        specs.append(_postgres(postgres))
+    if not settings.redis_url:
+        valkey.prepare()
+        specs.append(_valkey(valkey))
+    return Servers(tuple(specs), place)
+
+
+def embedded_postgres(settings: Settings) -> EmbeddedPostgres:
+    """The cluster of a floor that was opened before."""
+    known = secrets.read(settings.secrets_path)
+    if known is None or not known.server_home:
+        raise Unavailable("The floor has never been opened. Start it with: make up")
+    place = home.choose(settings.data_dir, known.server_home, known.postgres_socket_dir)
+    if str(place.socket_dir) != known.postgres_socket_dir:
+        secrets.write(settings.secrets_path, replace(known, postgres_socket_dir=str(place.socket_dir)))
+    return EmbeddedPostgres(place, known.postgres[secrets.SUPERUSER], settings.log_dir / "postgres.log")
+
+
+def processes(settings: Settings, servers: Servers) -> list[ProcessSpec]:
+    """Every process of the floor in the order of its opening."""
+    env = {**os.environ, **floor_variables(settings), "PYTHONUNBUFFERED": "1"}
+    up = tuple(spec.name for spec in servers.specs)
+    app = f"http://{settings.host}:{settings.app_port}"
+    dagster = f"http://{settings.host}:{settings.dagster_port}"
+    workspace = ("-w", "workspace.yaml")
+    return [
+        *servers.specs,
+        ProcessSpec(
+            "first-start", _python("trading.processes.first_start"), env, up, label="Database and demo floor",
+            once=True, vital=True,
+        ),
+        ProcessSpec(
+            "app", _python("app.server"), env, ("first-start",), _answers(settings.host, settings.app_port, "/"),
+            label="App", address=app, stop_phase=3,
+        ),
+        ProcessSpec(
+            "market", _python("trading.processes.market"), env, ("first-start",), _ticking(settings),
+            label="Market SIM", stop_phase=2,
+        ),
+        ProcessSpec(
+            "broker", _python("trading.processes.broker"), env, ("first-start",), _leading(settings),
+            label="Paper broker", stop_phase=2,
+        ),
+        ProcessSpec(
+            "dagster-webserver",
+            _python("dagster_webserver", "-h", settings.host, "-p", str(settings.dagster_port), *workspace),
+            env, ("app", "market", "broker"), _answers(settings.host, settings.dagster_port, "/server_info"),
+            label="Dagster", address=dagster, nice=NICE, stop_phase=3, stop_timeout_s=8.0,
+        ),
+        ProcessSpec(
+            "dagster-daemon", _python("dagster._daemon", "run", *workspace), env, ("dagster-webserver",),
+            label="Dagster daemon", nice=NICE, stop_phase=3, stop_timeout_s=8.0,
+        ),
+    ]  # fmt: skip
+
+
+def _python(module: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", module, *arguments)
+
+
+def _postgres(server: EmbeddedPostgres) -> ProcessSpec:
+    return ProcessSpec(
+        "postgres",
+        tuple(server.argv()),
+        plain_environment(),
+        ready=server.ready,
+        prepare=server.clear_predecessor,
+        label="PostgreSQL",
+        vital=True,
+        servant=True,
+        user=server.home.user,
+        cwd=server.home.root,
+        stop_signal=signal.SIGINT,
+        stop_timeout_s=15.0,
+    )
+
+
+def _valkey(server: EmbeddedValkey) -> ProcessSpec:
+    return ProcessSpec(
+        "valkey",
+        tuple(server.argv()),
+        plain_environment(),
+        ready=server.ready,
+        prepare=server.clear_predecessor,
+        label="Valkey",
+        vital=True,
+        servant=True,
+        user=server.home.user,
+        cwd=server.home.root,
+    )
+
+
+def _answers(host: str, port: int, path: str) -> Callable[[], bool]:
+    def ready() -> bool:
+        connection = http.client.HTTPConnection(host, port, timeout=2)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status < 500
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    return ready
+
+
+def _ticking(settings: Settings) -> Callable[[], bool]:
+    """A tick that is younger than 5 s by the server's own clock."""
+
+    def ready() -> bool:
+        import redis
+
+        try:
+            with redis.Redis.from_url(
+                connections.redis_url(settings), protocol=3, socket_timeout=2, socket_connect_timeout=2
+            ) as client:
+                newest = client.xrevrange("tape", count=1)
+                server_s, _ = client.time()
+        except (redis.RedisError, OSError):
+            return False
+        return bool(newest) and server_s - int(newest[0][0].split(b"-")[0]) / 1000 < 5
+
+    return ready
+
+
+def _leading(settings: Settings) -> Callable[[], bool]:
+    """A broker holds the lease."""
+
+    def ready() -> bool:
+        import psycopg
+
+        try:
+            with psycopg.connect(connections.dsn(settings, "tf_app"), connect_timeout=2) as connection:
+                row = connection.execute("select expires_at from broker_lease").fetchone()
+                now = connection.execute("select clock_timestamp()").fetchone()
+        except psycopg.Error:
+            return False
+        return row is not None and now is not None and _later(row[0], now[0])
+
+    return ready
+
+
+def _later(moment: datetime, than: datetime) -> bool:
+    return moment > than
