@@ -146,7 +146,7 @@ def test_a_vital_step_that_fails_ends_the_opening_with_its_last_words(open_toy: 
     toy = open_toy(
         worker={"code": SLEEP},
         migration={
-            "code": "import sys; sys.exit('the schema is newer than this program')",
+            "code": "import sys; sys.exit('the schema is too new')",
             "once": True,
             "vital": True,
         },

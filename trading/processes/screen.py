@@ -41,9 +41,8 @@ class Terminal:
             again = f" again (restart {managed.restarts})" if managed.restarts else ""
             self.note(f"  {self._elapsed()}  {spec.title} ready{again}{address}")
         elif managed.state is State.BACKING_OFF:
-            self.note(
-                f"  {self._elapsed()}  {spec.title} stopped ({managed.last_exit}); starting it again. Log: {managed.log}"
-            )
+            why = f"stopped ({managed.last_exit}), starting it again; see {managed.log}"
+            self.note(f"  {self._elapsed()}  {spec.title} {why}")
 
     def opened(self, views: Sequence[ProcessView]) -> None:
         """What runs, where, the logins, what to try first."""

@@ -1,0 +1,48 @@
+# make up    opens the floor (Ctrl-C closes it)        make down   closes it from another terminal
+# make test  prepares and runs every test              make lint   style, types and import rules alone
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: up down test lint clean
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:
+	@sed -n 's/^# //p' Makefile
+
+up: $(VENV)/.installed
+	@exec $(BIN)/tradefloor up
+
+down: $(VENV)/.installed
+	@$(BIN)/tradefloor down
+
+test: $(VENV)/.installed-dev
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: $(VENV)/.installed-dev
+	@$(BIN)/python -m pytest tests/tooling
+
+# Removes what was prepared, never the floor's data.
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo "Tradefloor needs Python 3.11 or newer; choose one with: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "The virtual environment could not be made; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@touch $@
+
+$(VENV)/.installed: requirements.txt pyproject.toml $(VENV)/.python
+	@echo "Installing the floor's libraries (1 to 3 minutes, once) ..."
+	@$(PIP) install -r requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	@echo "Installing the tests' libraries ..."
+	@$(PIP) install -r requirements-dev.txt
+	@touch $@
