@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from trading.adapters.clock import SystemClock
 from trading.adapters.embedded import connections
 from trading.adapters.embedded import secrets as floor_secrets
+from trading.adapters.job_runner import jobs_of
 from trading.adapters.lake import Lake
 from trading.adapters.postgres.audit_store import PostgresAudit
 from trading.adapters.postgres.desk_store import PostgresDesk
@@ -66,6 +67,7 @@ def _floor(settings: Settings, app_pool: Pool, observer_pool: Pool, bus: RedisBu
         queries=PostgresQueries(app_pool),
         observer=ObserverSessions(observer_pool),
         lake=Lake(settings.lake_dir, app_pool),
+        jobs=jobs_of(settings),
     )
 
 
@@ -90,7 +92,7 @@ def first_start(settings: Settings) -> list[DemoLogin]:
 
 
 def _demo_users(settings: Settings, floor: Floor) -> list[DemoLogin]:
-    """Make what is missing of the demo users, portfolio, grant and deposit; a password is on disk before its user is."""
+    """Make what is missing of the demo users, portfolio, grant and deposit; a password is on disk before its user."""
     if any(user.username not in {name for name, _, _ in DEMO_USERS} for user in people.users(floor, SYSTEM)):
         return []
     made = []

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from trading.services.ports.bus import Bus
 from trading.services.ports.clock import Clock
 from trading.services.ports.desk import AuditStore, DeskStore, HaltStore, LedgerStore, VerifyStore
+from trading.services.ports.jobs import JobRunner
 from trading.services.ports.lake import LakeStore
 from trading.services.ports.people import PeopleStore
 from trading.services.ports.queries import ObserverQueries, QueryStore
@@ -25,3 +26,4 @@ class Floor:
     queries: QueryStore
     observer: ObserverQueries
     lake: LakeStore
+    jobs: JobRunner
