@@ -10,6 +10,7 @@
     ├── Conflict           another call with the same key is in flight, or the key was used for another body
     ├── Halted             the kill switch is on for this scope
     ├── Fenced             another broker holds the lease; this one must exit
+    ├── Stale              the cursor moved; drop memory, restore from the log
     └── Inconsistent       an invariant does not hold; a bug or a damaged store
 
 Expected refusals of an order are returned values (:class:`trading.domain.orders.Refusal`), not exceptions.
@@ -73,3 +74,9 @@ class Inconsistent(TradefloorError):
     """An invariant does not hold."""
 
     code = "inconsistent"
+
+
+class Stale(TradefloorError):
+    """The cursor moved: what is in memory is not what is committed; restore and go on."""
+
+    code = "stale"

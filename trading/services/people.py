@@ -162,7 +162,7 @@ def portfolios(floor: Floor, actor: Actor) -> Sequence[Portfolio]:
 
 
 @operation(_ADMIN)
-def users(floor: Floor, actor: Actor) -> Sequence[User]:  # noqa: ARG001
+def users(floor: Floor, actor: Actor) -> Sequence[User]:
     """All users by name."""
     return floor.people.users()
 
@@ -222,13 +222,13 @@ def revoke_grant(floor: Floor, actor: Actor, portfolio_id: int, observer_id: int
 
 
 @operation(_ADMIN)
-def grants(floor: Floor, actor: Actor) -> Sequence[dict[str, Any]]:  # noqa: ARG001
+def grants(floor: Floor, actor: Actor) -> Sequence[dict[str, Any]]:
     """Every grant: who may see which portfolio."""
     return floor.people.grants()
 
 
 @operation(_ADMIN)
-def audit_trail(floor: Floor, actor: Actor, search: str = "", limit: int = 200) -> Sequence[dict[str, Any]]:  # noqa: ARG001
+def audit_trail(floor: Floor, actor: Actor, search: str = "", limit: int = 200) -> Sequence[dict[str, Any]]:
     """Newest deeds and refusals, of all or of those that contain ``search``."""
     return floor.people.audit_trail(min(limit, 1000), search.strip()[:100])
 

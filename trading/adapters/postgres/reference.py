@@ -45,8 +45,8 @@ def _keep(connection: Connection[tuple[object, ...]], profile: Profile) -> None:
         insert into instrument_version (instrument_id, version, name, asset_class, asset_id, currency_id, tick_size,
             lot_size, max_order_lots, fee_version, fee_per_lot_millis, fee_rate_ppm, fee_minimum, profile)
         select w.instrument_id, coalesce(l.version, 0) + 1, w.name, w.asset_class, w.asset_id, w.currency_id,
-               w.tick_size, w.lot_size, w.max_order_lots, coalesce(l.version, 0) + 1, w.fee_per_lot_millis, w.fee_rate_ppm,
-               w.fee_minimum, w.profile
+               w.tick_size, w.lot_size, w.max_order_lots, coalesce(l.version, 0) + 1, w.fee_per_lot_millis,
+               w.fee_rate_ppm, w.fee_minimum, w.profile
         from wanted w left join last l using (instrument_id)
         where l.instrument_id is null
            or (l.name, l.tick_size, l.lot_size, l.max_order_lots, l.fee_per_lot_millis, l.fee_rate_ppm, l.fee_minimum,

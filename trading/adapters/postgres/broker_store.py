@@ -1,0 +1,289 @@
+"""The broker's one connection: lease, log, snapshots, and `commit_batch`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import Connection
+from psycopg.rows import dict_row
+from psycopg.types.json import Json
+
+from trading.adapters.postgres.pool import is_lost, scalar
+from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, instrument_of
+from trading.domain.errors import Fenced, Halted, Stale, TradefloorError, Unavailable
+from trading.domain.ledger import FloorAccounts, Hold, OpenOrder
+from trading.domain.orders import OrderState, Side
+from trading.domain.positions import FillId, Lot
+from trading.services.ports.broker import Batch, Command, LogChunk
+
+_ERRORS: dict[str, type[TradefloorError]] = {"TF001": Halted, "TF002": Fenced, "TF003": Stale}
+_GROUPS_AT_ONCE = 200
+
+_OPEN_ORDERS = f"""
+    select o.id, o.portfolio_id, o.side, o.quantity_lots, o.filled_lots, o.price_lots_sum, o.notional, o.fee, o.state,
+           cash.id as cash_account, shares.id as asset_account,
+           coalesce((select h.amount - h.used - h.released from hold h where h.order_id = o.id and h.leg = 'cash'), 0)
+               as cash_left,
+           coalesce((select h.amount - h.used - h.released from hold h where h.order_id = o.id and h.leg = 'asset'), 0)
+               as asset_left,
+           {INSTRUMENT_COLUMNS}
+    from orders o
+    join (select i.symbol, i.venue, iv.* from instrument_version iv join instrument i on i.id = iv.instrument_id) v
+        on v.instrument_id = o.instrument_id and v.version = o.instrument_version
+    join asset a on a.id = v.asset_id join asset c on c.id = v.currency_id
+    join account cash on cash.portfolio_id = o.portfolio_id and cash.asset_id = v.currency_id
+    join account shares on shares.portfolio_id = o.portfolio_id and shares.asset_id = v.asset_id
+    where o.state not in ('filled', 'rejected', 'cancelled', 'expired')
+"""
+
+
+class PostgresBroker:
+    """Implements `trading.services.ports.broker.BrokerStore`; reconnects when the server comes back."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: Connection[Any] | None = None
+        self._groups: list[int] = []
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _open(self) -> Iterator[Connection[Any]]:
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = psycopg.connect(
+                    self._dsn, autocommit=True, application_name="tradefloor-broker", connect_timeout=3
+                )
+            yield self._connection
+        except psycopg.Error as error:
+            known = _ERRORS.get(error.sqlstate or "")
+            if known is not None:
+                raise known(str(error.diag.message_primary)) from None
+            if is_lost(error):
+                self.close()
+                raise Unavailable("the broker's database cannot be reached") from error
+            raise
+
+    def _scalar(self, statement: LiteralString, parameters: Sequence[Any] = ()) -> Any:
+        with self._open() as connection:
+            return scalar(connection, statement, parameters)
+
+    def _rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        with self._open() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            cursor.execute(statement.encode(), parameters)
+            return cursor.fetchall()
+
+    # Lease, cursor, log ---------------------------------------------------------------------------------------------
+
+    def take_lease(self, holder: str, ttl_s: float) -> int | None:
+        """See the port."""
+        epoch: int | None = self._scalar("select take_lease(%s, %s)", (holder, ttl_s))
+        return epoch
+
+    def renew_lease(self, epoch: int, ttl_s: float) -> None:
+        """See the port."""
+        if not self._scalar("select renew_lease(%s, %s)", (epoch, ttl_s)):
+            raise Fenced(f"epoch {epoch} is over")
+
+    def cursor(self) -> tuple[int, bytes]:
+        """See the port."""
+        row = self._rows("select input_seq, state_hash from broker_cursor where id = 1")[0]
+        return row["input_seq"], bytes(row["state_hash"])
+
+    def newest_snapshot(self, engine_rev: int) -> tuple[int, bytes] | None:
+        """See the port."""
+        rows = self._rows(
+            "select input_seq, state from snapshot where engine_rev = %s order by input_seq desc limit 1", (engine_rev,)
+        )
+        return (rows[0]["input_seq"], bytes(rows[0]["state"])) if rows else None
+
+    def log_after(self, seq: int) -> Iterator[LogChunk]:
+        """See the port. Reads a thousand chunks at a time."""
+        while True:
+            rows = self._rows(
+                "select first_seq, last_seq, inputs, out_hash, state_hash from input_log where first_seq > %s"
+                " order by first_seq limit 1000",
+                (seq,),
+            )
+            for row in rows:
+                yield LogChunk(
+                    row["first_seq"],
+                    row["last_seq"],
+                    bytes(row["inputs"]),
+                    bytes(row["out_hash"]),
+                    bytes(row["state_hash"]),
+                )
+            if not rows:
+                return
+            seq = rows[-1]["last_seq"]
+
+    def waiting_commands(self, limit: int) -> Sequence[Command]:
+        """See the port."""
+        rows = self._rows(
+            "select id, kind, order_id, payload from command where input_seq is null"
+            " order by kind not in ('halt', 'resume'), id limit %s",
+            (limit,),
+        )
+        return [Command(row["id"], row["kind"], row["order_id"], row["payload"]) for row in rows]
+
+    # Accounting -----------------------------------------------------------------------------------------------------
+
+    def open_orders(self, ids: Sequence[int] | None = None) -> Mapping[int, OpenOrder]:
+        """See the port."""
+        rows = self._rows(
+            _OPEN_ORDERS if ids is None else f"{_OPEN_ORDERS} and o.id = any(%s)", [] if ids is None else [ids]
+        )
+        return {
+            row["id"]: OpenOrder(
+                id=row["id"],
+                portfolio_id=row["portfolio_id"],
+                instrument=instrument_of(row),
+                side=Side(row["side"]),
+                quantity_lots=row["quantity_lots"],
+                filled_lots=row["filled_lots"],
+                price_lots_sum=int(row["price_lots_sum"]),
+                notional=row["notional"],
+                fee=row["fee"],
+                state=OrderState(row["state"]),
+                cash=Hold(row["cash_account"], row["cash_left"]),
+                asset=Hold(row["asset_account"], row["asset_left"]),
+            )
+            for row in rows
+        }
+
+    def lots(self, portfolio_id: int, instrument_id: int) -> list[Lot]:
+        """See the port."""
+        rows = self._rows(
+            "select order_id, input_seq, n, acquired_ts_ns, quantity_lots, remaining_lots, cost, remaining_cost"
+            " from lot where portfolio_id = %s and instrument_id = %s and remaining_lots > 0 order by id",
+            (portfolio_id, instrument_id),
+        )
+        return [
+            Lot(
+                FillId(row["order_id"], row["input_seq"], row["n"]),
+                row["acquired_ts_ns"],
+                row["quantity_lots"],
+                row["remaining_lots"],
+                row["cost"],
+                row["remaining_cost"],
+            )
+            for row in rows
+        ]
+
+    def floor_accounts(self, asset_id: int, currency_id: int) -> FloorAccounts:
+        """See the port."""
+        rows = self._rows(
+            "select id, kind, asset_id from account where kind in ('market', 'fees') and asset_id in (%s, %s)",
+            (asset_id, currency_id),
+        )
+        found = {(row["kind"], row["asset_id"]): row["id"] for row in rows}
+        return FloorAccounts(
+            market_cash=found["market", currency_id],
+            market_asset=found["market", asset_id],
+            fees=found["fees", currency_id],
+        )
+
+    def group_ids(self, count: int) -> Sequence[int]:
+        """See the port. Taken in blocks; what a crash loses stays a hole in the numbers."""
+        while len(self._groups) < count:
+            self._groups += [
+                row["id"]
+                for row in self._rows(
+                    "select nextval('transfer_group') as id from generate_series(1, %s)", (_GROUPS_AT_ONCE,)
+                )
+            ]
+        taken, self._groups = self._groups[:count], self._groups[count:]
+        return taken
+
+    # Writing --------------------------------------------------------------------------------------------------------
+
+    def commit(self, batch: Batch) -> None:
+        """See the port."""
+        effects = {
+            name: getattr(batch, name)
+            for name in (
+                "commands",
+                "fills",
+                "transfers",
+                "accounts",
+                "holds",
+                "orders",
+                "events",
+                "lots",
+                "lot_closes",
+                "outbox",
+            )
+        }
+        with self._open() as connection:
+            connection.execute(
+                "select commit_batch(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                (
+                    batch.epoch,
+                    batch.first_seq,
+                    batch.last_seq,
+                    batch.engine_rev,
+                    batch.ts_ns,
+                    batch.inputs,
+                    batch.out_hash,
+                    batch.state_hash,
+                    Json(effects),
+                ),
+                prepare=True,
+            )
+
+    def save_snapshot(self, epoch: int, seq: int, engine_rev: int, ts_ns: int, state: bytes, state_hash: bytes) -> None:
+        """See the port."""
+        with self._open() as connection:
+            connection.execute(
+                "select save_snapshot(%s, %s, %s, %s, %s, %s)", (epoch, seq, engine_rev, ts_ns, state, state_hash)
+            )
+
+    def publish_outbox(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        """See the port."""
+        return [row["event"] for row in self._rows("select publish_outbox(%s) as event", (limit,))]
+
+    def seal(self, now: datetime) -> None:
+        """See the port."""
+        with self._open() as connection:
+            connection.execute("select seal_block(%s)", (now,))
+
+    def mark_equity(self, ts_ns: int, bids: Mapping[int, int]) -> None:
+        """See the port. A position without a bid is marked at its cost."""
+        cash = self._rows(
+            "select p.id, a.posted from portfolio p"
+            " join account a on a.portfolio_id = p.id and a.asset_id = p.currency_id"
+            " where p.archived_at is null and exists (select 1 from transfer t where t.portfolio_id = p.id)"
+        )
+        positions = self._rows(
+            f"select l.portfolio_id, l.lots, l.cost, {INSTRUMENT_COLUMNS} from"
+            " (select portfolio_id, instrument_id, sum(remaining_lots)::bigint as lots,"
+            "  sum(remaining_cost)::bigint as cost from lot where remaining_lots > 0 group by 1, 2) l"
+            " join instrument_current v on v.instrument_id = l.instrument_id"
+            " join asset a on a.id = v.asset_id join asset c on c.id = v.currency_id"
+        )
+        worth: dict[int, int] = {}
+        for row in positions:
+            bid = bids.get(row["instrument_id"], 0)
+            value = instrument_of(row).notional(bid * row["lots"]) if bid else row["cost"]
+            worth[row["portfolio_id"]] = worth.get(row["portfolio_id"], 0) + value
+        with self._open() as connection, connection.pipeline():
+            for row in cash:
+                connection.execute(
+                    "select mark_equity(%s, %s, %s, %s)", (row["id"], ts_ns, row["posted"], worth.get(row["id"], 0))
+                )
+
+    def report(self, detail: Mapping[str, Any]) -> None:
+        """See the port."""
+        with self._open() as connection:
+            connection.execute("update process_status set detail = %s where name = 'broker'", (Json(dict(detail)),))
+
+    def halt_floor(self, reason: str, ts_ns: int) -> None:
+        """See the port."""
+        with self._open() as connection:
+            connection.execute("select set_halt(0, 'floor', 'halted', %s, 'broker', %s)", (reason, ts_ns))

@@ -1,0 +1,196 @@
+"""The paper broker's process, ``python -m trading.processes.broker``: status 0 when told to stop, 3 when fenced."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+
+import structlog
+
+from trading.adapters.clock import SystemClock
+from trading.adapters.embedded import connections
+from trading.adapters.postgres.broker_store import PostgresBroker
+from trading.adapters.redis_bus import RedisBus, TapeBatch, TapePosition
+from trading.config import Settings
+from trading.domain.errors import Fenced, Halted, Stale, TradefloorError, Unavailable
+from trading.exchange.codec import tick_of
+from trading.services.paper_broker import PaperBroker
+from trading.services.ports.clock import Clock
+
+LEASE_TTL_S = 3.0
+LEASE_RENEW_S = 1.0
+POLL_S = 0.05
+SNAPSHOT_S = 30.0
+MARK_S = 60.0
+REPORT_S = 2.0
+FENCED_STATUS = 3
+COMMANDS_MAX = 500
+
+log = structlog.get_logger("broker")
+
+
+@dataclass
+class Timers:
+    """When each periodic duty was last done, in monotonic seconds."""
+
+    last_s: dict[str, float] = field(default_factory=dict)
+
+    def due(self, name: str, every_s: float) -> bool:
+        """Whether ``every_s`` have passed; counts as done from now."""
+        now = time.monotonic()
+        if now - self.last_s.get(name, 0.0) < every_s:
+            return False
+        self.last_s[name] = now
+        return True
+
+
+class BrokerProcess:
+    """The loop around `PaperBroker`: lease, tape, commands, duties."""
+
+    def __init__(self, store: PostgresBroker, bus: RedisBus, clock: Clock, stop: threading.Event) -> None:
+        self._store, self._bus, self._clock, self._stop = store, bus, clock, stop
+        self._timers = Timers()
+        self._gap = ""
+        self._position: TapePosition | None = None
+        self._inputs = self._fills = 0
+        self._last_tick_ns = 0
+
+    def run(self) -> None:
+        """Until stopped. Raises `Fenced` when another broker has taken over."""
+        epoch = self._wait_for_lease()
+        if epoch is None:
+            return
+        broker = PaperBroker(self._store, epoch)
+        self._restore(broker, "the broker was started")
+        log.info("broker open", epoch=epoch, input_seq=broker.engine.seq)
+        while not self._stop.is_set():
+            try:
+                self._turn(broker)
+            except (Halted, Stale) as error:
+                self._restore(broker, f"restored after {error.code}")
+            except Unavailable as error:
+                log.warning("server away", reason=str(error))
+                self._stop.wait(0.5)
+                self._restore(broker, "a server was away")
+            except Fenced:
+                raise
+            except Exception as error:
+                self._brake(broker, error)
+
+    def _turn(self, broker: PaperBroker) -> None:
+        if self._timers.due("lease", LEASE_RENEW_S):
+            self._store.renew_lease(broker.epoch, LEASE_TTL_S)
+        read = self._read_tape()
+        ticks = [] if read is None else [tick_of(record.tobytes()) for record in read.ticks]
+        commands = []
+        if (read is not None and read.woken) or self._timers.due("poll", POLL_S):
+            commands = list(self._store.waiting_commands(COMMANDS_MAX))
+        gap, self._gap = self._gap, ""
+        done = broker.advance(self._clock.now_ns(), ticks, commands, gap)
+        self._inputs += done.inputs
+        self._fills += done.fills
+        if ticks:
+            self._last_tick_ns = ticks[-1].ts_ns
+        if done.effects or commands or self._timers.due("outbox", 0.25):
+            for event in self._store.publish_outbox(500):
+                self._bus.publish_event(event)
+        self._duties(broker)
+
+    def _duties(self, broker: PaperBroker) -> None:
+        now_ns = self._clock.now_ns()
+        if self._timers.due("snapshot", SNAPSHOT_S):
+            broker.snapshot(now_ns)
+        if self._timers.due("seal", 1.0):
+            self._store.seal(self._clock.now())
+        if self._timers.due("mark", MARK_S):
+            self._store.mark_equity(now_ns, broker.bids())
+        if self._timers.due("report", REPORT_S):
+            self._store.report(
+                {
+                    "v": 1,
+                    "epoch": broker.epoch,
+                    "input_seq": broker.committed_seq,
+                    "inputs": self._inputs,
+                    "fills": self._fills,
+                    "open_orders": len(broker.engine.orders),
+                    "last_tick_ts_ns": self._last_tick_ns,
+                    "halted": sorted(broker.engine.halted),
+                }
+            )
+
+    def _read_tape(self) -> TapeBatch | None:
+        """The next ticks; None while the bus is away, which is a gap in what the broker has seen."""
+        try:
+            if self._position is None:
+                self._position = self._bus.tape_end()
+            read = self._bus.read_tape(self._position, int(POLL_S * 1000))
+        except Unavailable:
+            if self._position is not None:
+                self._gap = "the tape was lost"
+                log.warning("tape lost")
+            self._position = None
+            self._stop.wait(POLL_S)
+            return None
+        self._position = read.position
+        return read
+
+    def _restore(self, broker: PaperBroker, why: str) -> None:
+        """Rebuild memory until it works; what happened meanwhile is a recorded gap."""
+        while not self._stop.is_set():
+            try:
+                self._store.renew_lease(broker.epoch, LEASE_TTL_S)
+                broker.restore()
+                self._gap, self._position = why, None
+                log.info("restored", why=why, input_seq=broker.engine.seq)
+                return
+            except Unavailable:
+                self._stop.wait(0.5)
+
+    def _brake(self, broker: PaperBroker, error: Exception) -> None:
+        """An effect that the database does not take: stop the floor, keep the evidence, go on without fills."""
+        log.error("batch refused, floor halted", error=repr(error), input_seq=broker.committed_seq)
+        if "floor" in broker.engine.halted:
+            raise error
+        self._store.halt_floor(f"The broker could not book a batch: {error!r}"[:400], self._clock.now_ns())
+        self._restore(broker, "a batch was refused")
+
+    def _wait_for_lease(self) -> int | None:
+        holder = f"{socket.gethostname()}:{os.getpid()}"
+        while not self._stop.is_set():
+            try:
+                epoch = self._store.take_lease(holder, LEASE_TTL_S)
+                if epoch is not None:
+                    return epoch
+            except Unavailable:
+                log.warning("database away")
+            self._stop.wait(0.2)
+        return None
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    settings = Settings()
+    store = PostgresBroker(connections.dsn(settings, "tf_broker"))
+    bus = RedisBus(connections.redis_url(settings))
+    try:
+        BrokerProcess(store, bus, SystemClock(), stop).run()
+    except Fenced as error:
+        log.error("fenced", reason=str(error))
+        return FENCED_STATUS
+    except TradefloorError as error:
+        log.error("broker stopped", code=error.code, reason=str(error))
+        return 1
+    finally:
+        store.close()
+        bus.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

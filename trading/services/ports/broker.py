@@ -1,0 +1,129 @@
+"""What the paper broker keeps in the database. Only the holder of the lease writes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from trading.domain.ledger import FloorAccounts, OpenOrder
+from trading.domain.positions import Lot
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something a service asked for, not sequenced yet."""
+
+    id: int
+    kind: str
+    order_id: int | None
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LogChunk:
+    """A row of the input log."""
+
+    first_seq: int
+    last_seq: int
+    inputs: bytes
+    out_hash: bytes
+    state_hash: bytes
+
+
+@dataclass(slots=True)
+class Batch:
+    """A run of inputs and all their effects, committed in one statement. Rows are named like the tables' columns."""
+
+    epoch: int
+    engine_rev: int
+    first_seq: int
+    last_seq: int
+    ts_ns: int
+    inputs: bytes
+    out_hash: bytes
+    state_hash: bytes
+    commands: list[Row] = field(default_factory=list)
+    fills: list[Row] = field(default_factory=list)
+    transfers: list[Row] = field(default_factory=list)
+    accounts: list[Row] = field(default_factory=list)
+    holds: list[Row] = field(default_factory=list)
+    orders: list[Row] = field(default_factory=list)
+    events: list[Row] = field(default_factory=list)
+    lots: list[Row] = field(default_factory=list)
+    lot_closes: list[Row] = field(default_factory=list)
+    outbox: list[Row] = field(default_factory=list)
+
+
+class BrokerStore(Protocol):
+    """Raises `Fenced` when another broker has the lease, `Halted` when the kill switch met a fill, `Stale` when the
+    cursor moved, `Unavailable` when the server is away (the result is then unknown: read the cursor)."""
+
+    def take_lease(self, holder: str, ttl_s: float) -> int | None:
+        """The new epoch, None while another's lease runs."""
+        ...
+
+    def renew_lease(self, epoch: int, ttl_s: float) -> None:
+        """Keep the lease."""
+        ...
+
+    def cursor(self) -> tuple[int, bytes]:
+        """Last committed input and the state's hash after it."""
+        ...
+
+    def newest_snapshot(self, engine_rev: int) -> tuple[int, bytes] | None:
+        """Input and canonical state."""
+        ...
+
+    def log_after(self, seq: int) -> Iterator[LogChunk]:
+        """Chunks behind an input, in order."""
+        ...
+
+    def waiting_commands(self, limit: int) -> Sequence[Command]:
+        """Commands without an input number, halts first, then by id."""
+        ...
+
+    def open_orders(self, ids: Sequence[int] | None = None) -> Mapping[int, OpenOrder]:
+        """Accounting of open orders: of all, or of those named."""
+        ...
+
+    def lots(self, portfolio_id: int, instrument_id: int) -> list[Lot]:
+        """Open lots, oldest first."""
+        ...
+
+    def floor_accounts(self, asset_id: int, currency_id: int) -> FloorAccounts:
+        """The floor's own accounts for an instrument."""
+        ...
+
+    def group_ids(self, count: int) -> Sequence[int]:
+        """New transfer group ids."""
+        ...
+
+    def commit(self, batch: Batch) -> None:
+        """All of it or nothing."""
+        ...
+
+    def save_snapshot(self, epoch: int, seq: int, engine_rev: int, ts_ns: int, state: bytes, state_hash: bytes) -> None:
+        """Keep a canonical state."""
+        ...
+
+    def publish_outbox(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        """Events not published yet, now marked."""
+        ...
+
+    def seal(self, now: datetime) -> None:
+        """Seal finished transfers into the hash chain."""
+        ...
+
+    def mark_equity(self, ts_ns: int, bids: Mapping[int, int]) -> None:
+        """A mark for each portfolio that ever had cash; ``bids`` maps instrument ids to bid ticks."""
+        ...
+
+    def report(self, detail: Mapping[str, Any]) -> None:
+        """The broker's own numbers for the health page."""
+        ...
+
+    def halt_floor(self, reason: str, ts_ns: int) -> None:
+        """The broker's emergency brake."""
+        ...
