@@ -5,8 +5,12 @@ from dataclasses import asdict
 
 from rich.console import Console
 
+from trading.adapters import job_runner
 from trading.bootstrap import open_floor
 from trading.config import Settings
+from trading.domain.errors import Unavailable
+from trading.processes import checks
+from trading.processes.environment import resolved
 from trading.processes.opening import reachable_database
 from trading.services import verify
 from trading.services.access import SYSTEM
@@ -30,3 +34,15 @@ def verify_floor(given: Settings, as_json: bool) -> int:
         verdict = "The floor is consistent." if report.ok else f"{len(report.breaks)} breaks."
         console.print(verdict, style="green" if report.ok else "bold red")
     return 0 if report.ok else 1
+
+
+def run_night(given: Settings) -> int:
+    """Run the nightly job on the open floor, a line a step; returns 0 when it ended green.
+
+    Raises `Unavailable` where the floor is not open: Dagster's daemon carries the run.
+    """
+    settings = resolved(given)
+    if not checks.is_locked(settings.run_dir):
+        raise Unavailable("The floor is not open. Start it with: make up")
+    console = Console()
+    return job_runner.run_nightly(settings, lambda line: console.print(line, highlight=False, markup=False))

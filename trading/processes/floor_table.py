@@ -118,6 +118,10 @@ def processes(settings: Settings, servers: Servers) -> list[ProcessSpec]:
             "dagster-daemon", _python("dagster._daemon", "run", *workspace), env, ("dagster-webserver",),
             label="Dagster daemon", nice=NICE, stop_phase=3, stop_timeout_s=8.0,
         ),
+        ProcessSpec(
+            "first-night", _python("trading.processes.first_night"), env, ("dagster-daemon",),
+            label="First pipeline run", once=True, nice=NICE, stop_phase=4,
+        ),
     ]  # fmt: skip
 
 
