@@ -85,7 +85,7 @@ grant update (password_hash, role, display_name, disabled_at, token_version) on 
 grant update (revoked_at, expires_at) on app_session to tf_app;
 grant update on login_attempt, process_status, setting to tf_app;
 grant update (archived_at, name) on portfolio to tf_app;
-grant update (retired_at) on lake_file to tf_app;
+grant update (retired_at, meta) on lake_file to tf_app;
 grant update (answer) on idempotency_key to tf_app;
 grant delete on portfolio_grant, login_attempt, app_session to tf_app;
 -- Needed for `for share`/`for update` row locks of services only where a function below does not take them.
