@@ -20,3 +20,7 @@ class Bus(Protocol):
     def last_ticks(self) -> dict[int, Ticks]:
         """The newest quote of each instrument id, as an array of one tick; empty when there is none."""
         ...
+
+    def get_bars(self) -> tuple[bytes, bytes]:
+        """Simulated bars not yet in the lake, closed ones and forming ones, packed `trading.market.bars.BAR`."""
+        ...

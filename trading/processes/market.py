@@ -1,0 +1,486 @@
+"""The market process: ``python -m trading.processes.market`` runs the simulated venue ``SIM``.
+
+One thread makes ticks, publishes them and builds bars; a second one does what may wait: writing the lake, and the
+process's health row. The first quotes come before anything else, the venue's past is written behind them.
+
+Every two seconds the state (prices, open bars, bars not yet in the lake) is saved to ``data/market/state.json``. After
+a kill the next start reads from the tape what was published since that save, so neither a trade nor a tick number is
+used twice; where the tape is gone too, numbers jump and the first ticks say that something may be missing. The time of
+a stop is then simulated up to now and its bars are made from it, so a chart has no hole.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psycopg
+import structlog
+from psycopg.types.json import Json
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from trading.adapters.clock import SystemClock
+from trading.adapters.embedded import connections
+from trading.adapters.postgres.pool import Pool, connection_of, open_pool
+from trading.adapters.redis_bus import OPEN_BARS, TAIL, RedisBus, TapePosition
+from trading.config import Settings
+from trading.domain.errors import TradefloorError, Unavailable
+from trading.market.backhistory import first_history, missed
+from trading.market.bars import FRAME_NAMES, BarBuilder, Bars, pack_bars
+from trading.market.profiles import VENUE, Profile, shipped_profiles
+from trading.market.simulator import Simulator
+from trading.market.ticks import Ticks
+from trading.processes import market_archive as archive
+from trading.services.ports.clock import Clock
+
+if TYPE_CHECKING:
+    from trading.services.ports.lake import LakeStore
+
+log = structlog.get_logger()
+
+SAVE_S = 2.0
+STATUS_S = 2.0
+BARS_S = 1.0
+CLOSE_GRACE_NS = 1_000_000_000
+"""A minute is closed by the clock this long after its end."""
+FILL_FROM_NS = 10_000_000_000
+"""A shorter stop is bridged by the next ticks alone."""
+RETRY_FLUSH_S = 60.0
+PENDING_MAX = 5_000
+"""More bars than this do not wait for their hour."""
+STOP_S = 8.0
+"""How long the last flush may take."""
+
+
+class MarketSettings(BaseSettings):
+    """``TRADEFLOOR_TICKS_PER_S`` updates a second of each instrument; ``TRADEFLOOR_SIM_SPEED`` speed of prices."""
+
+    model_config = SettingsConfigDict(env_prefix="TRADEFLOOR_", extra="ignore")
+
+    ticks_per_s: float = Field(default=8.0, gt=0, le=100)
+    sim_speed: float = Field(default=1.0, gt=0, le=1000)
+
+
+class Market:
+    """The running venue: everything here belongs to the main thread, but what ``_later`` does."""
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        units: Mapping[int, archive.Units],
+        bus: RedisBus,
+        open_lake: "Callable[[], LakeStore]",
+        pool: Pool,
+        clock: Clock,
+        state_path: Path,
+    ) -> None:
+        self.simulator, self.units, self.bus, self.pool, self.clock = simulator, units, bus, pool, clock
+        self._open_lake = open_lake
+        self._store: LakeStore | None = None
+        self._path = state_path
+        self._later = ThreadPoolExecutor(max_workers=1, thread_name_prefix="market-later")
+        self._state = simulator.start(clock.now_ns())
+        self._builder = BarBuilder()
+        self._pending = archive.Pending(since_ns=clock.now_ns())
+        self._waiting: list[Ticks] | None = None
+        self._history: Future[Bars] | None = None
+        self._flush: tuple[Future[int], Bars] | None = None
+        self._with_history: set[str] = set()
+        self._published = 0
+        self._unheard = 0
+        self._lag_ns = 0
+
+    @property
+    def step_s(self) -> float:
+        """Time between two steps: short enough that an instrument rarely has two ticks in one."""
+        return float(min(0.25, max(0.01, 0.4 / self.simulator.ticks_per_s)))
+
+    def _lake(self) -> "LakeStore":
+        # Opened late: it brings pandas and DuckDB, and the first ticks of a new floor need neither.
+        if self._store is None:
+            self._store = self._open_lake()
+        return self._store
+
+    # Start ------------------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Continue the saved state, or start the venue where there is none."""
+        saved = self._saved()
+        now_ns = self.clock.now_ns()
+        # Numbers above any given before, should a state have been lost: milliseconds outrun ticks.
+        seq = np.full(len(self.units), now_ns // 1_000_000, dtype=np.int64)
+        self._state = replace(self.simulator.start(now_ns - 1), seq=seq, lost=True)
+        if saved is not None:
+            self._resume(saved, now_ns)
+        fresh = [unit.symbol for unit in self.units.values() if unit.symbol not in self._with_history]
+        if fresh:
+            log.info("market.first_start", symbols=fresh)
+            self._waiting = []
+            self._history = self._later.submit(self._write_history, fresh, self._state.ts_ns)
+        self._save()
+
+    def _saved(self) -> dict[str, Any] | None:
+        try:
+            saved: dict[str, Any] = json.loads(self._path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            log.error("market.state_unreadable", error=str(error))
+            return None
+        if any(saved["ids"].get(unit.symbol, key) != key for key, unit in self.units.items()):
+            # Another database than the one this state was saved beside: its bars are named by other ids.
+            log.warning("market.state_of_another_floor")
+            return None
+        return saved
+
+    def _resume(self, saved: Mapping[str, Any], now_ns: int) -> None:
+        known = archive.in_lake_until_ns(self._lake(), self.units)
+        if not known:
+            # The lake was emptied, or the process was killed before the venue's past was written: start again.
+            log.warning("market.lake_is_empty")
+            return
+        fresh_seq = self._state.seq
+        self._state = self.simulator.load(saved["state"])
+        self._with_history = set(saved["with_history"])
+        self._builder = BarBuilder.load(saved["builder"])
+        self._pending = archive.Pending.load(saved["pending"], now_ns, known)
+        if not saved["clean"]:
+            self._catch_up(int(saved["state"]["ts_ns"]))
+        log.info("market.resumed", clean=saved["clean"], stopped_s=round((now_ns - self._state.ts_ns) / 1e9, 1))
+        fresh = np.array([symbol not in self._with_history for symbol in self.simulator.symbols])
+        if fresh.any() or now_ns - self._state.ts_ns >= FILL_FROM_NS:
+            self._fill(now_ns - 1)
+        self._state = replace(
+            self._state,
+            log_price=np.where(fresh, self.simulator.anchor, self._state.log_price),
+            seq=np.where(fresh, fresh_seq, self._state.seq),
+        )
+
+    def _fill(self, to_ns: int) -> None:
+        """Simulate the time since the last tick without making ticks, and make its bars."""
+        filled = missed(self.simulator, self._state, to_ns)
+        known = [key for key, unit in self.units.items() if unit.symbol in self._with_history]
+        closed, minutes = (bars[np.isin(bars["instrument_id"], known)] for bars in (filled.closed, filled.minutes))
+        self._pending.add(self._builder.merge(minutes))
+        self._state = filled.state
+        if len(closed):
+            # Whole days: too many bars to wait in memory.
+            archive.write_all(self._lake(), closed, self.units, "market, missed days")
+        if len(self._pending) > PENDING_MAX:
+            self._pending.soon(to_ns)
+        self._save()
+
+    def _catch_up(self, saved_ns: int) -> None:
+        """Take from the tape what was published after the last save, or skip numbers where it cannot be known."""
+        reserve = int(self.simulator.ticks_per_s * SAVE_S * 5) + 100
+        try:
+            position, batches = TapePosition(tape=f"{max(0, saved_ns // 1_000_000 - 1000)}-0"), []
+            while True:
+                batch = self.bus.read_tape(position, 0)
+                if len(batch.ticks) == 0:
+                    break
+                batches.append(batch.ticks)
+                position = batch.position
+        except Unavailable:
+            batches = []
+        if not batches:
+            self._state = replace(self._state, seq=self._state.seq + reserve, lost=True)
+            return
+        ticks = np.concatenate(batches)
+        seq, log_price, ts_ns = self._state.seq.copy(), self._state.log_price.copy(), self._state.ts_ns
+        for i, instrument_id in enumerate(self.simulator.instrument_ids):
+            own = ticks[(ticks["instrument_id"] == instrument_id) & (ticks["seq"] > seq[i])]
+            if len(own):
+                middle = (float(own["bid_ticks"][-1]) + float(own["ask_ticks"][-1])) / 2
+                seq[i], log_price[i] = own["seq"][-1], np.log(middle * self.simulator.tick_size[i])
+                ts_ns = max(ts_ns, int(own["ts_ns"].max()))
+                self._pending.add(self._builder.add(own))
+        self._state = replace(
+            self._state, step=self._state.step + reserve, ts_ns=ts_ns, seq=seq, log_price=log_price, lost=True
+        )
+
+    def _write_history(self, symbols: list[str], until_ns: int) -> Bars:
+        """In the second thread: the past of some instruments. Whole days go to the lake; returns M1 of the running one.
+
+        It takes the place of whatever the lake had of them: bars of a state that was lost would not fit to it.
+        """
+        places = [place for place, symbol in enumerate(self.simulator.symbols) if symbol in symbols]
+        part = Simulator(
+            [int(self.simulator.instrument_ids[place]) for place in places],
+            [self.simulator.profiles[place] for place in places],
+            seed=self.simulator.seed,
+            ticks_per_s=self.simulator.ticks_per_s,
+            speed=self.simulator.speed,
+        )
+        history = first_history(part, until_ns)
+        files = archive.write_all(self._lake(), history.closed, self.units, "back-history", replace=True)
+        log.info("market.history_written", files=files, bars=len(history.closed))
+        return history.minutes
+
+    # Running ----------------------------------------------------------------------------------------------------------
+
+    def run(self, stop: Event) -> None:
+        """Make ticks until ``stop``; then flush and save."""
+        due = dict.fromkeys(("bars", "save", "status"), time.monotonic())
+        following = time.monotonic()
+        while not stop.is_set():
+            self.step()
+            moment = time.monotonic()
+            for name, every_s, act in (
+                ("bars", BARS_S, self._keep_bars),
+                ("save", SAVE_S, self._save),
+                ("status", STATUS_S, self._report),
+            ):
+                if moment >= due[name]:
+                    due[name] = moment + every_s
+                    act()
+            # A step that was missed is not made up for: prices move by the time that has passed.
+            following = max(following + self.step_s, time.monotonic())
+            stop.wait(following - time.monotonic())
+        self.close()
+
+    def step(self) -> None:
+        """One step of the simulation: its ticks to the bus, its trades to the bars."""
+        now_ns = self.clock.now_ns()
+        if now_ns - self._state.ts_ns >= FILL_FROM_NS and self._waiting is None:
+            # The process or the machine slept.
+            self._fill(now_ns - 1)
+        self._state, ticks = self.simulator.advance(self._state, now_ns)
+        if len(ticks):
+            heard = self.bus.publish_ticks(ticks)
+            self._published += len(ticks)
+            self._unheard += 0 if heard else len(ticks)
+        self._lag_ns = self.clock.now_ns() - now_ns
+        if self._waiting is not None:
+            self._waiting.append(ticks)
+        else:
+            self._closed(self._builder.add(ticks))
+
+    def _keep_bars(self) -> None:
+        """Every second: take over the past once it is written, close minutes by the clock, show the forming bars."""
+        self._adopt_history()
+        if self._waiting is not None:
+            return
+        now_ns = self.clock.now_ns()
+        self._closed(self._builder.close_until(now_ns - CLOSE_GRACE_NS))
+        self.bus.put_bars(OPEN_BARS, pack_bars(self._builder.forming()))
+        self._finish_flush()
+        if self._flush is None:
+            self._begin_flush(now_ns)
+
+    def _closed(self, bars: Bars) -> None:
+        if len(bars):
+            self._pending.add(bars)
+            self.bus.put_bars(TAIL, self._pending.packed())
+            self.bus.publish_bars([self._as_json(bar) for bar in bars])
+
+    def _adopt_history(self) -> None:
+        if self._history is None or not self._history.done() or self._waiting is None:
+            return
+        now_ns = self.clock.now_ns()
+        failure = self._history.exception()
+        if failure is not None:
+            # Without a past there are no bars: end, and let the next start try again.
+            log.error("market.history_failed", error=str(failure))
+            raise failure
+        minutes = self._history.result()
+        waiting, self._waiting, self._history = self._waiting, None, None
+        self._with_history = {unit.symbol for unit in self.units.values()}
+        self._pending.add(self._builder.merge(minutes))
+        for ticks in waiting:
+            self._pending.add(self._builder.add(ticks))
+        self._pending.soon(now_ns)
+        self.bus.put_bars(TAIL, self._pending.packed())
+        self._save()
+
+    # Into the lake ----------------------------------------------------------------------------------------------------
+
+    def _begin_flush(self, now_ns: int, *, everything: bool = False) -> None:
+        bars = self._pending.due(now_ns, everything=everything)
+        if len(bars):
+            self._flush = (self._later.submit(self._write, bars, not everything), bars)
+
+    def _write(self, bars: Bars, then_compact: bool) -> int:
+        files = archive.write_all(self._lake(), bars, self.units, "market")
+        if then_compact:
+            archive.compact(self._lake(), self.units)
+        return files
+
+    def _finish_flush(self) -> None:
+        if self._flush is None or not self._flush[0].done():
+            return
+        future, bars = self._flush
+        self._flush = None
+        failure = future.exception()
+        if failure is None:
+            self._pending.done(bars)
+            self.bus.put_bars(TAIL, self._pending.packed())
+            self._save()
+        else:
+            # They stay pending.
+            self._pending.soon(self.clock.now_ns(), RETRY_FLUSH_S)
+            log.error("market.flush_failed", error=str(failure))
+
+    def close(self) -> None:
+        """Save, then flush what is pending and save again; safe to be killed in between."""
+        self._save(clean=self._waiting is None)
+        try:
+            if self._waiting is not None and self._history is not None:
+                self._history.result(timeout=STOP_S)
+                self._adopt_history()
+            if self._flush is not None:
+                self._flush[0].exception(timeout=STOP_S)
+                self._finish_flush()
+            self._begin_flush(self.clock.now_ns(), everything=True)
+            if self._flush is not None:
+                self._flush[0].exception(timeout=STOP_S)
+                self._finish_flush()
+        except TimeoutError:
+            log.warning("market.last_flush_too_slow")
+        self._save(clean=self._waiting is None)
+        self._later.shutdown(wait=False, cancel_futures=True)
+        log.info("market.stopped", pending=len(self._pending))
+
+    # State and health -------------------------------------------------------------------------------------------------
+
+    def _save(self, clean: bool = False) -> None:
+        saved = {
+            "v": 1,
+            "clean": clean,
+            "ids": {unit.symbol: instrument_id for instrument_id, unit in self.units.items()},
+            "state": self.simulator.dump(self._state),
+            "builder": self._builder.dump(),
+            "pending": self._pending.dump(),
+            "with_history": sorted(self._with_history),
+        }
+        staged = self._path.with_suffix(".tmp")
+        try:
+            with staged.open("w") as file:
+                json.dump(saved, file)
+                if clean:
+                    file.flush()
+                    os.fsync(file.fileno())
+            staged.replace(self._path)
+        except OSError as error:
+            log.error("market.state_not_saved", error=str(error))
+
+    def _report(self) -> None:
+        detail = {
+            "v": 1,
+            "venue": VENUE,
+            "instruments": len(self.units),
+            "ticks_published": self._published,
+            "ticks_not_heard": self._unheard,
+            "last_tick_ts_ns": self._state.ts_ns,
+            "lag_ms": round(self._lag_ns / 1e6, 2),
+            "bars_pending": len(self._pending),
+            "late_trades": self._builder.late,
+            "history_written": self._waiting is None,
+        }
+        if self._history is None and self._flush is None:
+            self._later.submit(_write_detail, self.pool, detail)
+
+    def _as_json(self, bar: Any) -> dict[str, Any]:
+        unit = self.units[int(bar["instrument_id"])]
+        prices = {name: float(int(bar[name]) * unit.tick_size) for name in ("open", "high", "low", "close")}
+        return {
+            "venue": VENUE,
+            "symbol": unit.symbol,
+            "timeframe": FRAME_NAMES[int(bar["frame"])],
+            "ts_ns": int(bar["ts_ns"]),
+            **prices,
+            "volume": float(int(bar["volume"]) * unit.lot_size),
+        }
+
+
+def _write_detail(pool: Pool, detail: Mapping[str, Any]) -> None:
+    try:
+        with connection_of(pool) as connection:
+            connection.execute("update process_status set detail = %s where name = 'market'", (Json(detail),))
+    except (TradefloorError, psycopg.Error) as error:
+        log.warning("market.status_not_written", error=str(error))
+
+
+def instruments(pool: Pool) -> tuple[list[int], list[Profile], dict[int, archive.Units]]:
+    """Ids, profiles and units of the venue's instruments, by id. An instrument without a profile is left out."""
+    profiles = {profile.symbol: profile for profile in shipped_profiles()}
+    with connection_of(pool) as connection:
+        rows = connection.execute(
+            "select instrument_id, symbol, tick_size, lot_size from instrument_current where venue = %s"
+            " order by instrument_id",
+            (VENUE,),
+        ).fetchall()
+    ids: list[int] = []
+    found: list[Profile] = []
+    units: dict[int, archive.Units] = {}
+    for instrument_id, symbol, tick_size, lot_size in rows:
+        if symbol in profiles:
+            ids.append(instrument_id)
+            found.append(replace(profiles[symbol], tick_size=tick_size, lot_size=lot_size))
+            units[instrument_id] = archive.Units(symbol, tick_size, lot_size)
+    return ids, found, units
+
+
+def _await_instruments(pool: Pool, stop: Event) -> tuple[list[int], list[Profile], dict[int, archive.Units]]:
+    while not stop.is_set():
+        try:
+            found = instruments(pool)
+        except TradefloorError as error:
+            log.warning("market.waiting_for_database", error=str(error))
+        else:
+            if found[0]:
+                return found
+            log.info("market.waiting_for_instruments")
+        stop.wait(0.5)
+    return [], [], {}
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT; exit status 0."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    settings, own = Settings(), MarketSettings()
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    pool = open_pool(connections.dsn(settings, "tf_app"), max_size=2, name="tradefloor-market")
+    bus = RedisBus(connections.redis_url(settings))
+    try:
+        ids, profiles, units = _await_instruments(pool, stop)
+        if not ids:
+            return 0
+
+        def open_lake() -> "LakeStore":
+            from trading.adapters.lake import Lake
+
+            return Lake(settings.lake_dir, pool)
+
+        state_path = settings.data_dir / "market" / "state.json"
+        state_path.parent.mkdir(parents=True, exist_ok=True)
+        simulator = Simulator(ids, profiles, seed=settings.seed, ticks_per_s=own.ticks_per_s, speed=own.sim_speed)
+        market = Market(simulator, units, bus, open_lake, pool, SystemClock(), state_path)
+        market.open()
+        market.run(stop)
+    finally:
+        bus.close()
+        pool.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

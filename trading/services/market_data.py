@@ -1,0 +1,114 @@
+"""What screens and strategies read of the simulated market: instruments, quotes, bars."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+
+from trading.domain.errors import Invalid, NotFound
+from trading.domain.instruments import Instrument
+from trading.market.bars import FRAME_NAMES, Bars, unpack_bars
+from trading.market.profiles import VENUE
+from trading.services.access import Actor, Reach, Role, operation
+from trading.services.floor import Floor
+
+EVERYONE = dict.fromkeys(Role, Reach.NO_PORTFOLIO)
+STALE_S = 3.0
+"""A quote older than this is shown as stale."""
+BARS_MAX = 5_000
+COLUMNS = ("ts", "open", "high", "low", "close", "volume")
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The newest quote of an instrument; prices and sizes are None where there is none. ``age_s`` counts to now."""
+
+    instrument_id: int
+    symbol: str
+    name: str
+    venue: str
+    bid: Decimal | None
+    ask: Decimal | None
+    bid_size: Decimal | None
+    ask_size: Decimal | None
+    ts_ns: int | None
+    age_s: float | None
+    stale: bool
+
+
+@operation(EVERYONE)
+def instrument_list(floor: Floor, actor: Actor) -> Sequence[Instrument]:
+    """Tradable instruments in their current version, by symbol."""
+    return floor.desk.instruments(VENUE)
+
+
+@operation(EVERYONE)
+def quotes(floor: Floor, actor: Actor) -> list[Quote]:
+    """The newest quote of each instrument, by symbol; one without a quote is stale."""
+    now_ns, last = floor.clock.now_ns(), floor.bus.last_ticks()
+    found = []
+    for instrument in floor.desk.instruments(VENUE):
+        ticks = last.get(instrument.id)
+        if ticks is None or len(ticks) == 0:
+            empty = (None, None, None, None, None, None)
+            found.append(Quote(instrument.id, instrument.symbol, instrument.name, instrument.venue, *empty, True))
+            continue
+        tick = ticks[-1]
+        bid_lots, ask_lots, ts_ns = int(tick["bid_lots"]), int(tick["ask_lots"]), int(tick["ts_ns"])
+        age_s = max(0.0, (now_ns - ts_ns) / 1e9)
+        found.append(
+            Quote(
+                instrument.id,
+                instrument.symbol,
+                instrument.name,
+                instrument.venue,
+                instrument.price(int(tick["bid_ticks"])) if bid_lots else None,
+                instrument.price(int(tick["ask_ticks"])) if ask_lots else None,
+                instrument.quantity(bid_lots),
+                instrument.quantity(ask_lots),
+                ts_ns,
+                age_s,
+                age_s > STALE_S,
+            )
+        )
+    return found
+
+
+@operation(EVERYONE)
+def sim_bars(floor: Floor, actor: Actor, symbol: str, timeframe: str, limit: int = 500) -> pd.DataFrame:
+    """The newest ``limit`` bars of a simulated instrument, the forming one included, oldest first.
+
+    Columns ts (start of the bar, UTC), open, high, low, close in currency and volume in units, floats for display.
+    Bars that are not in the lake yet come from the market process; without it, or without Redis, the newest are
+    missing. Raises `NotFound` for an unknown symbol and `Invalid` with code ``bad_timeframe`` or ``bad_limit``.
+    """
+    if timeframe not in FRAME_NAMES:
+        raise Invalid(f"a timeframe is one of {', '.join(FRAME_NAMES)}", "bad_timeframe")
+    if not 0 < limit <= BARS_MAX:
+        raise Invalid(f"between 1 and {BARS_MAX} bars can be asked for", "bad_limit")
+    instrument = next((each for each in floor.desk.instruments(VENUE) if each.symbol == symbol), None)
+    if instrument is None:
+        raise NotFound(f"no instrument {symbol[:40]!r} on {VENUE}")
+    # The tail first: bars that move into the lake while this reads are then seen twice, never missed.
+    live = _live(floor, instrument, timeframe)
+    kept = floor.lake.read("sim_bars", f"{VENUE}/{instrument.symbol}/{timeframe}")
+    frame = pd.concat([kept[list(COLUMNS)], live], ignore_index=True) if len(kept) else live
+    return frame.drop_duplicates("ts", keep="last").sort_values("ts").tail(limit).reset_index(drop=True)
+
+
+def _live(floor: Floor, instrument: Instrument, timeframe: str) -> pd.DataFrame:
+    parts = [_of(unpack_bars(packed), instrument.id, timeframe) for packed in floor.bus.get_bars()]
+    bars = np.concatenate(parts)
+    frame = pd.DataFrame({"ts": pd.to_datetime(bars["ts_ns"], unit="ns", utc=True).as_unit("ns")})
+    places = max(0, -int(instrument.tick_size.as_tuple().exponent))
+    for name in ("open", "high", "low", "close"):
+        frame[name] = np.round(bars[name] * float(instrument.tick_size), places)
+    frame["volume"] = bars["volume"] * float(instrument.lot_size)
+    return frame
+
+
+def _of(bars: Bars, instrument_id: int, timeframe: str) -> Bars:
+    own: Bars = bars[(bars["instrument_id"] == instrument_id) & (bars["frame"] == FRAME_NAMES.index(timeframe))]
+    return own
