@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trading.adapters.clock import SystemClock
 from trading.processes.supervisor import Supervisor
-from trading.processes.table import ProcessSpec, alive
+from trading.processes.table import Birth, ProcessSpec, alive
 
 
 def say(*words: object) -> None:
@@ -16,8 +16,8 @@ def say(*words: object) -> None:
     sys.stdout.flush()
 
 
-def exists(path: str) -> Callable[[], bool]:
-    return Path(path).exists
+def exists(path: str) -> Callable[[Birth], bool]:
+    return lambda _birth: Path(path).exists()
 
 
 def spec(name: str, row: dict[str, object]) -> ProcessSpec:

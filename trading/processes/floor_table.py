@@ -3,10 +3,10 @@
 import http.client
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from trading.adapters.embedded import connections, home, secrets
 from trading.adapters.embedded.home import ServerHome
@@ -15,9 +15,10 @@ from trading.adapters.embedded.postgres import environment as plain_environment
 from trading.adapters.embedded.valkey import EmbeddedValkey
 from trading.config import Settings
 from trading.domain.errors import Unavailable
+from trading.market.ticks import STREAM
 from trading.processes.checks import Port
 from trading.processes.environment import floor_variables
-from trading.processes.table import ProcessSpec
+from trading.processes.table import Birth, ProcessSpec
 
 NICE = 10
 """Research waits for trading: Dagster runs at a lower priority than market, broker and app."""
@@ -134,7 +135,7 @@ def _postgres(server: EmbeddedPostgres) -> ProcessSpec:
         "postgres",
         tuple(server.argv()),
         plain_environment(),
-        ready=server.ready,
+        ready=lambda _birth: server.ready(),
         prepare=server.clear_predecessor,
         label="PostgreSQL",
         vital=True,
@@ -151,7 +152,7 @@ def _valkey(server: EmbeddedValkey) -> ProcessSpec:
         "valkey",
         tuple(server.argv()),
         plain_environment(),
-        ready=server.ready,
+        ready=lambda _birth: server.ready(),
         prepare=server.clear_predecessor,
         label="Valkey",
         vital=True,
@@ -161,8 +162,8 @@ def _valkey(server: EmbeddedValkey) -> ProcessSpec:
     )
 
 
-def _answers(host: str, port: int, path: str) -> Callable[[], bool]:
-    def ready() -> bool:
+def _answers(host: str, port: int, path: str) -> Callable[[Birth], bool]:
+    def ready(_birth: Birth) -> bool:
         connection = http.client.HTTPConnection(host, port, timeout=2)
         try:
             connection.request("GET", path)
@@ -175,41 +176,38 @@ def _answers(host: str, port: int, path: str) -> Callable[[], bool]:
     return ready
 
 
-def _ticking(settings: Settings) -> Callable[[], bool]:
-    """A tick that is younger than 5 s by the server's own clock."""
+def _ticking(settings: Settings) -> Callable[[Birth], bool]:
+    """A tick that is younger than the process."""
 
-    def ready() -> bool:
+    def ready(birth: Birth) -> bool:
         import redis
 
         try:
             with redis.Redis.from_url(
                 connections.redis_url(settings), protocol=3, socket_timeout=2, socket_connect_timeout=2
             ) as client:
-                newest = client.xrevrange("tape", count=1)
-                server_s, _ = client.time()
+                newest = client.xrevrange(STREAM, count=1)
         except (redis.RedisError, OSError):
             return False
-        return bool(newest) and server_s - int(newest[0][0].split(b"-")[0]) / 1000 < 5
+        return bool(newest) and int(newest[0][0].split(b"-")[0]) / 1000 > birth.epoch_s
 
     return ready
 
 
-def _leading(settings: Settings) -> Callable[[], bool]:
-    """A broker holds the lease."""
+def _leading(settings: Settings) -> Callable[[Birth], bool]:
+    """This very process holds the lease."""
 
-    def ready() -> bool:
+    def ready(birth: Birth) -> bool:
         import psycopg
 
         try:
             with psycopg.connect(connections.dsn(settings, "tf_app"), connect_timeout=2) as connection:
-                row = connection.execute("select expires_at from broker_lease").fetchone()
-                now = connection.execute("select clock_timestamp()").fetchone()
+                row = connection.execute(
+                    "select 1 from broker_lease where holder = %s and expires_at > clock_timestamp()",
+                    [f"{socket.gethostname()}:{birth.pid}"],
+                ).fetchone()
         except psycopg.Error:
             return False
-        return row is not None and now is not None and _later(row[0], now[0])
+        return row is not None
 
     return ready
-
-
-def _later(moment: datetime, than: datetime) -> bool:
-    return moment > than

@@ -48,6 +48,7 @@ class Terminal:
         """What runs, where, the logins, what to try first."""
         self._open = True
         with suppress(OSError):
+            self._console.print()
             self._console.print(process_table(views))
             self._logins()
             self._first_steps(views)
@@ -76,9 +77,10 @@ class Terminal:
 
 def process_table(views: Sequence[ProcessView]) -> Table:
     """One line a process."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("process", "state", "pid", "since (UTC)", "restarts", "where"):
-        table.add_column(column, justify="right" if column in ("pid", "restarts") else "left")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in ("process", "state", "pid", "since UTC", "restarts"):
+        table.add_column(column, justify="right" if column in ("pid", "restarts") else "left", no_wrap=True)
+    table.add_column("where", overflow="fold")
     for view in views:
         colour = COLOURS.get(view.state, "red")
         state = view.state.replace("_", " ")

@@ -18,7 +18,7 @@ from trading.adapters.embedded.spawn import spawn
 from trading.domain.errors import TradefloorError
 from trading.processes import logs, status, strays
 from trading.processes.status import FloorView, ProcessView
-from trading.processes.table import HEALTHY_AFTER_S, ProcessSpec, State, backoff_s
+from trading.processes.table import HEALTHY_AFTER_S, Birth, ProcessSpec, State, backoff_s
 from trading.services.ports.clock import Clock
 
 TICK_S = 0.1
@@ -36,8 +36,8 @@ class Managed:
     state: State = State.WAITING
     child: "subprocess.Popen[bytes] | None" = None
     identity: strays.Child | None = None
-    started_s: float = 0.0
     started_at: str | None = None
+    born_s: float = 0.0
     ready_s: float = 0.0
     next_start_s: float = 0.0
     next_look_s: float = 0.0
@@ -154,7 +154,7 @@ class Supervisor:
             self._ended(managed, code, now_s)
         elif managed.state is State.STARTING and not spec.once and now_s >= managed.next_look_s:
             managed.next_look_s = now_s + LOOK_S
-            if spec.ready():
+            if managed.child is not None and spec.ready(Birth(managed.child.pid, managed.born_s)):
                 managed.state = State.RUNNING
                 managed.ready_s = now_s
         elif managed.state is State.RUNNING and now_s - managed.ready_s > HEALTHY_AFTER_S:
@@ -164,7 +164,6 @@ class Supervisor:
         spec = managed.spec
         # The servers' own children must not carry the mark: a sweep would kill them one by one.
         env = spec.env if spec.servant else {**spec.env, strays.TOKEN_VARIABLE: self.token}
-        managed.started_s = now_s
         try:
             spec.prepare()
             managed.child = spawn(
@@ -178,6 +177,7 @@ class Supervisor:
         managed.identity = strays.identify(managed.child.pid, servant=spec.servant)
         managed.state = State.STARTING
         managed.started_at = self.clock.now().isoformat()
+        managed.born_s = self.clock.now_ns() / 1e9
         self._record()
 
     def _ended(self, managed: Managed, code: int, now_s: float) -> None:

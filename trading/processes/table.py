@@ -22,7 +22,15 @@ class State(StrEnum):
     STOPPED = "stopped"
 
 
-def alive() -> bool:
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """One life of a process: its pid, and when it was started in seconds since the epoch."""
+
+    pid: int
+    epoch_s: float
+
+
+def alive(_birth: Birth) -> bool:
     """Ready as soon as it runs."""
     return True
 
@@ -45,7 +53,7 @@ class ProcessSpec:
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
-    ready: Callable[[], bool] = alive
+    ready: Callable[[Birth], bool] = alive
     prepare: Callable[[], None] = nothing
     label: str = ""
     address: str = ""
