@@ -8,7 +8,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import Connection
 from psycopg.rows import dict_row
-from psycopg.types.json import Json
+from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.pool import is_lost, scalar
 from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, instrument_of
@@ -232,7 +232,7 @@ class PostgresBroker:
                     batch.inputs,
                     batch.out_hash,
                     batch.state_hash,
-                    Json(effects),
+                    Jsonb(effects),
                 ),
                 prepare=True,
             )
@@ -281,7 +281,7 @@ class PostgresBroker:
     def report(self, detail: Mapping[str, Any]) -> None:
         """See the port."""
         with self._open() as connection:
-            connection.execute("update process_status set detail = %s where name = 'broker'", (Json(dict(detail)),))
+            connection.execute("update process_status set detail = %s where name = 'broker'", (Jsonb(dict(detail)),))
 
     def halt_floor(self, reason: str, ts_ns: int) -> None:
         """See the port."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import Connection, errors
 from psycopg.rows import dict_row
-from psycopg.types.json import Json
+from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.pool import Pool, connection_of, scalar
 from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, instrument_of
@@ -116,7 +116,7 @@ def _refuse(
 ) -> Refusal:
     answer = {"v": 1, **asdict(refusal)}
     connection.execute(
-        "select desk_refuse(%s, %s, %s, %s, %s, %s)", (user_id, OPERATION, key, origin, portfolio_id, Json(answer))
+        "select desk_refuse(%s, %s, %s, %s, %s, %s)", (user_id, OPERATION, key, origin, portfolio_id, Jsonb(answer))
     )
     return refusal
 
@@ -155,7 +155,7 @@ def _accept(
         "holds": holds,
     }
     return _acceptance(
-        scalar(connection, "select desk_accept(%s, %s, %s, %s, %s)", (user_id, OPERATION, key, origin, Json(order)))
+        scalar(connection, "select desk_accept(%s, %s, %s, %s, %s)", (user_id, OPERATION, key, origin, Jsonb(order)))
     )
 
 

@@ -19,7 +19,7 @@ WAIT_MAX_S = 60
 """The longest wait: a stranger can slow the owner down, never lock them out."""
 FORGET_AFTER = timedelta(minutes=15)
 """Failures older than this no longer count."""
-DEFAULT_LIMITS = {"max_order_notional": 1_000_000, "max_open_orders": 200, "price_band_ppm": 200_000}
+DEFAULT_LIMITS = {"max_order_notional": 1_000_000, "max_open_orders": 200, "price_band_ppm": 50_000}
 """First limits of a portfolio: notional in whole units of its currency."""
 
 _USER = "id, public_id, username, display_name, role, token_version, disabled_at is not null as disabled"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from psycopg.rows import dict_row
-from psycopg.types.json import Json
+from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.pool import Pool, connection_of, scalar
 
@@ -41,5 +41,5 @@ class PostgresVerify:
         with connection_of(self._pool) as connection:
             connection.execute(
                 "insert into reconciliation (ts_ns, scope, ok, breaks, counts) values (%s, %s, %s, %s, %s)",
-                (ts_ns, scope, not breaks, Json(list(breaks)), Json(dict(counts))),
+                (ts_ns, scope, not breaks, Jsonb(list(breaks)), Jsonb(dict(counts))),
             )

@@ -292,11 +292,14 @@ begin
     perform 1 from orders where id in
         (select (o ->> 'id')::bigint from jsonb_array_elements(p -> 'orders') o) order by id for no key update;
 
-    insert into fill (order_id, input_seq, n, portfolio_id, instrument_id, instrument_version, fee_version, side,
-                      price_ticks, quantity_lots, notional, fee, liquidity, why, group_id, ts_ns)
-        select order_id, input_seq, n, portfolio_id, instrument_id, instrument_version, fee_version, side, price_ticks,
-               quantity_lots, notional, fee, liquidity, why, group_id, ts_ns
-        from jsonb_populate_recordset(null::fill, p -> 'fills');
+    -- Only with fills: the kill switch's trigger is one for each statement, rows or none, and cancels must pass it.
+    if jsonb_array_length(p -> 'fills') > 0 then
+        insert into fill (order_id, input_seq, n, portfolio_id, instrument_id, instrument_version, fee_version, side,
+                          price_ticks, quantity_lots, notional, fee, liquidity, why, group_id, ts_ns)
+            select order_id, input_seq, n, portfolio_id, instrument_id, instrument_version, fee_version, side, price_ticks,
+                   quantity_lots, notional, fee, liquidity, why, group_id, ts_ns
+            from jsonb_populate_recordset(null::fill, p -> 'fills');
+    end if;
     insert into transfer (group_id, asset_id, debit_id, credit_id, amount, kind, portfolio_id, order_id, input_seq, n, ts_ns)
         select group_id, asset_id, debit_id, credit_id, amount, kind, portfolio_id, order_id, input_seq, n, ts_ns
         from jsonb_to_recordset(p -> 'transfers') t (group_id bigint, asset_id int, debit_id bigint, credit_id bigint,

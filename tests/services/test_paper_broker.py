@@ -1,0 +1,244 @@
+"""From acceptance to the ledger's last line, and back again after a crash."""
+
+from decimal import Decimal
+
+import pytest
+from trading_floor import TradingFloor
+
+from trading.domain.errors import Fenced, Halted, Inconsistent
+from trading.services import desk, halt
+from trading.services.access import Actor, Role
+
+ADMIN = Actor(0, "boss", Role.ADMIN)
+
+
+def test_buying_ten_at_market_moves_cash_shares_and_fee(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.00")
+    order = floor.accepted("buy", "10")
+    floor.run_broker()
+    assert floor.state(order.order_id) == ("filled", 10, "")
+    assert floor.cash() == (Decimal("98999"), Decimal(0))  # 100,000 - 1,000 - 1
+    assert floor.shares() == (10, 0)
+    lines = floor.query(
+        "select t.kind, s.code, d.kind, c.kind, t.amount from transfer t join asset s on s.id = t.asset_id"
+        " join account d on d.id = t.debit_id join account c on c.id = t.credit_id where order_id = %s order by t.id",
+        order.order_id,
+    )
+    assert lines == [
+        ("trade", "USD", "portfolio", "market", 100_000),
+        ("trade", "SIM:AAPL", "market", "portfolio", 10),
+        ("fee", "USD", "portfolio", "fees", 100),
+    ]
+    floor.check()
+
+
+def test_displayed_size_is_consumed_once_and_the_rest_waits_for_the_next_update(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.00", lots=6)
+    order = floor.accepted("buy", "10")
+    floor.run_broker()
+    assert floor.state(order.order_id)[:2] == ("partially_filled", 6)
+    floor.quote("100.01", "100.02", lots=6)
+    assert floor.state(order.order_id)[:2] == ("filled", 10)
+    assert floor.query("select price_ticks, quantity_lots from fill order by input_seq") == [(10_000, 6), (10_002, 4)]
+    floor.check()
+
+
+def test_a_market_order_never_trades_beyond_its_protection_price(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.00", lots=6)
+    order = floor.accepted("buy", "10")
+    floor.run_broker()
+    floor.quote("110.00", "110.01")
+    assert floor.state(order.order_id) == ("cancelled", 6, "price_protection")
+    assert floor.cash()[1] == 0
+    floor.check()
+
+
+def test_a_resting_buy_fills_at_its_limit_when_the_ask_comes_down(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.01")
+    order = floor.accepted("buy", "10", "99.90")
+    floor.run_broker()
+    assert floor.state(order.order_id)[0] == "working"
+    floor.quote("99.70", "99.80")
+    assert floor.query("select price_ticks, liquidity from fill") == [(9_990, "maker")]
+    floor.check()
+
+
+def test_a_trade_through_the_limit_fills_a_resting_order_one_at_the_limit_does_not(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.01")
+    order = floor.accepted("buy", "10", "99.90")
+    floor.trade("99.90", 50)
+    assert floor.state(order.order_id)[0] == "working"
+    floor.trade("99.89", 4)
+    assert floor.state(order.order_id)[:2] == ("partially_filled", 4)
+    floor.check()
+
+
+def test_traders_cross_each_other_before_the_outside_at_an_equal_price(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.01")
+    floor.accepted("buy", "10")
+    floor.run_broker()
+    other = floor.add_trader("sue", "5000.00")
+    rest = floor.accepted("sell", "10", "100.00")
+    floor.run_broker()
+    taker = floor.accepted("buy", "4", "100.01", who=other)
+    floor.run_broker()
+    assert floor.query("select order_id, side, liquidity, why ->> 'rule' from fill where input_seq > 2 order by n") [-2:] == [
+        (taker.order_id, "buy", "taker", "internal_cross"),
+        (rest.order_id, "sell", "maker", "internal_cross"),
+    ]
+    assert len(set(floor.query("select group_id from fill where order_id in (%s, %s)", taker.order_id, rest.order_id))) == 1
+    assert floor.shares(portfolio=other[1]) == (4, 0)
+    floor.check()
+
+
+def test_a_trader_never_trades_with_himself(floor: TradingFloor) -> None:
+    floor.quote("99.00", "101.00")
+    floor.accepted("buy", "10")
+    floor.run_broker()
+    floor.accepted("sell", "5", "100.00")
+    newer = floor.accepted("buy", "5", "100.00")
+    floor.run_broker()
+    assert floor.state(newer.order_id) == ("cancelled", 0, "self_trade")
+    floor.check()
+
+
+def test_an_ioc_order_takes_what_is_there_and_ends(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.00", lots=6)
+    order = floor.accepted("buy", "10", "100.00", tif="ioc")
+    floor.run_broker()
+    assert floor.state(order.order_id) == ("cancelled", 6, "ioc")
+    floor.check()
+
+
+def test_a_day_order_ends_at_midnight(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.00")
+    order = floor.accepted("buy", "10", "99.00", tif="day")
+    floor.run_broker()
+    floor.clock.advance(86_400)
+    floor.run_broker()
+    assert floor.state(order.order_id) == ("expired", 0, "day_end")
+    assert floor.cash()[1] == 0
+    floor.check()
+
+
+def test_a_cancel_gives_the_hold_back_and_a_fill_may_overtake_it(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.00")
+    resting = floor.accepted("buy", "10", "99.00")
+    floor.run_broker()
+    assert desk.cancel(floor.floor, floor.trader, floor.portfolio, resting.order_id) is None
+    assert floor.state(resting.order_id)[0] == "cancel_pending"
+    floor.run_broker()
+    assert floor.state(resting.order_id) == ("cancelled", 0, "cancel")
+    assert floor.cash()[1] == 0
+    quick = floor.accepted("buy", "10")
+    assert desk.cancel(floor.floor, floor.trader, floor.portfolio, quick.order_id) is None
+    floor.run_broker()
+    assert floor.state(quick.order_id)[0] == "filled"
+    over = desk.cancel(floor.floor, floor.trader, floor.portfolio, quick.order_id)
+    assert over is not None
+    assert over.code == "order_over"
+    floor.check()
+
+
+def test_many_small_fills_cost_what_one_would(floor: TradingFloor) -> None:
+    for _ in range(7):
+        floor.quote("99.99", "100.00", lots=43)
+        if floor.query("select count(*) from orders") == [(0,)]:
+            floor.accepted("buy", "300")
+    assert floor.query("select count(*), sum(fee), sum(notional) from fill") == [(7, 150, 3_000_000)]
+    floor.check()
+
+
+def test_a_sale_closes_the_oldest_lots_first(floor: TradingFloor) -> None:
+    for price in ("100.00", "110.00", "120.00"):
+        floor.quote(price, price)
+        floor.accepted("buy", "10")
+        floor.run_broker()
+    floor.quote("130.00", "130.01")
+    floor.accepted("sell", "15")
+    floor.run_broker()
+    # FIFO: ten that cost 1,001.00 and five of those that cost 1,101.00; 1,950.00 less the fee of 1.00 came in.
+    assert floor.query("select quantity_lots, cost from lot_close order by lot_id") == [(10, 100_100), (5, 55_050)]
+    assert floor.query("select sum(proceeds) from lot_close") == [(194_900,)]
+    floor.check()
+
+
+def test_a_restarted_broker_knows_what_it_knew_and_fills_once(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.00")
+    resting = floor.accepted("buy", "10", "99.50")
+    floor.run_broker()
+    before = floor.broker.engine.save()
+    floor.restart_broker()
+    assert floor.broker.engine.save() == before
+    waiting = floor.accepted("buy", "3", "98.00")  # accepted while nobody sequences
+    floor.restart_broker()
+    floor.quote("97.00", "97.01")
+    assert floor.state(resting.order_id)[0] == floor.state(waiting.order_id)[0] == "filled"
+    assert floor.query("select count(*) from fill") == [(2,)]
+    floor.check()
+
+
+def test_a_restart_from_a_snapshot_is_a_restart_from_the_log(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.00")
+    floor.accepted("buy", "10", "99.50")
+    floor.run_broker()
+    floor.broker.snapshot(floor.clock.now_ns())
+    floor.quote("99.98", "100.01")
+    floor.run_broker()
+    before = floor.broker.engine.save()
+    floor.restart_broker()
+    assert floor.broker.engine.save() == before
+    floor.query("delete from snapshot")
+    floor.restart_broker()
+    assert floor.broker.engine.save() == before
+
+
+def test_an_old_quote_fills_nothing_after_a_gap(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.00")
+    order = floor.accepted("buy", "10")
+    floor.run_broker(gap="the broker was away")
+    assert floor.state(order.order_id)[0] == "working"
+    floor.quote("100.00", "100.01")
+    assert floor.query("select price_ticks from fill") == [(10_001,)]
+    floor.check()
+
+
+def test_a_broker_that_lost_its_lease_writes_nothing(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.00")
+    old_broker = floor.broker
+    floor.accepted("buy", "10")
+    floor.restart_broker()
+    commands = floor.store.waiting_commands(10)
+    with pytest.raises(Fenced):
+        old_broker.advance(floor.clock.now_ns(), [], commands)
+    assert floor.query("select count(*) from fill") == [(0,)]
+    floor.run_broker()
+    floor.check()
+
+
+def test_no_fill_commits_after_the_halt_even_from_a_broker_that_has_not_heard_of_it(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.00")
+    order = floor.accepted("buy", "10", "99.00")
+    floor.run_broker()
+    buyer = floor.accepted("buy", "1")
+    seen = floor.store.waiting_commands(10)
+    halt.set_mode(floor.floor, ADMIN, "floor", "halted", "test")
+    with pytest.raises(Halted):
+        floor.broker.advance(floor.clock.now_ns(), [], seen)
+    floor.broker.restore()
+    floor.quote("98.00", "98.01")
+    assert floor.query("select count(*) from fill") == [(0,)]
+    halt.set_mode(floor.floor, ADMIN, "floor", "running", "")
+    floor.quote("98.00", "98.01")
+    assert {floor.state(order.order_id)[0], floor.state(buyer.order_id)[0]} == {"filled"}
+    floor.check()
+
+
+def test_a_replay_that_says_something_else_stops_the_broker(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.00")
+    floor.accepted("buy", "10")
+    floor.run_broker()
+    floor.query("update input_log set out_hash = '\\x00' where first_seq = (select max(first_seq) from input_log)")
+    floor.store.close()
+    with pytest.raises(Inconsistent, match="differs"):
+        floor.broker.restore()
