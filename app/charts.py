@@ -1,7 +1,6 @@
 """Plotly figures in the app's look. `uirevision` keeps zoom and pan when the data moves."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -81,13 +80,36 @@ def candles(bars: pd.DataFrame, revision: str, places: int, height_px: int = 430
     return dressed
 
 
-def line(
-    x: Sequence[object], y: Sequence[float], revision: str, *, suffix: str = "", height_px: int = 300
-) -> go.Figure:
-    """One line over time."""
-    figure = go.Figure(go.Scatter(x=x, y=y, mode="lines", line={"color": ACCENT, "width": 2}, name=""))
-    figure.update_yaxes(ticksuffix=suffix, tickformat=",.2f" if suffix else ",.0f", hoverformat=",.2f")
-    return _dressed(figure, height_px, revision)
+def against(when: pd.Series, own: pd.Series, benchmark: pd.Series, revision: str) -> go.Figure:
+    """A strategy's equity and its benchmark over time, on a logarithmic axis: equal steps are equal percentages."""
+    figure = go.Figure(
+        [
+            go.Scatter(x=when, y=benchmark, name="Held", mode="lines", line={"color": "#6b7686", "width": 1.2}),
+            go.Scatter(x=when, y=own, name="Strategy", mode="lines", line={"color": ACCENT, "width": 2}),
+        ]
+    )
+    figure.update_yaxes(type="log", tickformat=",.0f", hoverformat=",.0f", nticks=6)
+    return _dressed(figure, 380, revision)
+
+
+def shares(names: pd.Series, values: pd.Series) -> go.Figure:
+    """Horizontal bars of shares of one, largest on top, each with its percentage."""
+    figure = go.Figure(
+        go.Bar(
+            x=values * 100,
+            y=names.str.replace("_", " "),
+            orientation="h",
+            marker={"color": ACCENT},
+            text=[f"{value * 100:.0f} %" for value in values],
+            textposition="auto",
+            hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
+        )
+    )
+    dressed = _dressed(figure, 60 + 26 * max(1, len(names)), "shares")
+    dressed.update_layout(hovermode="closest", dragmode=False)
+    dressed.update_yaxes(side="left", autorange="reversed", showgrid=False)
+    dressed.update_xaxes(showticklabels=False, showgrid=False, fixedrange=True)
+    return dressed
 
 
 def equity(points: Sequence[EquityPoint], revision: str, currency: str) -> go.Figure:
@@ -97,14 +119,19 @@ def equity(points: Sequence[EquityPoint], revision: str, currency: str) -> go.Fi
         [
             go.Scatter(
                 x=when,
-                y=[_shown(point.equity) for point in points],
+                y=[float(point.equity) for point in points],
                 name="Equity",
                 mode="lines" if len(points) > 1 else "markers",
                 line={"color": ACCENT, "width": 2},
             )
         ]
     )
-    figure.update_yaxes(tickformat=",.0f", hoverformat=",.2f", title={"text": currency, "font": {"size": 11}})
+    # A flat curve would be drawn with cents on its axis: show at least a tenth of a percent of the equity.
+    low, high = (float(pick(point.equity for point in points)) for pick in (min, max))
+    room = max((high - low) * 0.12, high * 0.0005, 0.5)
+    figure.update_yaxes(
+        tickformat=",.0f", hoverformat=",.2f", range=[low - room, high + room], title={"text": currency}
+    )
     return _dressed(figure, 320, revision)
 
 
@@ -160,7 +187,3 @@ def total_return(points: Sequence[EquityPoint]) -> float:
     """Time-weighted return from the first point to the last."""
     grown = growth(points)
     return grown[-1] - 1 if grown else 0.0
-
-
-def _shown(amount: Decimal) -> float:
-    return float(amount)

@@ -44,7 +44,8 @@ def gain(amount: Decimal | None, currency: str = "USD") -> tuple[str, str]:
 
 def percent(value: float, places: int = 2) -> str:
     """``+1.25 %`` for 0.0125."""
-    return f"{value * 100:+.{places}f} %".replace("-", "−")
+    text = f"{value * 100:+.{places}f}"
+    return (text[1:] if float(text) == 0 else text.replace("-", "−")) + " %"
 
 
 def price(value: Decimal | None, places: int | None = None) -> str:
@@ -104,3 +105,16 @@ def state(name: str) -> tuple[str, str]:
 def side(name: str) -> tuple[str, str]:
     """Buy or Sell, with its tone."""
     return (name.capitalize(), "up" if name == "buy" else "down")
+
+
+def at(seconds: float) -> datetime:
+    """Seconds since the epoch as an aware UTC datetime."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def lasted(started_s: float | None, ended_s: float | None, now_s: float) -> str:
+    """How long something took, or has taken so far."""
+    if started_s is None:
+        return "–"
+    seconds = int(max(0, (ended_s or now_s) - started_s))
+    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min {seconds % 60} s"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import ParamSpec
 
 import streamlit as st
@@ -12,6 +13,8 @@ from trading.services import halt
 from trading.services.access import Actor
 
 P = ParamSpec("P")
+MARK = Path(__file__).parent / "mark.svg"
+"""The floor's sign: two candles."""
 
 _STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding: 3.6rem 1.6rem 1.2rem; max-width: 1680px; }
@@ -20,7 +23,7 @@ _STYLE = """<style>
 [data-testid="stMetricLabel"] { color: #8693a3; }
 [data-testid="stDeployButton"], [data-testid="stAppDeployButton"], [data-testid="stMainMenu"],
 [data-testid="stHeadingWithActionElements"] a, footer { display: none; }
-.tf-strip { display: flex; flex-wrap: wrap; gap: .5rem 2.2rem; font-variant-numeric: tabular-nums; margin: .1rem 0 .3rem; }
+.tf-strip { display: flex; flex-wrap: wrap; gap: .5rem 2.2rem; margin: .1rem 0 .3rem; }
 .tf-strip div { min-width: 6.2rem; }
 .tf-strip span { display: block; font-size: .76rem; color: #8693a3; }
 .tf-strip b { font-size: 1.08rem; font-weight: 600; white-space: nowrap; }
@@ -32,8 +35,8 @@ _STYLE = """<style>
 }
 </style>"""
 
-_SIM = """**SIM is a simulated venue.** Its prices are made up from the habits of real instruments; they are not market data,
-and nothing here is an order on a real exchange.
+_SIM = """**SIM is a simulated venue.** Its prices are made up from the habits of real instruments.
+They are no market data, and nothing here is an order on a real exchange.
 
 What paper fills do not model:
 - your own market impact beyond the size on display: after your order the tape goes on as if you had not been there
@@ -46,6 +49,7 @@ What paper fills do not model:
 def style() -> None:
     """The look that the theme file cannot say."""
     st.html(_STYLE)
+    st.logo(str(MARK), size="small")
 
 
 def notices(actor: Actor) -> None:
@@ -56,7 +60,7 @@ def notices(actor: Actor) -> None:
             continue
         what = "Trading is halted" if mode == "halted" else "Only closing orders are taken"
         where = "" if scope == "floor" else f" ({scope.replace(':', ' ')})"
-        st.warning(f"**{what}{where}.** {stop['reason']}", icon=":material/front_hand:")
+        st.warning(f"**{what}{where}.** {str(stop['reason'])[:200]}", icon=":material/front_hand:")
 
 
 def footer() -> None:

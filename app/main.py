@@ -6,7 +6,7 @@ from app import frame, menu, room
 from app.login import ask_for_login
 from trading.domain.errors import Forbidden, Unavailable
 
-st.set_page_config(page_title="Tradefloor", page_icon=":material/candlestick_chart:", layout="wide")
+st.set_page_config(page_title="Tradefloor", page_icon=str(frame.MARK), layout="wide")
 frame.style()
 try:
     actor = room.maybe_actor()

@@ -1,15 +1,16 @@
 """The app's process: Streamlit and the gateway as one ASGI application on one port."""
 
+import logging
 import time
 from pathlib import Path
 
 import streamlit as st
 import uvicorn
 from starlette.routing import Mount
-from trading.bootstrap import open_floor
 
 from app import room
 from gateway.api import create_api
+from trading.bootstrap import open_floor
 from trading.config import Settings
 from trading.services.floor import Floor
 
@@ -24,13 +25,14 @@ def create_app(floor: Floor) -> st.App:
 
 def serve(settings: Settings) -> None:
     """Answer on the settings' host and port until a signal ends the process."""
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     with open_floor(settings) as floor:
         uvicorn.run(
             create_app(floor),
             host=settings.host,
             port=settings.app_port,
-            log_level="warning",
-            access_log=False,
+            log_config=None,
+            access_log=False,  # an address may carry the single-use code of a login
             ws="websockets-sansio",
             ws_max_size=4 * 2**20,
             timeout_graceful_shutdown=2,

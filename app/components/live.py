@@ -16,6 +16,9 @@ def watchlist(instruments: Sequence[dict[str, Any]], picked: str, on_pick: Calla
     )
 
 
-def quote_line(symbol: str, name: str, reference: str | None, key: str = "quote") -> None:
-    """One instrument's live quote in large figures."""
-    component("quote", live=True)(key=key, data={"symbol": symbol, "name": name, "reference": reference})
+def quote_line(symbol: str, name: str, reference: str | None, *, small: bool = False) -> None:
+    """One instrument's live quote in large figures; ``small`` fits a narrow column."""
+    component("quote", live=True)(
+        key="quote_small" if small else "quote",
+        data={"symbol": symbol, "name": name, "reference": reference, "small": small},
+    )

@@ -18,7 +18,7 @@ _TYPES = {OrderType.MARKET: "Market", OrderType.LIMIT: "Limit"}
 
 def ticket(instrument: Instrument, portfolio_id: int, reference: str | None) -> None:
     """The ticket for one instrument; its texts stay while prices move."""
-    quote_line(instrument.symbol, "", reference, key="ticket_quote")
+    quote_line(instrument.symbol, "", reference, small=True)
     st.session_state.setdefault("ticket_key", secrets.token_urlsafe(16))
     side = st.segmented_control(
         "Side", list(Side), format_func=_SIDES.get, default=Side.BUY, key="ticket_side", required=True, width="stretch"
@@ -109,7 +109,7 @@ def _cost(answer: desk.Preview | Refusal, instrument: Instrument, asked: Ticket)
 
 
 def _send(instrument: Instrument, portfolio_id: int, key: str) -> None:
-    """Submit once; the key is renewed only after an answer, so a lost answer is asked for again and not ordered twice."""
+    """Submit once; the key is renewed only after an answer: a lost answer is asked for again, not ordered twice."""
     asked = _asked(instrument)
     try:
         answer: Acceptance | Refusal = desk.submit(room.floor(), room.actor(), portfolio_id, asked, key)

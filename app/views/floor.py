@@ -13,6 +13,8 @@ _STATES = {
     "running": ("Running", "up"),
     "starting": ("Starting", "warn"),
     "backing_off": ("Restarting", "warn"),
+    "waiting": ("Waiting", "dim"),
+    "done": ("Done", "dim"),
     "stopped": ("Stopped", "dim"),
     "failed": ("Failed", "down"),
 }
@@ -26,7 +28,8 @@ def health() -> None:
     rows = []
     for each in queries.processes(room.floor(), room.actor()):
         late = (now - each["beat_at"]).total_seconds() > 15
-        state = ("No sign of life", "down") if late and each["state"] == "running" else _STATES[each["state"]]
+        known = _STATES.get(each["state"], (each["state"].capitalize(), ""))
+        state = ("No sign of life", "down") if late and each["state"] == "running" else known
         numbers = {key.replace("_", " "): value for key, value in each["detail"].items() if key != "v"}
         rows.append(
             Row(

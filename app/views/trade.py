@@ -31,7 +31,7 @@ symbol = st.session_state.get("symbol")
 if symbol not in instruments:
     symbol = "AAPL" if "AAPL" in instruments else next(iter(instruments))
 instrument = instruments[symbol]
-references = chart.references(tuple(instruments))
+references = chart.references(tuple(instruments), who)
 left, middle, right = st.columns([2.9, 5.6, 2.6], gap="medium")
 with left:
     rows = [

@@ -34,6 +34,11 @@ function tape() {
   return t;
 }
 const show = (text) => text === null || text === undefined ? '–' : text;
+const size = (text) => {
+  const n = Number(text);
+  if (n >= 1e6) return '× ' + (n / 1e6).toFixed(2) + 'M';
+  return '× ' + (n >= 1e4 ? Math.round(n).toLocaleString('en-US') : text);
+};
 function change(quote, reference) {
   if (!quote || !quote.bid || !quote.ask || !reference) return null;
   return ((Number(quote.bid) + Number(quote.ask)) / 2 / Number(reference) - 1) * 100;

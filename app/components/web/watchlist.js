@@ -24,9 +24,9 @@ export default function(component) {
       return row;
     }));
   }
-  const state = root.querySelector('.state');
+  const state = root.querySelector('.badge');
   const draw = (t) => {
-    state.className = 'state ' + (t.stale ? 'stale' : 'live');
+    state.className = 'badge state ' + (t.stale ? 'stale' : 'live');
     state.textContent = t.stale ? 'stale' : 'live';
     state.title = t.stale ? 'No new price for 3 seconds: the market or the connection is away' : 'Prices are moving';
     body.classList.toggle('stale-all', t.stale);
@@ -37,8 +37,8 @@ export default function(component) {
       if (!q) continue;
       put(row.querySelector('.bid'), show(q.bid), true);
       put(row.querySelector('.ask'), show(q.ask), true);
-      put(row.querySelector('.bs'), '× ' + q.bid_size);
-      put(row.querySelector('.as'), '× ' + q.ask_size);
+      put(row.querySelector('.bs'), size(q.bid_size));
+      put(row.querySelector('.as'), size(q.ask_size));
       const [text, tone] = changeText(change(q, i.reference));
       const cell = row.querySelector('.chg');
       put(cell, text); cell.className = 'chg ' + tone;
