@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from trading.adapters import lake_files
+from trading.adapters.sources.local import LocalSources
 from trading.domain.errors import Inconsistent, Invalid, NotFound, Unavailable
 from trading.services.ports.lake import LakeFile
 
@@ -36,6 +37,12 @@ class Lake:
     def __init__(self, root: Path, pool: ConnectionPool) -> None:
         self._root = root.resolve()
         self._pool = pool
+        self._sources = LocalSources()
+
+    @property
+    def sources(self) -> LocalSources:
+        """Files that people bring."""
+        return self._sources
 
     # Write -----------------------------------------------------------------------------------------------------------
 
@@ -69,6 +76,18 @@ class Lake:
                 return _insert(connection, dataset, series, stored, meta, replace)
         finally:
             staged.unlink(missing_ok=True)
+
+    @contextmanager
+    def changing(self, dataset: str, series: str) -> Iterator[None]:
+        """Hold a series while it is read, merged and written; a second caller waits. Freed when the process dies."""
+        key = f"change:{dataset}:{series}"
+        with self._connection() as connection:
+            connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", (key,))
+            try:
+                yield
+            finally:
+                if not connection.closed:
+                    connection.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", (key,))
 
     def retire(self, dataset: str, series: str) -> int:
         """Hide all live files of a series; returns how many."""
@@ -206,13 +225,13 @@ class Lake:
             )
             return [{**report, "id": key, "created_at": created.isoformat()} for key, created, report in cursor]
 
-    def taken_report(self, sha256: str) -> dict[str, Any] | None:
-        """The newest report of a file with this content that was taken, or None."""
+    def taken_reports(self, sha256: str) -> Sequence[dict[str, Any]]:
+        """Reports of files with this content that were taken, newest first."""
         with self._connection() as connection:
-            row = connection.execute(
-                "select report from ingest_report where sha256 = %s and taken order by id desc limit 1", (sha256,)
-            ).fetchone()
-        return dict(row[0]) if row else None
+            cursor = connection.execute(
+                "select report from ingest_report where sha256 = %s and taken order by id desc", (sha256,)
+            )
+            return [dict(report) for (report,) in cursor]
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trading.domain.errors import Invalid, Unavailable
+from trading.market.names import name_fault
 
 STAGING = ".staging"
 SERIES_DATASETS = frozenset({"bars", "quote_bars", "sim_bars"})
@@ -22,10 +23,6 @@ SERIES_DATASETS = frozenset({"bars", "quote_bars", "sim_bars"})
 SIM_SOURCE = "SIM"
 
 _DATASET = re.compile(r"[a-z][a-z0-9_]{0,63}")
-# No "=" inside: DuckDB would read `x=y` in a path as a hive partition. No leading dot or dash: hidden files, options.
-_SEGMENT = re.compile(r"[A-Za-z0-9^_][A-Za-z0-9^._-]{0,63}")
-# What programs write for "no value". "NA" is not among them: it is a listed ticker (and must not be read as missing).
-_NO_VALUE = frozenset({"null", "nan", "none", "nil"})
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -47,24 +44,11 @@ def check_dataset(dataset: str) -> None:
         raise Invalid(f"not a dataset name: {dataset[:80]!r}", "bad_dataset")
 
 
-def segment_fault(text: str) -> str:
-    """Why ``text`` cannot be a symbol or another part of a series name, as half a sentence; empty when it can."""
-    if not text:
-        return "it is empty"
-    if len(text) > 64:
-        return "it is longer than 64 characters"
-    if text.lower() in _NO_VALUE:
-        return "that is how programs write a missing value"
-    if not _SEGMENT.fullmatch(text) or ".." in text:
-        return "only letters, digits and . - _ ^ are allowed, and it must not start with . or -"
-    return ""
-
-
 def check_series(dataset: str, series: str) -> None:
     """`Invalid` with code ``bad_series`` for a malformed name, ``mixed_sources`` where real and simulated would mix."""
     parts = series.split("/") if series else []
     for part in parts:
-        fault = segment_fault(part)
+        fault = name_fault(part)
         if fault:
             raise Invalid(f"not a series name: {series[:80]!r}: {fault}", "bad_series")
     if dataset in SERIES_DATASETS:
