@@ -120,7 +120,7 @@ class BarBuilder:
         trades = ticks[(ticks["kind"] & TRADE) != 0]
         columns = ("instrument_id", "seq", "ts_ns", "trade_ticks", "trade_lots")
         for instrument_id, seq, ts_ns, price, lots in zip(*(trades[name].tolist() for name in columns), strict=True):
-            if seq <= self._seq.get(instrument_id, -1):
+            if seq <= self._seq.get(instrument_id, seq - 1):
                 continue
             self._seq[instrument_id] = seq
             start_ns = ts_ns - ts_ns % MINUTE_NS
