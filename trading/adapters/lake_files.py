@@ -61,7 +61,7 @@ def check_series(dataset: str, series: str) -> None:
 
 
 def as_table(dataset: str, frame: pd.DataFrame) -> pa.Table:
-    """The frame as an Arrow table, times as UTC nanoseconds, without pandas' own metadata (so equal data, equal bytes).
+    """The frame as an Arrow table, times as UTC nanoseconds, without pandas' own metadata (equal data, equal bytes).
 
     A named index becomes a column. `Invalid` with code ``naive_timestamp`` or ``bad_frame``.
     """
@@ -80,7 +80,14 @@ def as_table(dataset: str, frame: pd.DataFrame) -> pa.Table:
         if frame["ts"].isna().any() or frame["ts"].duplicated().any():
             raise Invalid(f"{dataset} needs one row for each ts, none missing", "bad_frame")
         frame = frame.sort_values("ts", ignore_index=True)
-    return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    return pa.table({name: _as_array(frame[name]) for name in frame.columns})
+
+
+def _as_array(column: pd.Series) -> pa.Array:
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        naive = pa.array(column.dt.tz_convert(None).to_numpy(), pa.timestamp("ns"), from_pandas=True)
+        return naive.cast(pa.timestamp("ns", "UTC"))  # the same instants, now saying that they are UTC
+    return pa.array(column, from_pandas=True)
 
 
 def stage(root: Path, table: pa.Table) -> Path:
