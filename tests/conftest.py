@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 import redis
-from shared_servers import Database, Servers
+from shared_servers import Database, Servers, free_port
 
 from trading.adapters.embedded import home, secrets
 from trading.adapters.embedded.postgres import EmbeddedPostgres
@@ -168,12 +167,6 @@ def floor_settings(data_dir: Path, database: Database, redis_url: str) -> Settin
         app_port=free_port(),
         dagster_port=free_port(),
     )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """What the shared fixtures hand out. Import these names from here; the fixtures are in conftest.py."""
 
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,3 +27,9 @@ class Database:
 
     def dsn(self, role: str = "superuser") -> str:
         return self.servers.dsn(role, self.name)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -81,7 +81,11 @@ def check_disk(data_dir: Path, needed_bytes: int = DISK_NEEDED_BYTES) -> None:
 
 def check_ports(host: str, ports: Sequence[Port]) -> None:
     """`Unavailable` for the first port that is taken, naming the variable that moves it."""
+    seen: set[int] = set()
     for port in ports:
+        if port.number in seen:
+            raise Unavailable(f"Port {port.number} is wanted twice; move {port.purpose} with {port.variable}.")
+        seen.add(port.number)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

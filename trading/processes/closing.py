@@ -1,6 +1,7 @@
 """Close a floor from another terminal."""
 
 import signal
+import time
 from pathlib import Path
 
 import psutil
@@ -19,13 +20,24 @@ def close(run_dir: Path, now: float) -> bool:
     supervisor = strays.find(view.supervisor) if view.supervisor else _holder(run_dir)
     if supervisor is not None:
         supervisor.send_signal(signal.SIGTERM)
-        try:
-            supervisor.wait(CLOSE_TIMEOUT_S)
-        except psutil.TimeoutExpired:
+        if not _ended(supervisor, CLOSE_TIMEOUT_S):
             supervisor.kill()
-            supervisor.wait(5)
+            _ended(supervisor, 5.0)
     left = strays.sweep(*strays.recorded(run_dir))
     return supervisor is not None or left > 0
+
+
+def _ended(process: psutil.Process, timeout_s: float) -> bool:
+    """Wait for a process that is not our child; one that its parent has not yet collected has ended too."""
+    deadline_s = time.monotonic() + timeout_s
+    while time.monotonic() < deadline_s:
+        try:
+            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.Error:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _holder(run_dir: Path) -> psutil.Process | None:
