@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
+from app.formats import percent
 from trading.services.performance import EquityPoint, MonthlyReturn, drawdowns, growth
 
 UP, DOWN, ACCENT, GRID, TEXT = "#2ebd85", "#f0616d", "#4c8dff", "#212832", "#a9b4c2"
@@ -26,7 +27,7 @@ def _dressed(figure: go.Figure, height_px: int, revision: str) -> go.Figure:
         showlegend=False,
         uirevision=revision,
     )
-    figure.update_xaxes(gridcolor=GRID, zeroline=False, showline=False)
+    figure.update_xaxes(gridcolor=GRID, zeroline=False, showline=False, tickangle=0, nticks=6)
     figure.update_yaxes(gridcolor=GRID, zeroline=False, showline=False, side="right")
     return figure
 
@@ -59,7 +60,7 @@ def candles(bars: pd.DataFrame, revision: str, places: int, height_px: int = 430
     figure.update_layout(
         yaxis={"domain": [0.2, 1], "tickformat": f",.{places}f", "hoverformat": f",.{places}f"},
         yaxis2={"domain": [0, 0.16], "showticklabels": False, "showgrid": False},
-        xaxis={"rangeslider": {"visible": False}},
+        xaxis={"rangeslider": {"visible": False}, "anchor": "y2"},
     )
     if len(bars):
         last = float(bars["close"].iloc[-1])
@@ -76,7 +77,7 @@ def candles(bars: pd.DataFrame, revision: str, places: int, height_px: int = 430
             borderpad=2,
         )
     dressed = _dressed(figure, height_px, revision)
-    dressed.update_layout(margin={"l": 4, "r": 64, "t": 8, "b": 4})
+    dressed.update_layout(margin={"l": 4, "r": 64, "t": 8, "b": 34})
     return dressed
 
 
@@ -144,6 +145,7 @@ def drawdown(points: Sequence[EquityPoint], revision: str) -> go.Figure:
             x=when,
             y=fallen,
             name="Drawdown",
+            mode="lines",
             fill="tozeroy",
             line={"color": DOWN, "width": 1},
             fillcolor="rgba(240,97,109,.18)",
@@ -158,7 +160,7 @@ def months(returns: Sequence[MonthlyReturn]) -> go.Figure:
     years = sorted({each.year for each in returns}, reverse=True)
     values = {(each.year, each.month): each.value * 100 for each in returns}
     grid = [[values.get((year, month)) for month in range(1, 13)] for year in years]
-    written = [["" if value is None else f"{value:+.2f}" for value in row] for row in grid]
+    written = [["" if value is None else percent(value / 100).removesuffix(" %") for value in row] for row in grid]
     limit = max([abs(value) for value in values.values()] + [1.0])
     figure = go.Figure(
         go.Heatmap(

@@ -21,6 +21,7 @@ _STATES = {
     "pending_trigger": "Waiting for trigger",
 }
 _STATE_TONES = {"filled": "up", "rejected": "down", "cancelled": "dim", "expired": "dim", "cancel_pending": "warn"}
+TIF_CODES = {"gtc": "GTC", "day": "Day", "ioc": "IOC"}
 TIFS = {"gtc": "Good till cancelled", "day": "Day", "ioc": "Immediate or cancel"}
 
 
@@ -46,6 +47,14 @@ def percent(value: float, places: int = 2) -> str:
     """``+1.25 %`` for 0.0125."""
     text = f"{value * 100:+.{places}f}"
     return (text[1:] if float(text) == 0 else text.replace("-", "−")) + " %"
+
+
+def share(value: float | None, places: int = 2) -> tuple[str, str]:
+    """A gain in percent with its tone; none where it rounds to nothing."""
+    if value is None:
+        return "–", "dim"
+    text = percent(value, places)
+    return text, "up" if text.startswith("+") else "down" if text.startswith("−") else ""
 
 
 def price(value: Decimal | None, places: int | None = None) -> str:

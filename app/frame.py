@@ -17,7 +17,7 @@ MARK = Path(__file__).parent / "mark.svg"
 """The floor's sign: two candles."""
 
 _STYLE = """<style>
-[data-testid="stMainBlockContainer"] { padding: 3.6rem 1.6rem 1.2rem; max-width: 1680px; }
+[data-testid="stMainBlockContainer"] { padding: 4.3rem 1.6rem 1.2rem; max-width: 1680px; }
 [data-testid="stApp"] { font-variant-numeric: tabular-nums; }
 [data-testid="stMetricValue"] { font-size: 1.2rem; font-weight: 600; }
 [data-testid="stMetricLabel"] { color: #8693a3; }
@@ -30,7 +30,7 @@ _STYLE = """<style>
 .tf-strip .up, .tf-up { color: #2ebd85; } .tf-strip .down, .tf-down { color: #f0616d; }
 .tf-note { color: #8693a3; font-size: .82rem; }
 @media (max-width: 640px) {
-  [data-testid="stMainBlockContainer"] { padding: 3.4rem .8rem 1rem; }
+  [data-testid="stMainBlockContainer"] { padding: 4.2rem .8rem 1rem; }
   .tf-strip { gap: .4rem 1rem; } .tf-strip div { min-width: 44%; }
 }
 </style>"""

@@ -25,14 +25,15 @@ def create_app(floor: Floor) -> st.App:
 
 def serve(settings: Settings) -> None:
     """Answer on the settings' host and port until a signal ends the process."""
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # Streamlit gives uvicorn's loggers handlers of its own; an address may carry the single-use code of a login.
+    logging.getLogger("uvicorn.access").disabled = True
     with open_floor(settings) as floor:
         uvicorn.run(
             create_app(floor),
             host=settings.host,
             port=settings.app_port,
             log_config=None,
-            access_log=False,  # an address may carry the single-use code of a login
+            access_log=False,
             ws="websockets-sansio",
             ws_max_size=4 * 2**20,
             timeout_graceful_shutdown=2,

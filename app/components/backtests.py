@@ -36,11 +36,9 @@ def show(who: Actor) -> None:
         f"{', '.join(summary.symbols)} · real daily prices, {summary.first:%d %b %Y} to {summary.last:%d %b %Y} · "
         "orders fill at the next open, fees included"
     )
-    gained = numbers.get("total_return")
-    tone = "" if not gained else "up" if gained > 0 else "down"
     frame.strip(
         [
-            ("Total return", (_percent(gained), tone)),
+            ("Total return", formats.share(numbers.get("total_return"), 1)),
             ("A year", _percent(numbers.get("cagr"))),
             ("Volatility", _percent(numbers.get("volatility"))),
             ("Sharpe ratio", _plain(numbers.get("sharpe"))),

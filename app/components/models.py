@@ -16,9 +16,7 @@ def show(who: Actor) -> None:
         st.info(WAITING, icon=":material/hourglass_top:")
     for model in found:
         st.subheader(title(model.name), anchor=False)
-        st.caption(
-            "Trained on the past and judged on the time after it, again and again."
-        )
+        st.caption("Trained on the past and judged on the time after it, again and again.")
         scores = model.scores
         frame.strip(
             [

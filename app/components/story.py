@@ -1,8 +1,6 @@
 """An order's story: what happened, what it held, why it filled, what was booked."""
 
-from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
 
 import streamlit as st
 
@@ -62,10 +60,11 @@ def show(told: OrderStory, now_ns: int) -> None:
 
 def _event(event: OrderEvent) -> Row:
     word, tone = formats.state(event.target)
-    why = _CAUSES.get(event.cause, event.cause.replace("_", " ").capitalize())
+    why = _CAUSES.get(event.cause) or _RULES.get(event.cause, event.cause.replace("_", " ")).capitalize()
+    by = "paper broker" if event.actor == "broker" else "desk" if event.cause == "desk" else "by hand"
     return Row(
         [(word, tone or "strong"), formats.precise(event.ts_ns), why, (str(event.input_seq or "–"), "dim")],
-        note=event.actor,
+        note=by,
     )
 
 
@@ -86,20 +85,19 @@ def _fill(fill: FillLine) -> Row:
             formats.price(fill.price),
             formats.money(fill.notional, fill.currency),
             formats.money(fill.fee, fill.currency),
-            (why(fill.why, fill.liquidity), "dim"),
+            (why(fill), "dim"),
         ]
     )
 
 
-def why(facts: Mapping[str, Any], liquidity: str) -> str:
+def why(fill: FillLine) -> str:
     """The recorded facts of a fill as one sentence."""
-    rule = str(facts.get("rule", ""))
-    words = [_RULES.get(rule, rule.replace("_", " ")) or "matched"]
-    if facts.get("bid") and facts.get("ask"):
-        words.append(f"quote {facts['bid']} / {facts['ask']}")
-    if facts.get("displayed"):
-        words.append(f"{facts['displayed']} on display")
-    if facts.get("tick_seq"):
-        words.append(f"tick {facts['tick_seq']}")
-    words.append("took liquidity" if liquidity == "taker" else "gave liquidity")
+    words = [_RULES.get(fill.rule, fill.rule.replace("_", " ")).capitalize() or "Matched"]
+    if fill.bid and fill.ask:
+        words.append(f"quote {formats.price(fill.bid)} / {formats.price(fill.ask)}")
+    if fill.displayed:
+        words.append(f"{formats.quantity(fill.displayed)} on display")
+    if fill.tick_seq:
+        words.append(f"tick {fill.tick_seq}")
+    words.append("taker" if fill.liquidity == "taker" else "maker")
     return " · ".join(words)

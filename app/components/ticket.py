@@ -43,7 +43,12 @@ def ticket(instrument: Instrument, portfolio_id: int, reference: str | None) -> 
             help=f"In steps of {formats.price(instrument.tick_size)}",
         )
     (right if kind == OrderType.MARKET else st).selectbox(
-        "Good for", list(TimeInForce), index=1, format_func=lambda tif: formats.TIFS[tif], key="ticket_tif"
+        "Good for",
+        list(TimeInForce),
+        index=1,
+        format_func=lambda tif: formats.TIF_CODES[tif],
+        key="ticket_tif",
+        help="Day: until the end of today. GTC: until you cancel it. IOC: what can trade at once, the rest is dropped.",
     )
     asked = _asked(instrument)
     answer = desk.preview(room.floor(), room.actor(), portfolio_id, asked)

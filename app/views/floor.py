@@ -18,6 +18,22 @@ _STATES = {
     "stopped": ("Stopped", "dim"),
     "failed": ("Failed", "down"),
 }
+_NAMES = {
+    "app": "App",
+    "broker": "Paper broker",
+    "market": "Market SIM",
+    "postgres": "PostgreSQL",
+    "valkey": "Valkey",
+    "dagster-webserver": "Dagster",
+}
+_FIGURES = {
+    "inputs": "inputs",
+    "fills": "fills",
+    "open_orders": "open orders",
+    "instruments": "instruments",
+    "ticks": "ticks",
+    "bars": "bars",
+}
 
 
 @st.fragment(run_every=timedelta(seconds=2))
@@ -30,21 +46,21 @@ def health() -> None:
         late = (now - each["beat_at"]).total_seconds() > 15
         known = _STATES.get(each["state"], (each["state"].capitalize(), ""))
         state = ("No sign of life", "down") if late and each["state"] == "running" else known
-        numbers = {key.replace("_", " "): value for key, value in each["detail"].items() if key != "v"}
+        numbers = [f"{each['detail'][key]:,} {word}" for key, word in _FIGURES.items() if key in each["detail"]]
         rows.append(
             Row(
                 [
-                    (each["name"], "strong"),
+                    (_NAMES.get(each["name"], each["name"].replace("-", " ").capitalize()), "strong"),
                     state,
                     formats.ago(each["started_at"], now),
                     formats.ago(each["beat_at"], now),
                     (str(each["restarts"]), "warn" if each["restarts"] else ""),
-                    (" · ".join(f"{key} {value}" for key, value in numbers.items()), "dim"),
+                    (" · ".join(numbers), "dim"),
                 ]
             )
         )
     empty = "No process has reported yet. Open the floor with `make up`; they appear here as they start."
-    table("processes", ["Process", "State", "Started", "Last seen", ">Restarts", "=Its own figures"], rows, empty)
+    table("processes", ["Process", "State", "Started", "Last seen", ">Restarts", "=Figures"], rows, empty)
 
 
 def reconciliation() -> None:

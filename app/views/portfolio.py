@@ -33,7 +33,7 @@ def overview() -> None:
             ("Equity", formats.money(now.equity, currency)),
             ("Cash", formats.money(now.cash, currency)),
             ("Positions", formats.money(now.positions, currency)),
-            ("Return since start", (formats.percent(gained), "up" if gained > 0 else "down" if gained < 0 else "")),
+            ("Return since start", formats.share(gained)),
             ("Deepest drawdown", formats.percent(min(drawdowns(points), default=0.0))),
         ]
     )

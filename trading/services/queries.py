@@ -5,7 +5,7 @@ the observers' database role. Money is Decimal in units of its currency; times a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
@@ -103,7 +103,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class FillLine:
-    """A fill and why it happened: the quote it met, the rule, the input it came from."""
+    """A fill and why it happened: the rule, the quote it met in units, how much was on display, the tick and input."""
 
     order_id: int
     input_seq: int
@@ -119,7 +119,11 @@ class FillLine:
     fee: Decimal
     liquidity: str
     group_id: int
-    why: Mapping[str, Any] = field(default_factory=dict)
+    rule: str
+    bid: Decimal | None
+    ask: Decimal | None
+    displayed: Decimal | None
+    tick_seq: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +362,12 @@ def _hold(row: Mapping[str, Any], order_row: Mapping[str, Any]) -> Hold:
     )
 
 
+def _times(count: int | None, unit: Decimal) -> Decimal | None:
+    return count * unit if count else None
+
+
 def _fill(row: Mapping[str, Any]) -> FillLine:
+    why = row["why"]
     return FillLine(
         order_id=row["order_id"],
         input_seq=row["input_seq"],
@@ -374,7 +383,11 @@ def _fill(row: Mapping[str, Any]) -> FillLine:
         fee=minor_to_decimal(row["fee"], row["scale"]),
         liquidity=row["liquidity"],
         group_id=row["group_id"],
-        why=row["why"],
+        rule=str(why.get("rule", "")),
+        bid=_times(why.get("bid_ticks"), row["tick_size"]),
+        ask=_times(why.get("ask_ticks"), row["tick_size"]),
+        displayed=_times(why.get("displayed_lots"), row["lot_size"]),
+        tick_seq=why.get("tick_seq"),
     )
 
 
