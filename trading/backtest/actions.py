@@ -37,10 +37,13 @@ def corporate_actions(bars: pd.DataFrame) -> list[CorporateAction]:
     close = bars["close"].to_numpy(dtype=float)
     factor = bars["adj_close"].to_numpy(dtype=float) / close
     times = bars["ts"].astype("int64").to_numpy()
-    found = []
+    found: list[CorporateAction] = []
+    known = float(factor[0])
     for i in range(1, len(bars)):
-        step = factor[i] / factor[i - 1]
-        if not abs(step - 1.0) > 1e-6:  # no action, or a missing adjusted close
+        if not factor[i] > 0:  # no adjusted close: the action shows at the next bar that has one
+            continue
+        step, known = float(factor[i]) / known, float(factor[i])
+        if not abs(step - 1.0) > 1e-6:
             continue
         ratio = _split(step)
         cash = Decimal(repr(float((step / float(ratio) - 1.0) * close[i]))).quantize(_DIVIDEND, ROUND_HALF_EVEN)

@@ -52,7 +52,7 @@ class _Row:
     close_ticks: int
     volume_lots: int
     action: CorporateAction | None
-    bar: Bar
+    bar: Bar | None
 
 
 def opening_quote(key: int, seq: int, ts_ns: int, row: _Row, costs: Costs) -> Tick:
@@ -183,6 +183,8 @@ def run(
         curve.append((ts_ns, equity, trade.account.cash, worth))
         context = _context(trade.account, ts_ns, equity, currency)
         for row in rows.values():
+            if row.bar is None:
+                continue
             step = strategy.on_bar(context, state, row.bar)
             state = step.state
             for target in step.targets:
@@ -224,7 +226,8 @@ def _rows(symbol: str, frame: pd.DataFrame, instrument: Instrument) -> Iterator[
         ts_ns = int(times[i])
         known = {name: float(value) for name, value in signals[i].items() if value == value}  # NaN is not itself
         first, high, low, last, traded = (float(value) for value in prices[i])
-        bar = Bar(symbol, ts_ns, first, high, low, last, traded, known)
+        # A bar that cannot be adjusted is traded and marked, but a strategy would see a move that was none.
+        bar = Bar(symbol, ts_ns, first, high, low, last, traded, known) if last == last else None
         yield ts_ns, _Row(int(opens[i]), int(closes[i]), int(volume[i]), actions.get(ts_ns), bar)
 
 

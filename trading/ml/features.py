@@ -9,23 +9,20 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from trading.market import adjust
+
 WARM_UP_BARS = 60
 """Bars before the first complete row."""
 
 
 def adjusted(bars: pd.DataFrame) -> pd.DataFrame:
-    """Bars with open, high, low and close multiplied by ``adj_close / close``; unchanged where there is no adj_close.
+    """Bars of `trading.market.adjust`, with volume divided by the prices' factor, which keeps the traded value.
 
-    Volume is divided by the same factor, which keeps the traded value. The input is one symbol ordered by ``ts``.
+    A split then leaves no jump in volume either. The input is one symbol ordered by ``ts``.
     """
-    if "adj_close" not in bars.columns:
-        return bars.copy()
-    factor = (bars["adj_close"] / bars["close"]).fillna(1.0)
-    out = bars.drop(columns=["adj_close"]).copy()
-    for column in ("open", "high", "low", "close"):
-        out[column] = bars[column] * factor
-    out["volume"] = bars["volume"] / factor
-    return out
+    scaled = adjust.adjusted(bars)
+    scaled["volume"] = bars["volume"] * (bars["close"] / scaled["close"])
+    return scaled
 
 
 def rsi(close: pd.Series, window: int) -> pd.Series:

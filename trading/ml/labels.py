@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from trading.ml.features import adjusted
+from trading.market.adjust import adjusted
 
 
 def forward_sign(bars: pd.DataFrame, horizon_bars: int) -> pd.DataFrame:

@@ -60,7 +60,7 @@ class ModelSummary:
     tracking_id: str
 
 
-# The pipelines write ----------------------------------------------------------------------------------------------------
+# The pipelines write ------------------------------------------------------------------------------------------------
 
 
 @operation(PIPELINES)
@@ -98,7 +98,7 @@ def keep_sweep(floor: Floor, actor: Actor, name: str, table: pd.DataFrame, param
     return floor.lake.write("sweeps", name, table, meta={"params": dict(params)}, replace=True)
 
 
-# The screens read -------------------------------------------------------------------------------------------------------
+# The screens read ---------------------------------------------------------------------------------------------------
 
 
 @operation(DESK)
