@@ -202,7 +202,8 @@ class TradingFloor:
     def shares(self, symbol: str = "AAPL", portfolio: int | None = None) -> tuple[int, int]:
         """Posted and held lots of an instrument."""
         rows = self.query(
-            "select posted, held from account a join asset s on s.id = a.asset_id where portfolio_id = %s and s.code = %s",
+            "select posted, held from account a join asset s on s.id = a.asset_id"
+            " where portfolio_id = %s and s.code = %s",
             portfolio or self.portfolio,
             f"SIM:{symbol}",
         )

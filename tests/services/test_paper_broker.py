@@ -82,11 +82,16 @@ def test_traders_cross_each_other_before_the_outside_at_an_equal_price(floor: Tr
     floor.run_broker()
     taker = floor.accepted("buy", "4", "100.01", who=other)
     floor.run_broker()
-    assert floor.query("select order_id, side, liquidity, why ->> 'rule' from fill where input_seq > 2 order by n") [-2:] == [
+    assert floor.query("select order_id, side, liquidity, why ->> 'rule' from fill where input_seq > 2 order by n")[
+        -2:
+    ] == [
         (taker.order_id, "buy", "taker", "internal_cross"),
         (rest.order_id, "sell", "maker", "internal_cross"),
     ]
-    assert len(set(floor.query("select group_id from fill where order_id in (%s, %s)", taker.order_id, rest.order_id))) == 1
+    assert (
+        len(set(floor.query("select group_id from fill where order_id in (%s, %s)", taker.order_id, rest.order_id)))
+        == 1
+    )
     assert floor.shares(portfolio=other[1]) == (4, 0)
     floor.check()
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import wraps
+from inspect import signature
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from trading.domain.errors import Forbidden
@@ -69,15 +70,18 @@ def operation(
 
     def register(function: Callable[Concatenate[Floor, Actor, P], R]) -> Callable[Concatenate[Floor, Actor, P], R]:
         name = f"{function.__module__.rsplit('.', 1)[-1]}.{function.__name__}"
+        names_portfolio = list(signature(function).parameters)[2:3] == ["portfolio_id"]
+        if not names_portfolio and set(rule.values()) - {Reach.NO_PORTFOLIO}:
+            raise ValueError(f"{name} has a rule on portfolios, but its third argument is not portfolio_id")
 
         @wraps(function)
         def checked(floor: Floor, actor: Actor, *args: P.args, **kwargs: P.kwargs) -> R:
             reach = rule.get(actor.role)
             portfolio_id: Any = None
-            if reach is not None and reach is not Reach.NO_PORTFOLIO:
-                portfolio_id = args[0] if args else kwargs["portfolio_id"]
+            if names_portfolio:
+                portfolio_id = args[0] if args else kwargs.get("portfolio_id")
             if reach is None or not _within(floor, actor, reach, portfolio_id):
-                floor.audit.refused(actor.user_id, name, str(portfolio_id or ""), "forbidden", actor.origin)
+                floor.audit.refused(actor.user_id, name, str(portfolio_id or "")[:40], "forbidden", actor.origin)
                 raise Forbidden(f"{actor.role} may not call {name}" + (" on this portfolio" if portfolio_id else ""))
             return function(floor, actor, *args, **kwargs)
 

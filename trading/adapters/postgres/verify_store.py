@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.pool import Pool, connection_of, scalar
 
 CHECKS = Path(__file__).parent / "sql" / "verify.sql"
+_COLUMNS = ("check", "subject", "expected", "found")
 _COUNTED = ("account", "transfer", "hold", "orders", "fill", "lot", "input_log", "ledger_block")
 
 
@@ -25,14 +25,10 @@ class PostgresVerify:
         with connection_of(self._pool) as connection, connection.transaction():
             connection.execute("set transaction isolation level repeatable read, read only")
             connection.execute("set local transaction_timeout = 0")
-            with connection.cursor(row_factory=dict_row) as cursor:
-                for query in CHECKS.read_text().split(";\n"):
-                    if "select" in query:
-                        cursor.execute(query.encode())
-                        found += [
-                            dict(zip(("check", "subject", "expected", "found"), row.values(), strict=True))
-                            for row in cursor.fetchall()
-                        ]
+            for query in CHECKS.read_text().split(";\n"):
+                if "select" in query:
+                    rows = connection.execute(query.encode()).fetchall()
+                    found += [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
             counts = {table: int(scalar(connection, f"select count(*) from {table}")) for table in _COUNTED}
         return found, counts
 

@@ -1,0 +1,64 @@
+"""`verify` names what is broken. Each break is made by hand, past every guard."""
+
+import psycopg
+import pytest
+from trading_floor import TradingFloor
+
+from trading.services import verify
+from trading.services.access import SYSTEM
+
+# How it is broken, and the checks that must name it.
+BREAKS = {
+    "a cent more on an account": ("update account set posted = posted + 1 where kind = 'portfolio'", {"balance"}),
+    "a cent less held": ("update account set held = held - 1 where held > 0", {"held"}),
+    "a transfer's amount": (
+        "update transfer set amount = amount + 1 where kind = 'fee'",
+        {"balance", "fill_transfers", "ledger_block"},
+    ),
+    "a transfer lost": ("delete from transfer where kind = 'fee'", {"balance", "fill_transfers", "ledger_block"}),
+    "a fill beyond protection": (
+        "update fill set price_ticks = 20000 where side = 'buy'",
+        {"protection", "order_totals"},
+    ),
+    "a fill lost": (
+        "delete from fill where side = 'sell'",
+        {"orphan_transfer", "order_totals", "position_fills"},
+    ),
+    "a share too many in a lot": ("update lot set remaining_lots = remaining_lots + 1", {"lot", "position_lots"}),
+    "an order's state": (
+        "update orders set state = 'filled' where state = 'working'",
+        {"order_state", "order_events", "hold_resolved"},
+    ),
+    "an order's fee": ("update orders set fee = fee + 1 where state = 'filled'", {"order_totals"}),
+    "an event lost": ("delete from order_event where target = 'filled'", {"order_events"}),
+    "an event that starts elsewhere": (
+        "update order_event set source = 'working' where target = 'accepted'",
+        {"order_chain"},
+    ),
+    "an input lost": (
+        "delete from input_log where first_seq = (select first_seq from input_log order by 1 offset 1 limit 1)",
+        {"input_log"},
+    ),
+    "the cursor moved": ("update broker_cursor set input_seq = input_seq + 1", {"cursor"}),
+    "a block forged": ("update ledger_block set root = '\\x00'", {"ledger_block", "block_chain"}),
+}
+
+
+def test_a_sound_floor_has_no_breaks(floor: TradingFloor) -> None:
+    report = verify.run(floor.floor, SYSTEM)
+    assert report.ok
+    assert report.counts["transfer"] == 7
+    assert report.counts["fill"] == 2
+    assert floor.query("select scope, ok from reconciliation") == [("verify", True)]
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_a_break_is_named(floor: TradingFloor, how: str) -> None:
+    statement, expected = BREAKS[how]
+    with psycopg.connect(floor.database.dsn(), autocommit=True) as connection:
+        connection.execute("set session_replication_role = replica")  # no triggers, no foreign keys
+        connection.execute(statement.encode())
+    report = verify.run(floor.floor, SYSTEM)
+    assert not report.ok
+    assert {found["check"] for found in report.breaks} >= expected
+    assert floor.query("select ok from reconciliation order by id desc limit 1") == [(False,)]

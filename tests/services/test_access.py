@@ -1,0 +1,201 @@
+"""Every use case, called as every role, on an own and on another's portfolio."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from trading_floor import TradingFloor
+
+import trading.services
+from trading.domain.errors import Forbidden, TradefloorError
+from trading.domain.orders import OrderType, Side, Ticket
+from trading.services.access import OPERATIONS, Actor, Role
+
+for _module in pkgutil.iter_modules(trading.services.__path__):
+    importlib.import_module(f"trading.services.{_module.name}")
+
+READS = {"trader": "own", "admin": "any", "observer": "granted"}
+EVERYONE = {"trader": "-", "admin": "-", "observer": "-"}
+DESK = {"trader": "own"}
+ADMIN = {"admin": "-"}
+ADMIN_ANY = {"admin": "any"}
+STAFF = {"trader": "-", "admin": "-"}
+NOBODY: dict[str, str] = {}
+
+# Written by hand and not read from the code: a rule that changes must be changed here too, by somebody who means it.
+EXPECTED: dict[str, dict[str, str]] = {
+    "desk.submit": DESK,
+    "desk.preview": DESK,
+    "desk.cancel": DESK,
+    "desk.instruments": EVERYONE,
+    "halt.set_mode": ADMIN,
+    "halt.current": EVERYONE,
+    "ingest.ingest_inbox": ADMIN,
+    "ingest.ingest_path": ADMIN,
+    "ingest.ingest_shipped": ADMIN,
+    "ledger.deposit": ADMIN_ANY,
+    "ledger.withdraw": ADMIN_ANY,
+    "market_data.instrument_list": EVERYONE,
+    "market_data.quotes": EVERYONE,
+    "market_data.sim_bars": EVERYONE,
+    "people.audit_trail": ADMIN,
+    "people.change_own_password": EVERYONE,
+    "people.create_portfolio": ADMIN,
+    "people.create_user": ADMIN,
+    "people.grant": ADMIN_ANY,
+    "people.grants": ADMIN,
+    "people.portfolios": EVERYONE,
+    "people.revoke_grant": ADMIN_ANY,
+    "people.set_disabled": ADMIN,
+    "people.set_password": ADMIN,
+    "people.set_role": ADMIN,
+    "people.users": ADMIN,
+    "queries.cash": READS,
+    "queries.equity_curve": READS,
+    "queries.fills": READS,
+    "queries.order": READS,
+    "queries.orders": READS,
+    "queries.positions": READS,
+    "queries.processes": ADMIN,
+    "queries.realised": READS,
+    "queries.reconciliations": ADMIN,
+    "queries.returns": READS,
+    "queries.statement": READS,
+    "research.backtest": STAFF,
+    "research.backtests": STAFF,
+    "research.keep_backtest": NOBODY,
+    "research.keep_model": NOBODY,
+    "research.keep_sweep": NOBODY,
+    "research.models": STAFF,
+    "research.pipeline_runs": STAFF,
+    "research.run_nightly": STAFF,
+    "research.sweep": STAFF,
+    "research_data.bars": EVERYONE,
+    "research_data.ingest_reports": STAFF,
+    "research_data.series_list": EVERYONE,
+    "verify.run": ADMIN,
+}
+
+SAMPLES: dict[str, Any] = {
+    "ticket": Ticket("AAPL", Side.BUY, OrderType.LIMIT, "1", "100.00"),
+    "key": "k",
+    "order_id": 1,
+    "scope": "floor",
+    "mode": "running",
+    "reason": "test",
+    "amount": "0",
+    "symbol": "AAPL",
+    "timeframe": "M1",
+    "old": "x",
+    "new": "y",
+    "owner_id": 0,
+    "name": "x",
+    "username": "?",
+    "display_name": "x",
+    "role": "x",
+    "password": "x",
+    "observer_id": 0,
+    "user_id": 0,
+    "disabled": True,
+    "path": "/nonexistent",
+    "inbox": "/nonexistent",
+    "series": "wiki/AAPL/D1",
+    "result": None,
+    "symbols": (),
+    "params": {},
+    "run": None,
+    "tracking_id": "",
+    "table": None,
+}
+
+
+class People:
+    """A trader with a portfolio that an observer may see, and the same again."""
+
+    def __init__(self, floor: TradingFloor) -> None:
+        self.floor = floor.floor
+        store = floor.floor.people
+        self.own = floor.portfolio
+        _, self.other = floor.add_trader("theo", "100.00")
+        admin = store.create_user("adam", "Adam", "admin", "no-password", 0)
+        observer = store.create_user("olga", "Olga", "observer", "no-password", 0)
+        store.grant(self.own, observer.id, 0)
+        expires = floor.clock.now().replace(year=2090)
+        store.open_session(observer.id, "olgas-token", expires, "test")
+        self.actors = {
+            "trader": floor.trader,
+            "admin": Actor(admin.id, "adam", Role.ADMIN),
+            "observer": Actor(observer.id, "olga", Role.OBSERVER, "olgas-token"),
+        }
+
+
+@pytest.fixture
+def people(floor: TradingFloor) -> People:
+    return People(floor)
+
+
+def is_refused(people: People, name: str, role: str, portfolio: int) -> bool:
+    call: Callable[..., Any] = OPERATIONS[name].call
+    arguments = []
+    for parameter in list(inspect.signature(call).parameters.values())[2:]:
+        if parameter.name == "portfolio_id":
+            arguments.append(portfolio)
+        elif parameter.default is inspect.Parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+            arguments.append(SAMPLES[parameter.name])
+    try:
+        call(people.floor, people.actors[role], *arguments)
+    except Forbidden:
+        return True
+    except (TradefloorError, AttributeError, TypeError):
+        return False  # it got past the rule and found our sample arguments wanting
+    return False
+
+
+def test_every_use_case_has_a_rule_that_somebody_wrote_down() -> None:
+    assert sorted(OPERATIONS) == sorted(EXPECTED)
+
+
+def test_every_function_that_takes_an_actor_is_registered() -> None:
+    known = {operation.call for operation in OPERATIONS.values()}
+    for module in pkgutil.iter_modules(trading.services.__path__):
+        loaded = importlib.import_module(f"trading.services.{module.name}")
+        for name, function in inspect.getmembers(loaded, inspect.isfunction):
+            takes = list(inspect.signature(function).parameters)[:2] == ["floor", "actor"]
+            if takes and not name.startswith("_") and function.__module__ == loaded.__name__:
+                assert function in known, f"{loaded.__name__}.{name} has no rule"
+
+
+@pytest.mark.parametrize("role", ["trader", "admin", "observer"])
+def test_a_role_can_call_what_its_rule_says_and_nothing_else(people: People, role: str) -> None:
+    wrong = []
+    for name, rule in EXPECTED.items():
+        reach = rule.get(role)
+        names_portfolio = "portfolio_id" in inspect.signature(OPERATIONS[name].call).parameters
+        for whose, portfolio in (("own", people.own), ("other", people.other)):
+            allowed = reach in ("-", "any") or (reach in ("own", "granted") and whose == "own")
+            if is_refused(people, name, role, portfolio) is allowed:
+                wrong.append(f"{role} {name} on {whose}: {'refused' if allowed else 'let through'}")
+            if not names_portfolio:
+                break
+    assert wrong == []
+
+
+def test_nobody_without_a_role_gets_in(people: People) -> None:
+    people.actors["stranger"] = Actor(999, "stranger", "stranger")  # type: ignore[arg-type]
+    assert all(is_refused(people, name, "stranger", people.own) for name in EXPECTED)
+
+
+def test_a_portfolio_that_is_not_a_number_is_refused(people: People) -> None:
+    for name, rule in EXPECTED.items():
+        if rule is READS:
+            with pytest.raises(Forbidden):
+                OPERATIONS[name].call(people.floor, people.actors["trader"], "1 or 1=1")
+
+
+def test_a_refusal_leaves_an_audit_row(people: People, floor: TradingFloor) -> None:
+    assert is_refused(people, "ledger.deposit", "trader", people.own)
+    rows = floor.query("select action, subject, result, code from audit where result = 'refused'")
+    assert rows == [("ledger.deposit", str(people.own), "refused", "forbidden")]
