@@ -10,8 +10,8 @@ near       pairs of bars of at least this range that share exactly three of thei
            Where coincidences are common, three-price matches are several times as common as four-price ones.
 places     how many places the fourth price could have taken: the bar's range on the coarsest grid that holds all its
            prices. On the finest grid an all-round bar (13.50, 13.80, 13.40, 13.65) would look rarer than it is.
-closeness  how likely an unrelated volume is to be as close as this one: twice the relative difference, at most 1.
-           Days differ by some 40 % of volume, so 2 errs towards chance; 1 where no volume is reported.
+closeness  the share of the file's bars whose volume is as close to this bar's as the twin's is; 1 where no volume is
+           reported.
 """
 
 from math import gcd
@@ -24,11 +24,17 @@ from trading.market.bar_table import PRICES, BarKind
 from trading.market.findings import Finding
 
 # At most this many rows a file are expected to be put aside wrongly. Real copies of daily bars in 240 S&P 500 files
-# score 0.04 at most, most of them below 0.001; chance pairs of low-priced stocks (AMD at 2 to 4 dollars) 0.2 to 4.5.
+# score 0.047 at most, nearly all of them below 0.004; chance pairs (AMD at 2 to 4 dollars, NWS) 0.13 and more.
 EXPECTED_MAX = 0.05
-# A bar that only rose or fell (open and close are its extremes) has two prices, not four: twins of it say little unless
-# their volumes are the same too.
+# A bar that only rose or fell (open and close are its extremes, or a hair away: a market pinned between two large
+# orders) has two prices, not four. Twins of it say little; only their volumes are evidence then.
 DISTINCT_PRICES_MIN = 3
+# A file in which more bars than this have a twin repeats itself by nature (a stale or made-up series): no bar of it can
+# be called the copy of another.
+TWINS_SHARE_MAX = 0.10
+TWINS_MIN = 10
+HAIR = 0.02
+"""Share of a bar's range; prices nearer to each other than this count as one."""
 # A copy may hold the last trade where the later bar holds the official close: open, high and low are equal, the close
 # nearly (this share of the range), the volume roughly. AAPL 2017-08-01 is one, with the prices of 2017-08-07. Chance
 # reaches this now and then, so it is a warning.
@@ -49,11 +55,13 @@ def copied_bars(rows: pd.DataFrame, kind: BarKind, dates: pd.Series, symbol: str
         return []
     findings = []
     daily = len(rows) < 2 or float(np.median(np.diff(bars.ts_ns))) >= REPEATED_WARNING_SPACING_NS
-    for index, twin in bars.twins():
+    twins = bars.twins()
+    common = len(twins) > max(TWINS_MIN, TWINS_SHARE_MAX * len(rows))
+    for index, twin in twins:
         expected, words = bars.expected_by_chance(index, twin)
         number, date = int(bars.numbers[index]), str(dates.loc[bars.labels[index]])
         later = f"prices equal those of {dates.loc[bars.labels[twin]]}{words}"
-        if expected <= EXPECTED_MAX:
+        if expected <= EXPECTED_MAX and not common:
             findings.append(Finding("copied_bar", number, date, f"all {later}", symbol))
         elif daily:
             findings.append(Finding("repeated_bar", number, date, f"all {later}; chance may do that", symbol))
@@ -78,6 +86,8 @@ class _Bars:
         self.steps = np.round(self.first / price_step(self.first)).astype(np.int64)
         self.ranges = self.steps[:, 1] - self.steps[:, 2]
         self._near = self._near_ranges()
+        self._volumes = np.sort(volume)
+        self._twins = len(self.twins())
 
     @classmethod
     def of(cls, rows: pd.DataFrame, kind: BarKind) -> "_Bars | None":
@@ -118,14 +128,22 @@ class _Bars:
         if volume <= 0 or other <= 0:
             closeness, words = 1.0, ""
         else:
-            change = abs(other / volume - 1)
-            # Equal volumes still agree by chance once in as many values as volumes of this size have.
-            closeness = min(1.0, 2 * max(change, 0.5 / max(volume, other)))
-            words = ", and so does the volume" if change == 0 else f", volume differs by {change:.2%}"
+            apart = abs(other - volume)
+            low, high = (
+                np.searchsorted(self._volumes, volume - apart),
+                np.searchsorted(self._volumes, volume + apart, "right"),
+            )
+            closeness = float(high - low - 1) / len(self._volumes)  # without the bar itself
+            words = f", volume differs by {apart / volume:.2%}" if apart else ", and so does the volume"
+        if self._distinct(index) < DISTINCT_PRICES_MIN:
+            return (1 + len(self._near) / 2 + self._twins) * closeness, words
         expected = (1 + near) / places * closeness
-        if len({f"{price:.9g}" for price in self.first[index]}) < DISTINCT_PRICES_MIN and volume != other:
-            expected = max(expected, 1.0)
         return float(expected), words
+
+    def _distinct(self, index: int) -> int:
+        """How many of a bar's four prices differ by more than a hair."""
+        prices = np.sort(self.first[index])
+        return 1 + int((np.diff(prices) > HAIR * (prices[-1] - prices[0])).sum())
 
     def _near_ranges(self) -> NDArray[np.int64]:
         """Sorted ranges of bars that share exactly three of four prices with some other bar (once for each three)."""
