@@ -120,7 +120,7 @@ def test_version_is_the_package_s(closed: Floor) -> None:
 
 
 def test_a_closed_floor_answers_every_command_in_one_line(closed: Floor) -> None:
-    for command in (["verify"], ["nightly"], ["env"], ["ingest", "x.csv"]):
+    for command in (["verify"], ["nightly"], ["env"], ["ingest", __file__]):
         done = closed.tradefloor(*command)
         assert done.returncode == 2, (command, done)
         assert done.stderr.count("\n") == 1, done.stderr
@@ -143,6 +143,13 @@ def test_a_setting_that_makes_no_sense_is_named(closed: Floor) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("tradefloor: TRADEFLOOR_APP_PORT:")
     assert done.stderr.count("\n") == 1
+
+
+def test_files_that_are_not_there_are_named(closed: Floor, tmp_path: Path) -> None:
+    missing = closed.tradefloor("ingest", str(tmp_path / "no.csv"))
+    assert (missing.returncode, missing.stderr) == (2, f"tradefloor: There is no file {tmp_path / 'no.csv'}\n")
+    (tmp_path / "empty").mkdir()
+    assert "holds no file that ends in .csv" in closed.tradefloor("ingest", str(tmp_path / "empty")).stderr
 
 
 @pytest.mark.floor
@@ -189,6 +196,20 @@ class TestAWholeFloor:
         done = floor.tradefloor("verify", "--json")
         assert done.returncode == 0, done.stdout
         assert json.loads(done.stdout)["ok"] is True
+
+    def test_ingest_reports_what_it_took_and_what_it_refused(self, floor: Floor, tmp_path: Path) -> None:
+        good, bad = tmp_path / "GOOD.csv", tmp_path / "BAD.csv"
+        rows = [f"2024-01-{day:02},10,11,9,10.5,100" for day in range(2, 6)]
+        good.write_text("\n".join(["date,open,high,low,close,volume", *rows, "2024-01-08,10,8,9,10,100"]) + "\n")
+        bad.write_text("not,a,table\n")
+        taken = floor.tradefloor("ingest", str(good), "--symbol", "GOOD", "--json")
+        report = json.loads(taken.stdout)
+        assert (taken.returncode, report["accepted"], report["quarantined"], report["refused"]) == (0, 4, 1, 0)
+        assert [row["date"] for rule in report["findings"].values() for row in rule["rows"]] == ["2024-01-08"]
+        both = floor.tradefloor("ingest", str(good), str(bad))
+        assert both.returncode == 1
+        assert "already taken" in both.stdout
+        assert "1 of 2 files taken" in both.stdout
 
     def test_a_killed_broker_is_back_at_once_and_shown(self, floor: Floor) -> None:
         first = floor.process("broker")["pid"]

@@ -114,13 +114,14 @@ def ingest(
         str | None, typer.Option(help="Symbol of the file, where neither name nor column says it.")
     ] = None,
     source: Annotated[str, typer.Option(help="Name of the source in the lake.")] = "inbox",
+    zone: Annotated[str | None, typer.Option(help="Time zone of times that state none, such as Europe/Berlin.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Validate bars and take them into the lake; bad rows go to quarantine, a bad file is refused whole."""
     from trading.config import Settings
-    from trading.processes.commands import ingest_paths
+    from trading.processes.command_ingest import ingest_paths
 
-    raise typer.Exit(ingest_paths(Settings(), paths, symbol, source, as_json))
+    raise typer.Exit(ingest_paths(Settings(), paths, symbol, source, zone, as_json))
 
 
 @app.command(epilog="Exit status: 0 consistent, 1 a break was found, 2 no floor to work on.")

@@ -32,13 +32,13 @@ class Jobs:
 
 
 def run(job: str, state: RunState) -> JobRun:
-    return JobRun(f"{job}-{state}", job, state, None, None, "")
+    return JobRun(f"{job}-{state}", job, state, None, None, f"/runs/{job}-{state}")
 
 
 def test_a_new_floor_asks_for_its_first_night_once() -> None:
     jobs = Jobs()
-    assert ask_for_first_night(jobs) == "queued nightly-queued"
-    assert ask_for_first_night(jobs) == "a night is on its way"
+    assert ask_for_first_night(jobs) == "goes on in the background: /runs/nightly-queued"
+    assert ask_for_first_night(jobs) == "is on its way"
     assert len(jobs.runs) == 1
 
 
@@ -51,5 +51,5 @@ def test_a_night_that_did_not_succeed_is_asked_for_again(state: RunState) -> Non
 
 def test_a_night_that_succeeded_is_enough_and_other_jobs_do_not_count() -> None:
     done = Jobs(run("nightly", RunState.SUCCEEDED), run("nightly", RunState.FAILED))
-    assert ask_for_first_night(done) == "a night has succeeded before"
-    assert ask_for_first_night(Jobs(run("backtest", RunState.SUCCEEDED))).startswith("queued")
+    assert ask_for_first_night(done) == ""
+    assert ask_for_first_night(Jobs(run("backtest", RunState.SUCCEEDED))).startswith("goes on")

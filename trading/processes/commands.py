@@ -1,4 +1,7 @@
-"""What the command line does on an open floor, or on the database of a closed one."""
+"""What the command line does on an open floor, or on the database of a closed one.
+
+The wiring brings pandas and more, so it is imported after the cheap checks: a wrong call is answered at once.
+"""
 
 import json
 from dataclasses import asdict
@@ -6,20 +9,22 @@ from dataclasses import asdict
 from rich.console import Console
 
 from trading.adapters import job_runner
-from trading.bootstrap import open_floor
 from trading.config import Settings
 from trading.domain.errors import Unavailable
 from trading.processes import checks
 from trading.processes.environment import resolved
 from trading.processes.opening import reachable_database
-from trading.services import verify
-from trading.services.access import SYSTEM
 
 
 def verify_floor(given: Settings, as_json: bool) -> int:
     """Prove the floor consistent; returns the exit status, 1 where a break was found."""
-    with reachable_database(given) as settings, open_floor(settings) as floor:
-        report = verify.run(floor, SYSTEM)
+    with reachable_database(given) as settings:
+        from trading.bootstrap import open_floor
+        from trading.services import verify
+        from trading.services.access import SYSTEM
+
+        with open_floor(settings) as floor:
+            report = verify.run(floor, SYSTEM)
     if as_json:
         print(json.dumps({"v": 1, **asdict(report)}, default=str, indent=2))  # noqa: T201 - the answer
     else:
@@ -44,5 +49,5 @@ def run_night(given: Settings) -> int:
     settings = resolved(given)
     if not checks.is_locked(settings.run_dir):
         raise Unavailable("The floor is not open. Start it with: make up")
-    console = Console()
+    console = Console(soft_wrap=True)
     return job_runner.run_nightly(settings, lambda line: console.print(line, highlight=False, markup=False))

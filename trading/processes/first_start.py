@@ -12,7 +12,7 @@ def main() -> int:
     try:
         first_start(Settings())
     except TradefloorError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - the supervisor shows the log's last line
+        sys.stderr.write(f"{error}\n")
         return 1
     return 0
 

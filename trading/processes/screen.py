@@ -36,7 +36,11 @@ class Terminal:
     def changed(self, managed: Managed) -> None:
         """A line when a process is ready, dies or comes back."""
         spec = managed.spec
-        if managed.state in (State.RUNNING, State.DONE) and not (self._open and managed.restarts == 0):
+        if spec.background:
+            words = _text(managed.log).strip().splitlines()
+            if managed.state in (State.DONE, State.FAILED) and words:
+                self.note(f"  {self._elapsed()}  {spec.title} {words[-1]}")
+        elif managed.state in (State.RUNNING, State.DONE) and not (self._open and managed.restarts == 0):
             address = f"  {spec.address}" if spec.address else ""
             again = f" again (restart {managed.restarts})" if managed.restarts else ""
             self.note(f"  {self._elapsed()}  {spec.title} ready{again}{address}")
