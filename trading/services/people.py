@@ -124,6 +124,8 @@ def hash_password(password: str) -> str:
         raise Invalid(f"a password has at least {PASSWORD_LENGTH_MIN} characters", "weak_password")
     if len(password) > PASSWORD_LENGTH_MAX:
         raise Invalid(f"a password has at most {PASSWORD_LENGTH_MAX} characters", "weak_password")
+    if password != password.strip():
+        raise Invalid("a password begins and ends with a character, not with a space", "weak_password")
     return _HASHER.hash(password)
 
 
