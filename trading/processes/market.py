@@ -143,7 +143,7 @@ class Market:
         return saved
 
     def _resume(self, saved: Mapping[str, Any], now_ns: int) -> None:
-        known = archive.in_lake_until_ns(self._lake(), self.units)
+        known = archive.in_lake_until_ns(_newest_in_lake(self.pool), self.units)
         if not known:
             # The lake was emptied, or the process was killed before the venue's past was written: start again.
             log.warning("market.lake_is_empty")
@@ -177,6 +177,7 @@ class Market:
             archive.write_all(self._lake(), closed, self.units, "market, missed days")
         if len(self._pending) > PENDING_MAX:
             self._pending.soon(to_ns)
+        self.bus.put_bars(TAIL, self._pending.packed())
         self._save()
 
     def _catch_up(self, saved_ns: int) -> None:
@@ -408,6 +409,16 @@ def _write_detail(pool: Pool, detail: Mapping[str, Any]) -> None:
             connection.execute("update process_status set detail = %s where name = 'market'", (Json(detail),))
     except (TradefloorError, psycopg.Error) as error:
         log.warning("market.status_not_written", error=str(error))
+
+
+def _newest_in_lake(pool: Pool) -> dict[str, int]:
+    """Start of the newest bar of each simulated series, out of the manifest itself: no lake need be opened for it."""
+    with connection_of(pool) as connection:
+        rows = connection.execute(
+            "select series, max(ts_max_ns) from lake_file where dataset = %s and retired_at is null group by series",
+            (archive.DATASET,),
+        ).fetchall()
+    return dict(rows)
 
 
 def instruments(pool: Pool) -> tuple[list[int], list[Profile], dict[int, archive.Units]]:

@@ -138,19 +138,14 @@ class Pending:
         return cls(bars[np.array(newer, dtype=bool)].copy(), since_ns)
 
 
-def in_lake_until_ns(lake: "LakeStore", units: Mapping[int, Units]) -> dict[tuple[int, int], int]:
-    """Start of the newest bar in the lake for each (instrument id, frame index)."""
-    places = {
-        series(unit.symbol, frame): (instrument_id, index)
+def in_lake_until_ns(newest: Mapping[str, int], units: Mapping[int, Units]) -> dict[tuple[int, int], int]:
+    """Start of the newest bar in the lake for each (instrument id, frame index), out of that of each series."""
+    return {
+        (instrument_id, index): newest[name]
         for instrument_id, unit in units.items()
         for index, frame in enumerate(FRAME_NAMES)
+        if (name := series(unit.symbol, frame)) in newest
     }
-    newest: dict[tuple[int, int], int] = {}
-    for file in lake.files(DATASET):
-        place = places.get(file.series)
-        if place is not None and file.ts_max_ns is not None:
-            newest[place] = max(file.ts_max_ns, newest.get(place, 0))
-    return newest
 
 
 def _keys(bars: Bars) -> Any:
