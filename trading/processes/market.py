@@ -126,7 +126,7 @@ class Market:
             log.info("market.first_start", symbols=fresh)
             self._waiting = []
             self._history = self._later.submit(self._write_history, fresh, self._state.ts_ns)
-        self._save()
+        self.save()
 
     def _saved(self) -> dict[str, Any] | None:
         try:
@@ -178,7 +178,7 @@ class Market:
         if len(self._pending) > PENDING_MAX:
             self._pending.soon(to_ns)
         self.bus.put_bars(TAIL, self._pending.packed())
-        self._save()
+        self.save()
 
     def _catch_up(self, saved_ns: int) -> None:
         """Take from the tape what was published after the last save, or skip numbers where it cannot be known."""
@@ -237,8 +237,8 @@ class Market:
             self.step()
             moment = time.monotonic()
             for name, every_s, act in (
-                ("bars", BARS_S, self._keep_bars),
-                ("save", SAVE_S, self._save),
+                ("bars", BARS_S, self.keep_bars),
+                ("save", SAVE_S, self.save),
                 ("status", STATUS_S, self._report),
             ):
                 if moment >= due[name]:
@@ -266,7 +266,7 @@ class Market:
         else:
             self._closed(self._builder.add(ticks))
 
-    def _keep_bars(self) -> None:
+    def keep_bars(self) -> None:
         """Every second: take over the past once it is written, close minutes by the clock, show the forming bars."""
         self._adopt_history()
         if self._waiting is not None:
@@ -301,7 +301,7 @@ class Market:
             self._pending.add(self._builder.add(ticks))
         self._pending.soon(now_ns)
         self.bus.put_bars(TAIL, self._pending.packed())
-        self._save()
+        self.save()
 
     # Into the lake ----------------------------------------------------------------------------------------------------
 
@@ -325,7 +325,7 @@ class Market:
         if failure is None:
             self._pending.done(bars)
             self.bus.put_bars(TAIL, self._pending.packed())
-            self._save()
+            self.save()
         else:
             # They stay pending.
             self._pending.soon(self.clock.now_ns(), RETRY_FLUSH_S)
@@ -333,7 +333,7 @@ class Market:
 
     def close(self) -> None:
         """Save, then flush what is pending and save again; safe to be killed in between."""
-        self._save(clean=self._waiting is None)
+        self.save(clean=self._waiting is None)
         try:
             if self._waiting is not None and self._history is not None:
                 self._history.result(timeout=STOP_S)
@@ -347,13 +347,14 @@ class Market:
                 self._finish_flush()
         except TimeoutError:
             log.warning("market.last_flush_too_slow")
-        self._save(clean=self._waiting is None)
+        self.save(clean=self._waiting is None)
         self._later.shutdown(wait=False, cancel_futures=True)
         log.info("market.stopped", pending=len(self._pending))
 
     # State and health -------------------------------------------------------------------------------------------------
 
-    def _save(self, clean: bool = False) -> None:
+    def save(self, clean: bool = False) -> None:
+        """Write the state beside the old one and put it in its place. ``clean`` says that no tick follows it."""
         saved = {
             "v": 1,
             "clean": clean,

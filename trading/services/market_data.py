@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from threading import Lock
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,10 @@ from trading.services.floor import Floor
 EVERYONE = dict.fromkeys(Role, Reach.NO_PORTFOLIO)
 STALE_S = 3.0
 """A quote older than this is shown as stale."""
+DATASET = "sim_bars"
 BARS_MAX = 5_000
+SERIES_KEPT = 64
+"""Series in memory at most, of some 0.3 MB."""
 COLUMNS = ("ts", "open", "high", "low", "close", "volume")
 
 
@@ -93,9 +97,31 @@ def sim_bars(floor: Floor, actor: Actor, symbol: str, timeframe: str, limit: int
         raise NotFound(f"no instrument {symbol[:40]!r} on {VENUE}")
     # The tail first: bars that move into the lake while this reads are then seen twice, never missed.
     live = _live(floor, instrument, timeframe)
-    kept = floor.lake.read("sim_bars", f"{VENUE}/{instrument.symbol}/{timeframe}")
-    frame = pd.concat([kept[list(COLUMNS)], live], ignore_index=True) if len(kept) else live
+    kept = _kept(floor, f"{VENUE}/{instrument.symbol}/{timeframe}")
+    frame = pd.concat([kept, live], ignore_index=True) if len(kept) else live
     return frame.drop_duplicates("ts", keep="last").sort_values("ts").tail(limit).reset_index(drop=True)
+
+
+_series_by_content: dict[tuple[str, ...], pd.DataFrame] = {}
+_series_lock = Lock()
+
+
+def _kept(floor: Floor, series: str) -> pd.DataFrame:
+    """The newest rows of a series in the lake; not to be changed.
+
+    A chart asks every few seconds while the lake changes every hour, so what was read is kept by the hashes of the
+    files it came from: equal hashes are equal rows, whichever floor asks.
+    """
+    key = (series, *(file.sha256 for file in floor.lake.files(DATASET, series)))
+    found = _series_by_content.get(key)
+    if found is None:
+        rows = floor.lake.read(DATASET, series)
+        found = rows[list(COLUMNS)].tail(BARS_MAX).reset_index(drop=True) if len(rows) else pd.DataFrame()
+        with _series_lock:
+            while len(_series_by_content) >= SERIES_KEPT:
+                _series_by_content.pop(next(iter(_series_by_content)))
+            _series_by_content[key] = found
+    return found
 
 
 def _live(floor: Floor, instrument: Instrument, timeframe: str) -> pd.DataFrame:
