@@ -32,6 +32,8 @@ _LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $p
 _STATUS = f"query($id: ID!) {{ runOrError(runId: $id) {{ __typename ... on Run {{ {_RUN} }} }} }}"
 _RECENT = f"query($n: Int!) {{ runsOrError(limit: $n) {{ __typename ... on Runs {{ results {{ {_RUN} }} }} }} }}"
 _CANCEL = "mutation($id: String!) { terminateRun(runId: $id) { __typename } }"
+_GIVE_UP = """mutation($id: String!) {
+  terminateRun(runId: $id, terminatePolicy: MARK_AS_CANCELED_IMMEDIATELY) { __typename } }"""
 _EVENTS = """query($id: ID!, $cursor: String) { logsForRun(runId: $id, afterCursor: $cursor, limit: 200) { __typename
   ... on EventConnection { cursor events { __typename
     ... on MessageEvent { stepKey message }
@@ -84,6 +86,10 @@ class DagsterJobs:
     def cancel(self, run_id: str) -> None:
         """Ask a run to stop."""
         self._ask(_CANCEL, {"id": run_id})
+
+    def give_up(self, run_id: str) -> None:
+        """Call a run cancelled whose worker is known to be dead; the worker is not asked."""
+        self._ask(_GIVE_UP, {"id": run_id})
 
     def _run(self, row: dict[str, Any]) -> JobRun:
         return JobRun(

@@ -116,7 +116,11 @@ def processes(settings: Settings, servers: Servers) -> list[ProcessSpec]:
             label="Dagster", address=dagster, nice=NICE, stop_phase=3, stop_timeout_s=8.0,
         ),
         ProcessSpec(
-            "dagster-daemon", _python("dagster._daemon", "run", *workspace), env, ("dagster-webserver",),
+            "lost-runs", _python("trading.processes.lost_runs"), env, ("dagster-webserver",),
+            label="Pipeline runs", once=True, stop_phase=4,
+        ),
+        ProcessSpec(
+            "dagster-daemon", _python("dagster._daemon", "run", *workspace), env, ("lost-runs",),
             label="Dagster daemon", nice=NICE, stop_phase=3, stop_timeout_s=8.0,
         ),
         ProcessSpec(

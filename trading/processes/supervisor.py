@@ -54,8 +54,8 @@ class Managed:
 
     @property
     def settled(self) -> bool:
-        """Whether those that need it may start."""
-        return self.state in (State.RUNNING, State.DONE)
+        """Whether those that need it may start; a background step that failed holds nobody up."""
+        return self.state in (State.RUNNING, State.DONE) or (self.spec.background and self.state is State.FAILED)
 
 
 @dataclass(slots=True)
