@@ -99,7 +99,9 @@ def bars_are_sound(floor: ResourceParam[Floor]) -> AssetCheckResult:
     found = floor.lake.query(_BROKEN, ["bars"], [floor.clock.now()])
     totals = {name: int(found[name].sum()) for name in ("disorder", "twice", "future")}
     return AssetCheckResult(
-        passed=len(found) > 0 and not any(totals.values()),
+        passed=not any(totals.values()),
         severity=AssetCheckSeverity.ERROR,
+        description=", ".join(f"{count} rows: {name}" for name, count in totals.items() if count)
+        or "All bars are sound.",
         metadata={"series": len(found), **totals},
     )

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from dagster import AssetCheckResult, AssetCheckSeverity, MaterializeResult, ResourceParam, asset, asset_check
+from dagster import AssetCheckResult, AssetCheckSeverity, Failure, MaterializeResult, ResourceParam, asset, asset_check
 
 from assets import show
 from assets.bars import validated_bars
@@ -25,8 +25,11 @@ GROUP = "features"
 )
 def daily_features(floor: ResourceParam[Floor], research: ResourceParam[Research]) -> MaterializeResult:
     """Compute the features of each source's series and keep them as one file a source."""
+    names = daily_series(floor, research.minimum_bars)
+    if not names:
+        raise Failure(f"The lake has no daily series of at least {research.minimum_bars} bars.")
     hashes, rows = [], []
-    for source in sorted({name.split("/")[0] for name in daily_series(floor, research.minimum_bars)}):
+    for source in sorted({name.split("/")[0] for name in names}):
         parts = [
             features(bars).assign(symbol=symbol)
             for symbol, bars in daily_bars(floor, source, research.minimum_bars).items()

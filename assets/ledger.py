@@ -15,6 +15,7 @@ from dagster import (
 
 from assets import show
 from assets.backtests import backtest_model_signals, backtest_sma_cross, sweep_sma_cross
+from trading.services import night
 from trading.services import research as research_service
 from trading.services import verify
 from trading.services.access import SYSTEM
@@ -62,7 +63,60 @@ def ledger_reconciliation(context: AssetExecutionContext, floor: ResourceParam[F
 
 @asset(
     group_name=GROUP,
-    deps=[ledger_reconciliation, backtest_sma_cross, backtest_model_signals, sweep_sma_cross],
+    kinds={"postgres"},
+    owners=["team:operations"],
+    tags={"domain": "ledger"},
+    description="The day's logged inputs put through a fresh engine: every fill must come out as it was booked.",
+    check_specs=[
+        AssetCheckSpec(
+            "fills_identical",
+            asset="fill_parity",
+            blocking=True,
+            description="Outputs, states and fills of the replay equal those of the live broker, bit for bit.",
+        )
+    ],
+)
+def fill_parity(context: AssetExecutionContext, floor: ResourceParam[Floor]) -> MaterializeResult:
+    """Replay and compare."""
+    parity = night.replay(floor, SYSTEM)
+    for found in parity.breaks:
+        context.log.error(f"break: {found}")
+    breaks = pd.DataFrame([dict(found) for found in parity.breaks])
+    return MaterializeResult(
+        metadata={
+            "inputs replayed": parity.inputs,
+            "fills compared": parity.fills,
+            "from input": parity.first_seq,
+            "to input": parity.last_seq,
+        },
+        check_results=[
+            AssetCheckResult(
+                passed=parity.ok,
+                check_name="fills_identical",
+                severity=AssetCheckSeverity.ERROR,
+                description="Every fill came out again." if parity.ok else f"{len(parity.breaks)} differences.",
+                metadata={"breaks": show.table(breaks) if len(breaks) else "none"},
+            )
+        ],
+    )
+
+
+@asset(
+    group_name=GROUP,
+    deps=[fill_parity],
+    kinds={"parquet"},
+    owners=["team:operations"],
+    tags={"domain": "ledger"},
+    description="Inputs older than an hour, moved from the database to immutable segments in the lake.",
+)
+def archived_log(floor: ResourceParam[Floor]) -> MaterializeResult:
+    """Archive what the replay has proven."""
+    return MaterializeResult(metadata={"chunks moved": night.archive_log(floor, SYSTEM)})
+
+
+@asset(
+    group_name=GROUP,
+    deps=[ledger_reconciliation, fill_parity, backtest_sma_cross, backtest_model_signals, sweep_sma_cross],
     kinds={"python"},
     owners=["team:operations"],
     tags={"domain": "ledger"},

@@ -59,7 +59,8 @@ def lines(title: str, series: Mapping[str, pd.Series], *, log: bool = False) -> 
     axes.set_title(title, loc="left", color=INK, fontsize=11)
     axes.grid(color=GRID, linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, ncols=min(len(series), 6))
+    if series:
+        axes.legend(frameon=False, fontsize=8, ncols=min(len(series), 6))
     return _image(figure, title)
 
 

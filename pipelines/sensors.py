@@ -1,5 +1,6 @@
 """What the pipelines watch."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def waiting_files(inbox: Path) -> list[str]:
 
 @sensor(
     job=take_inbox,
-    minimum_interval_seconds=15,
+    minimum_interval_seconds=10,
     default_status=DefaultSensorStatus.RUNNING,
     description="A file in data/inbox starts the job that takes it.",
 )
@@ -37,6 +38,7 @@ def inbox_sensor(context: SensorEvaluationContext) -> Iterator[RunRequest | Skip
     context.update_cursor("\n".join(waiting))
     settled = [key for key in waiting if key in before]
     if settled:
-        yield RunRequest(run_key="\n".join(settled))
+        key = settled[0] if len(settled) == 1 else hashlib.sha256("\n".join(settled).encode()).hexdigest()
+        yield RunRequest(run_key=key)
     else:
         yield SkipReason("files are still arriving" if waiting else "the inbox is empty")

@@ -1,12 +1,15 @@
 """What Dagster loads: definitions, the schedule, the sensor, and the files at the root."""
 
 import os
+import subprocess
+import sys
 
 import dagster as dg
 import pytest
 import yaml
 
 from trading.config import PROJECT_ROOT
+from trading.processes.environment import floor_variables
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +112,17 @@ def test_workspace_yaml_names_the_pipelines_and_pyproject_does_not_override_it()
     module = workspace["load_from"][0]["python_module"]
     assert (module["module_name"], module["location_name"]) == ("pipelines.definitions", "tradefloor")
     assert "[tool.dagster]" not in (PROJECT_ROOT / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    "command", [("definitions", "validate"), ("asset", "list", "-m", "pipelines.definitions")], ids=" ".join
+)
+def test_a_data_engineers_own_dagster_commands_work_beside_the_floor(settings, command):
+    environment = {**os.environ, **floor_variables(settings)}
+    ran = subprocess.run(
+        [sys.executable, "-m", "dagster", *command],
+        cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, timeout=90,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    if "list" in command:
+        assert {"shipped_bars", "features", "ledger_reconciliation", "nightly_report"} <= set(ran.stdout.split())
