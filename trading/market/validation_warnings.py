@@ -13,6 +13,9 @@ from trading.market.findings import Finding
 # weekend for stocks (3 days), the Saturday for currencies (2), and one day for venues that never close.
 GAP_FACTOR = 2.0
 WIDE_QUANTILE = 0.95
+# In a short daily file a weekend is not yet usual; up to this length a gap is taken for a weekend with a holiday.
+USUAL_SAMPLE = 30
+USUAL_GAP_NS = 5 * 86_400 * 10**9
 # Within the day spacings are regular and small holes common, so only holes of many bars are worth a word, and not the
 # session's own break, which comes back: as long, give or take the hour of a clock change, elsewhere in the file.
 INTRADAY_GAP_FACTOR = 10.0
@@ -51,7 +54,8 @@ def long_gaps(spacing_ns: NDArray[np.int64], *, daily: bool) -> NDArray[np.bool_
     """Which spacings between consecutive bars are much longer than this file's usual ones."""
     wide = np.quantile(spacing_ns, WIDE_QUANTILE, method="lower")
     if daily:
-        return np.asarray(spacing_ns > GAP_FACTOR * wide)
+        least = USUAL_GAP_NS if len(spacing_ns) < USUAL_SAMPLE else 0
+        return np.asarray(spacing_ns > max(GAP_FACTOR * float(wide), least))
     # The median guards against files of many sessions and few bars, whose breaks reach into the percentile.
     usual = min(float(wide), GAP_FACTOR * float(np.median(spacing_ns)))
     candidates = np.flatnonzero(spacing_ns > INTRADAY_GAP_FACTOR * usual)
