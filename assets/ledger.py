@@ -15,9 +15,8 @@ from dagster import (
 
 from assets import show
 from assets.backtests import backtest_model_signals, backtest_sma_cross, sweep_sma_cross
-from trading.services import night
+from trading.services import night, verify
 from trading.services import research as research_service
-from trading.services import verify
 from trading.services.access import SYSTEM
 from trading.services.floor import Floor
 

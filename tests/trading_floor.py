@@ -21,6 +21,7 @@ from trading.adapters.postgres.broker_store import PostgresBroker
 from trading.adapters.postgres.desk_store import PostgresDesk
 from trading.adapters.postgres.halt_store import PostgresHalt
 from trading.adapters.postgres.ledger_store import PostgresLedger
+from trading.adapters.postgres.log_store import PostgresLog
 from trading.adapters.postgres.people_store import PostgresPeople
 from trading.adapters.postgres.pool import Pool, connection_of, open_pool
 from trading.adapters.postgres.query_store import ObserverSessions, PostgresQueries
@@ -81,6 +82,7 @@ class TradingFloor:
             ledger=PostgresLedger(self.pool),
             halt=PostgresHalt(self.pool),
             verify=PostgresVerify(self.pool),
+            log=PostgresLog(self.pool),
             queries=PostgresQueries(self.pool),
             observer=ObserverSessions(self._observer_pool),
             lake=Lake(folder, self.pool),

@@ -13,6 +13,7 @@ from trading.adapters.postgres.audit_store import PostgresAudit
 from trading.adapters.postgres.desk_store import PostgresDesk
 from trading.adapters.postgres.halt_store import PostgresHalt
 from trading.adapters.postgres.ledger_store import PostgresLedger
+from trading.adapters.postgres.log_store import PostgresLog
 from trading.adapters.postgres.migrate import migrate, prepare
 from trading.adapters.postgres.people_store import PostgresPeople
 from trading.adapters.postgres.pool import Pool, connection_of, open_pool
@@ -64,6 +65,7 @@ def _floor(settings: Settings, app_pool: Pool, observer_pool: Pool, bus: RedisBu
         ledger=PostgresLedger(app_pool),
         halt=PostgresHalt(app_pool),
         verify=PostgresVerify(app_pool),
+        log=PostgresLog(app_pool),
         queries=PostgresQueries(app_pool),
         observer=ObserverSessions(observer_pool),
         lake=Lake(settings.lake_dir, app_pool),

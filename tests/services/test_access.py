@@ -41,6 +41,8 @@ EXPECTED: dict[str, dict[str, str]] = {
     "market_data.instrument_list": EVERYONE,
     "market_data.quotes": EVERYONE,
     "market_data.sim_bars": EVERYONE,
+    "night.archive_log": ADMIN,
+    "night.replay": ADMIN,
     "people.audit_trail": ADMIN,
     "people.change_own_password": EVERYONE,
     "people.create_portfolio": ADMIN,

@@ -1,8 +1,9 @@
-"""Inputs as bytes: how the input log keeps them. Each record is a header and a body; ticks are `TICK`-shaped."""
+"""Inputs as bytes, as the input log keeps them: deflated records of a header and a body; ticks are `TICK`-shaped."""
 
 import hashlib
 import json
 import struct
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, astuple
 
@@ -35,11 +36,15 @@ def encode(inputs: Iterable[Input]) -> bytes:
         else:
             payload = json.dumps(asdict(body), sort_keys=True, separators=(",", ":")).encode()
         out += _HEAD.pack(step.seq, step.ts_ns, _KINDS.index(type(body)), len(payload)) + payload
-    return bytes(out)
+    return zlib.compress(bytes(out), level=1)
 
 
-def decode(data: bytes) -> Iterator[Input]:
-    """Inverse of `encode`. Raises ValueError on a cut record."""
+def decode(packed: bytes) -> Iterator[Input]:
+    """Inverse of `encode`. Raises ValueError on damaged or cut bytes."""
+    try:
+        data = zlib.decompress(packed)
+    except zlib.error as error:
+        raise ValueError(f"damaged inputs: {error}") from error
     at = 0
     while at < len(data):
         try:

@@ -1,9 +1,10 @@
 """What goes into the engine and what comes out of it. Prices in ticks, quantities in lots, time in ns UTC."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-BUY, SELL = 1, -1
+BUY: Final = 1
+SELL: Final = -1
 Direction = Literal[1, -1]
 
 

@@ -25,7 +25,7 @@ TICK = np.dtype(
 """72 bytes. A side without liquidity has size 0 and price 0."""
 
 STREAM = "tape"
-"""Redis stream of ticks: field ``b`` is `pack` of one millisecond's ticks. Trimmed to minutes: transport, not record."""
+"""Redis stream of ticks: field ``b`` is `pack` of what is published at once. Trimmed to minutes, not of record."""
 CHANNEL = "tape"
 """Redis pub/sub channel with the same payload, for screens."""
 WAKE = "wake"

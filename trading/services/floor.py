@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from trading.services.ports.broker import LogStore
 from trading.services.ports.bus import Bus
 from trading.services.ports.clock import Clock
 from trading.services.ports.desk import AuditStore, DeskStore, HaltStore, LedgerStore, VerifyStore
@@ -23,6 +24,7 @@ class Floor:
     ledger: LedgerStore
     halt: HaltStore
     verify: VerifyStore
+    log: LogStore
     queries: QueryStore
     observer: ObserverQueries
     lake: LakeStore

@@ -17,6 +17,7 @@ from trading.exchange.messages import (
     SELL,
     Body,
     Cancel,
+    Direction,
     Event,
     Filled,
     Gap,
@@ -34,6 +35,7 @@ FILLS_MAX = 50
 QUIET_COMMIT_NS = 100_000_000
 """Ticks without effects are logged at least this often."""
 DAY_NS = 86_400_000_000_000
+_DIRECTIONS: Mapping[str, Direction] = {"buy": BUY, "sell": SELL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,7 @@ class PaperBroker:
                 portfolio_id=payload["portfolio_id"],
                 user_id=payload["user_id"],
                 instrument_id=payload["instrument_id"],
-                direction=BUY if payload["side"] == "buy" else SELL,
+                direction=_DIRECTIONS[payload["side"]],
                 market=payload["type"] == "market",
                 tif=payload["tif"],
                 quantity_lots=payload["quantity_lots"],

@@ -56,6 +56,54 @@ class Batch:
     outbox: list[Row] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class ReplayStart:
+    """Where the log in the database can be replayed from: a state (empty = a new engine) and the input it is after."""
+
+    seq: int
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BookedFill:
+    """A fill as the ledger has it."""
+
+    order_id: int
+    input_seq: int
+    n: int
+    price_ticks: int
+    quantity_lots: int
+    liquidity: str
+
+
+class LogStore(Protocol):
+    """The input log as the night reads it."""
+
+    def replay_start(self) -> ReplayStart | None:
+        """The state before the oldest chunk in the database; None where that is not kept."""
+        ...
+
+    def chunks(self, after_seq: int, up_to_seq: int) -> Iterator[LogChunk]:
+        """Chunks behind one input up to another, in order."""
+        ...
+
+    def last_seq(self) -> int:
+        """The newest committed input, 0 where there is none."""
+        ...
+
+    def fills(self, after_seq: int, up_to_seq: int) -> Sequence[BookedFill]:
+        """Fills by input and count."""
+        ...
+
+    def snapshot_before(self, ts_ns: int) -> int | None:
+        """The newest snapshot that is older than a time: the log may be archived up to it."""
+        ...
+
+    def drop_archived(self, file_id: int, last_seq: int) -> int:
+        """Drop what a lake file covers; returns the number of chunks."""
+        ...
+
+
 class BrokerStore(Protocol):
     """Raises `Fenced` when another broker has the lease, `Halted` when the kill switch met a fill, `Stale` when the
     cursor moved, `Unavailable` when the server is away (the result is then unknown: read the cursor)."""

@@ -370,8 +370,28 @@ begin
     end if;
     insert into snapshot (input_seq, engine_rev, ts_ns, state, state_hash)
         values (p_seq, p_engine_rev, p_ts_ns, p_state, p_hash) on conflict do nothing;
-    delete from snapshot where input_seq < (select min(input_seq) from
+    delete from snapshot where not kept and input_seq < (select min(input_seq) from
         (select input_seq from snapshot order by input_seq desc limit 20) newest);
+end $$;
+
+-- Drops the log up to a snapshot, once its segment lies in the lake and has been read back: the caller names the
+-- manifest row, and the row must cover every input that goes. The snapshot stays, as the start of the next replay.
+create function drop_archived_log(p_file bigint, p_last bigint) returns bigint
+language plpgsql security definer set search_path = public as $$
+declare
+    first bigint;
+    dropped bigint;
+begin
+    select min(first_seq) into first from input_log;
+    if not exists (select 1 from lake_file where id = p_file and dataset = 'log_segments' and retired_at is null
+                   and (meta ->> 'first_seq')::bigint <= first and (meta ->> 'last_seq')::bigint = p_last)
+       or not exists (select 1 from snapshot where input_seq = p_last) then
+        raise exception 'no segment covers inputs % to %', first, p_last using errcode = 'TF006';
+    end if;
+    update snapshot set kept = (input_seq = p_last) where kept or input_seq = p_last;
+    delete from input_log where last_seq <= p_last;
+    get diagnostics dropped = row_count;
+    return dropped;
 end $$;
 
 -- Events for screens: returned in order and marked; Redis may lose them, nothing of record depends on it.

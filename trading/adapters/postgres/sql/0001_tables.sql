@@ -288,7 +288,8 @@ create table snapshot (
     engine_rev int not null,
     ts_ns      bigint not null,
     state      bytea not null,
-    state_hash bytea not null
+    state_hash bytea not null,
+    kept       boolean not null default false  -- the log before it has been archived: a replay starts here
 );
 
 create table fill (
