@@ -133,9 +133,10 @@ class RedisBus:
         """Tell the broker that a command has been committed; without it the broker finds it by polling."""
         self._send(("XADD", WAKE, "MAXLEN", "~", WAKE_ENTRIES, "*", "w", b"1"))
 
-    def put_bars(self, key: str, packed: bytes) -> bool:
-        """Replace `TAIL` or `OPEN_BARS`."""
-        return self._send(("SET", key, packed))
+    def put_bars(self, forming: bytes, closed: bytes | None = None) -> bool:
+        """Replace the forming simulated bars and, where given, at once the closed ones that the lake has not yet."""
+        tail = () if closed is None else (TAIL, closed)
+        return self._send(("MSET", OPEN_BARS, forming, *tail))
 
     # Peeking ----------------------------------------------------------------------------------------------------------
 
@@ -148,7 +149,7 @@ class RedisBus:
         return {int(key): unpack(value) for key, value in found.items()}
 
     def get_bars(self) -> tuple[bytes, bytes]:
-        """What was put under `TAIL` and `OPEN_BARS`, empty where there is nothing."""
+        """Simulated bars not yet in the lake, closed ones and forming ones, as `put_bars` was given them."""
         try:
             values: Any = self._reader.mget(TAIL, OPEN_BARS)
         except _FAILURES:

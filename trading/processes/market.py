@@ -31,7 +31,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from trading.adapters.clock import SystemClock
 from trading.adapters.embedded import connections
 from trading.adapters.postgres.pool import Pool, connection_of, open_pool
-from trading.adapters.redis_bus import OPEN_BARS, TAIL, RedisBus, TapePosition
+from trading.adapters.redis_bus import RedisBus, TapePosition
 from trading.config import Settings
 from trading.domain.errors import TradefloorError, Unavailable
 from trading.market.backhistory import first_history, missed
@@ -152,13 +152,14 @@ class Market:
         self._state = self.simulator.load(saved["state"])
         self._with_history = set(saved["with_history"])
         self._builder = BarBuilder.load(saved["builder"])
-        self._pending = archive.Pending.load(saved["pending"], now_ns, known)
+        self._pending = archive.Pending.load(saved["pending"], now_ns)
         if not saved["clean"]:
             self._catch_up(int(saved["state"]["ts_ns"]))
         log.info("market.resumed", clean=saved["clean"], stopped_s=round((now_ns - self._state.ts_ns) / 1e9, 1))
         fresh = np.array([symbol not in self._with_history for symbol in self.simulator.symbols])
         if fresh.any() or now_ns - self._state.ts_ns >= FILL_FROM_NS:
             self._fill(now_ns - 1)
+        self._pending.drop_known(known)
         self._state = replace(
             self._state,
             log_price=np.where(fresh, self.simulator.anchor, self._state.log_price),
@@ -177,7 +178,7 @@ class Market:
             archive.write_all(self._lake(), closed, self.units, "market, missed days")
         if len(self._pending) > PENDING_MAX:
             self._pending.soon(to_ns)
-        self.bus.put_bars(TAIL, self._pending.packed())
+        self._show()
         self.save()
 
     def _catch_up(self, saved_ns: int) -> None:
@@ -273,7 +274,7 @@ class Market:
             return
         now_ns = self.clock.now_ns()
         self._closed(self._builder.close_until(now_ns - CLOSE_GRACE_NS))
-        self.bus.put_bars(OPEN_BARS, pack_bars(self._builder.forming()))
+        self._show(closed=False)
         self._finish_flush()
         if self._flush is None:
             self._begin_flush(now_ns)
@@ -281,8 +282,12 @@ class Market:
     def _closed(self, bars: Bars) -> None:
         if len(bars):
             self._pending.add(bars)
-            self.bus.put_bars(TAIL, self._pending.packed())
+            self._show()
             self.bus.publish_bars([self._as_json(bar) for bar in bars])
+
+    def _show(self, *, closed: bool = True) -> None:
+        """The forming bars for the charts and, when they changed, the closed ones that are not in the lake yet."""
+        self.bus.put_bars(pack_bars(self._builder.forming()), self._pending.packed() if closed else None)
 
     def _adopt_history(self) -> None:
         if self._history is None or not self._history.done() or self._waiting is None:
@@ -300,7 +305,7 @@ class Market:
         for ticks in waiting:
             self._pending.add(self._builder.add(ticks))
         self._pending.soon(now_ns)
-        self.bus.put_bars(TAIL, self._pending.packed())
+        self._show()
         self.save()
 
     # Into the lake ----------------------------------------------------------------------------------------------------
@@ -324,27 +329,29 @@ class Market:
         failure = future.exception()
         if failure is None:
             self._pending.done(bars)
-            self.bus.put_bars(TAIL, self._pending.packed())
+            self._show()
             self.save()
         else:
             # They stay pending.
             self._pending.soon(self.clock.now_ns(), RETRY_FLUSH_S)
             log.error("market.flush_failed", error=str(failure))
 
+    def idle(self) -> None:
+        """Wait until the second thread has done what it was given."""
+        for waiting in (self._history, self._flush[0] if self._flush is not None else None):
+            if waiting is not None:
+                waiting.exception(timeout=STOP_S)
+
     def close(self) -> None:
         """Save, then flush what is pending and save again; safe to be killed in between."""
         self.save(clean=self._waiting is None)
         try:
-            if self._waiting is not None and self._history is not None:
-                self._history.result(timeout=STOP_S)
-                self._adopt_history()
-            if self._flush is not None:
-                self._flush[0].exception(timeout=STOP_S)
-                self._finish_flush()
+            self.idle()
+            self._adopt_history()
+            self._finish_flush()
             self._begin_flush(self.clock.now_ns(), everything=True)
-            if self._flush is not None:
-                self._flush[0].exception(timeout=STOP_S)
-                self._finish_flush()
+            self.idle()
+            self._finish_flush()
         except TimeoutError:
             log.warning("market.last_flush_too_slow")
         self.save(clean=self._waiting is None)

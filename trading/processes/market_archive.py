@@ -127,15 +127,18 @@ class Pending:
         """All of them as text."""
         return base64.b64encode(self.packed()).decode()
 
-    @classmethod
-    def load(cls, saved: str, since_ns: int, in_lake_until_ns: Mapping[tuple[int, int], int]) -> "Pending":
-        """Out of `dump`, without what the lake has: a kill may come between a flush and the saving of the state."""
-        bars = unpack_bars(base64.b64decode(saved))
+    def drop_known(self, in_lake_until_ns: Mapping[tuple[int, int], int]) -> None:
+        """Forget what the lake has: a kill may come between a flush and the saving of the state."""
         newer = [
             bar["ts_ns"].item() > in_lake_until_ns.get((bar["instrument_id"].item(), bar["frame"].item()), -1)
-            for bar in bars
+            for bar in self._bars
         ]
-        return cls(bars[np.array(newer, dtype=bool)].copy(), since_ns)
+        self._bars = self._bars[np.array(newer, dtype=bool)]
+
+    @classmethod
+    def load(cls, saved: str, since_ns: int) -> "Pending":
+        """Out of `dump`."""
+        return cls(unpack_bars(base64.b64decode(saved)), since_ns)
 
 
 def in_lake_until_ns(newest: Mapping[str, int], units: Mapping[int, Units]) -> dict[tuple[int, int], int]:
