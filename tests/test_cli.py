@@ -199,7 +199,7 @@ class TestAWholeFloor:
 
     def test_ingest_reports_what_it_took_and_what_it_refused(self, floor: Floor, tmp_path: Path) -> None:
         good, bad = tmp_path / "GOOD.csv", tmp_path / "BAD.csv"
-        rows = [f"2024-01-{day:02},10,11,9,10.5,100" for day in range(2, 6)]
+        rows = [f"2024-01-{day:02},{10 + day / 10},11,9,10.{day},10{day}" for day in range(2, 6)]
         good.write_text("\n".join(["date,open,high,low,close,volume", *rows, "2024-01-08,10,8,9,10,100"]) + "\n")
         bad.write_text("not,a,table\n")
         taken = floor.tradefloor("ingest", str(good), "--symbol", "GOOD", "--json")

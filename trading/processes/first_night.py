@@ -32,11 +32,11 @@ def main() -> int:
             answer = ask_for_first_night(jobs)
         except (Unavailable, NotFound) as error:
             if time.monotonic() > deadline_s:
-                sys.stderr.write(f"could not be asked for: {error}")
+                sys.stderr.write(f"could not be asked for: {error}\n")
                 return 1
             time.sleep(PAUSE_S)
         else:
-            sys.stdout.write(answer)
+            sys.stdout.write(f"{answer}\n")
             return 0
 
 

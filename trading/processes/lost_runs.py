@@ -34,12 +34,13 @@ def main() -> int:
             lost = give_up_lost_runs(jobs)
         except Unavailable as error:
             if time.monotonic() > deadline_s:
-                sys.stderr.write(str(error))
+                sys.stderr.write(f"could not be looked at: {error}\n")
                 return 1
             time.sleep(PAUSE_S)
         else:
-            if lost:
-                sys.stdout.write(f"of the last floor, cut short by its end, called cancelled: {len(lost)}")
+            # The supervisor shows a step's last line; an empty one when there is nothing to say.
+            words = f"of the last floor, cut short by its end, called cancelled: {len(lost)}" if lost else ""
+            sys.stdout.write(f"{words}\n")
             return 0
 
 

@@ -37,9 +37,9 @@ class Terminal:
         """A line when a process is ready, dies or comes back."""
         spec = managed.spec
         if spec.background:
-            words = _text(managed.log).strip().splitlines()
-            if managed.state in (State.DONE, State.FAILED) and words:
-                self.note(f"  {self._elapsed()}  {spec.title} {words[-1]}")
+            words = _text(managed.log).splitlines()[-1:]
+            if managed.state in (State.DONE, State.FAILED) and words and words[0]:
+                self.note(f"  {self._elapsed()}  {spec.title} {words[0]}")
         elif managed.state in (State.RUNNING, State.DONE) and not (self._open and managed.restarts == 0):
             address = f"  {spec.address}" if spec.address else ""
             again = f" again (restart {managed.restarts})" if managed.restarts else ""
