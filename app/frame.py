@@ -28,6 +28,11 @@ _STYLE = """<style>
 .tf-strip span { display: block; font-size: .76rem; color: #8693a3; }
 .tf-strip b { font-size: 1.08rem; font-weight: 600; white-space: nowrap; }
 .tf-strip .up, .tf-up { color: #2ebd85; } .tf-strip .down, .tf-down { color: #f0616d; }
+.tf-cost { font-size: .88rem; line-height: 1.65; min-height: 8.3rem; }
+.tf-cost div { display: flex; justify-content: space-between; } .tf-cost b { font-weight: 400; }
+.tf-cost span, .tf-cost .dim { color: #8693a3; font-size: .82rem; } .tf-cost .warn { color: #e8b04b; margin: .3rem 0; }
+.tf-said { font-size: .88rem; line-height: 1.4; min-height: 2.8rem; } .tf-said.up { color: #2ebd85; }
+.tf-said.down { color: #f0616d; }
 .tf-note { color: #8693a3; font-size: .82rem; }
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] { padding: 4.2rem .8rem 1rem; }

@@ -74,7 +74,7 @@ def positions(portfolio_id: int, empty: str = "No positions. Pick an instrument 
     table("positions", columns, rows, empty)
 
 
-def orders(portfolio_id: int, *, open_only: bool) -> None:
+def orders(portfolio_id: int, *, open_only: bool, actions: bool = True) -> None:
     """Orders; a click follows one to the ledger, Cancel asks once more."""
     now_ns = room.now_ns()
     rows = [
@@ -90,7 +90,7 @@ def orders(portfolio_id: int, *, open_only: bool) -> None:
                 formats.state(line.state),
             ],
             id=str(line.id),
-            action="Cancel" if line.open and line.state != "cancel_pending" else "",
+            action="Cancel" if actions and line.open and line.state != "cancel_pending" else "",
             confirm="Really cancel?",
         )
         for line in queries.orders(room.floor(), room.actor(), portfolio_id, open_only, 100)

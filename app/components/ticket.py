@@ -1,6 +1,7 @@
 """The order ticket: what it costs while it is typed, one idempotency key an order, refusals in plain words."""
 
 import secrets
+from html import escape
 
 import streamlit as st
 
@@ -83,34 +84,27 @@ def _asked(instrument: Instrument) -> Ticket:
 
 
 def _cost(answer: desk.Preview | Refusal, instrument: Instrument, asked: Ticket) -> None:
+    """What the order costs, or why it would be refused; as high either way, so that nothing below it jumps."""
     if isinstance(answer, Refusal):
-        if asked.quantity and (asked.type == OrderType.MARKET or asked.limit_price):
-            st.info(explain(answer, instrument), icon=":material/info:")
-        else:
-            st.caption("Fill in quantity and price to see what the order costs.")
+        ready = asked.quantity and (asked.type == OrderType.MARKET or asked.limit_price)
+        why = explain(answer, instrument) if ready else "Fill in quantity and price to see what the order costs."
+        st.html(f'<div class="tf-cost"><p class="{"warn" if ready else "dim"}">{escape(why)}</p></div>')
         return
     currency, scale = instrument.currency.code, instrument.currency.scale
 
     def cash(minor: int) -> str:
         return formats.money(minor_to_decimal(minor, scale), currency)
 
-    word = "Cost" if asked.side == Side.BUY else "Proceeds"
+    buys = asked.side == Side.BUY
     lines = [
-        (f"{word} at {formats.price(answer.estimated_price)}", cash(answer.estimated_notional)),
-        ("Fee, at most", cash(answer.fee_at_most)),
-        ("Held until filled", cash(answer.cash_hold)),
-        ("Cash left to spend", cash(answer.cash_after_hold)),
+        (f"{'Cost' if buys else 'Proceeds'} at {formats.price(answer.estimated_price)}", answer.estimated_notional),
+        ("Fee, at most", answer.fee_at_most),
+        ("Held until filled", answer.cash_hold),
+        ("Cash left to spend", answer.cash_after_hold),
     ]
-    rows = "".join(
-        f"<div style='display:flex;justify-content:space-between'><span class='tf-note'>{label}</span>"
-        f"<span>{value}</span></div>"
-        for label, value in lines
-    )
-    worst = "more than" if asked.side == Side.BUY else "less than"
-    st.html(
-        f"<div style='font-size:.88rem;line-height:1.65'>{rows}<span class='tf-note'>Never fills at {worst} "
-        f"{formats.price(answer.protection_price)}.</span></div>"
-    )
+    rows = "".join(f"<div><span>{label}</span><b>{cash(minor)}</b></div>" for label, minor in lines)
+    worst = f"Never fills at {'more' if buys else 'less'} than {formats.price(answer.protection_price)}."
+    st.html(f'<div class="tf-cost">{rows}<span>{worst}</span></div>')
 
 
 def _send(instrument: Instrument, portfolio_id: int, key: str) -> None:
@@ -133,11 +127,14 @@ def _send(instrument: Instrument, portfolio_id: int, key: str) -> None:
 
 
 def _last_answer() -> None:
-    answer = st.session_state.get("ticket_answer")
+    """What became of the last ticket; its place is kept free before, so that nothing below it jumps."""
+    answer = st.session_state.get("ticket_answer", "")
+    tone, sign, words = "dim", "", ""
     if isinstance(answer, Refusal):
-        st.error(f"{answer.reason} ({answer.code})", icon=":material/block:")
+        tone, sign, words = "down", "✕ ", f"{answer.reason} ({answer.code})"
     elif answer:
-        st.success(answer, icon=":material/check_circle:")
+        tone, sign, words = "up", "✓ ", answer
+    st.html(f'<div class="tf-said {tone}" role="status">{sign}{escape(words)}</div>')
 
 
 def explain(refusal: Refusal, instrument: Instrument) -> str:

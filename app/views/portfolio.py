@@ -8,22 +8,12 @@ from app import charts, formats, frame, room
 from app.components import blotter
 from trading.services import queries
 from trading.services.performance import drawdowns, monthly_returns
-
-who = room.actor()
-portfolio = room.portfolio(who)
-if portfolio is None:
-    st.info(
-        "No portfolio is open to you yet. Ask an admin of the floor to share one with you."
-        if who.role == "observer"
-        else "There is no portfolio yet. An admin opens one under People.",
-        icon=":material/visibility:",
-    )
-    st.stop()
+from trading.services.ports.people import Portfolio
 
 
 @st.fragment(run_every=timedelta(seconds=5))
 @frame.guarded
-def overview() -> None:
+def overview(portfolio: Portfolio) -> None:
     """Equity and what it came from, new every five seconds."""
     points = queries.equity_curve(room.floor(), room.actor(), portfolio.id)
     now, currency = points[-1], portfolio.currency
@@ -51,7 +41,7 @@ def overview() -> None:
 
 @st.fragment(run_every=timedelta(seconds=5))
 @frame.guarded
-def holdings() -> None:
+def holdings(portfolio: Portfolio) -> None:
     """Positions, fills and the ledger statement."""
     view = st.segmented_control(
         "Show",
@@ -73,6 +63,16 @@ def holdings() -> None:
     blotter.follow_if_asked(portfolio.id)
 
 
-st.subheader(f"{portfolio.name} · {portfolio.owner}", anchor=False)
-overview()
-holdings()
+who = room.actor()
+found = room.portfolio(who)
+if found is None:
+    st.info(
+        "No portfolio is open to you yet. Ask an admin of the floor to share one with you."
+        if who.role == "observer"
+        else "There is no portfolio yet. An admin opens one under People.",
+        icon=":material/visibility:",
+    )
+else:
+    st.subheader(f"{found.name} · {found.owner}", anchor=False)
+    overview(found)
+    holdings(found)

@@ -1,5 +1,6 @@
 """The trader's page: watchlist, chart, ticket, and what they own and ordered."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import streamlit as st
@@ -9,17 +10,9 @@ from app.components import chart
 from app.components.blotter import blotter
 from app.components.live import quote_line, watchlist
 from app.components.ticket import ticket
+from trading.domain.instruments import Instrument
 from trading.services import desk
-
-who = room.actor()
-portfolio = room.portfolio(who)
-instruments = {each.symbol: each for each in desk.instruments(room.floor(), who)}
-if portfolio is None:
-    st.info("You have no portfolio yet. Ask an admin of the floor to open one for you.", icon=":material/wallet:")
-    st.stop()
-if not instruments:
-    st.info("The simulated market has not opened yet. This page fills up when it does.", icon=":material/schedule:")
-    st.stop()
+from trading.services.access import Actor
 
 
 def pick() -> None:
@@ -27,30 +20,40 @@ def pick() -> None:
     st.session_state["symbol"] = st.session_state["watchlist"].picked
 
 
-symbol = st.session_state.get("symbol")
-if symbol not in instruments:
-    symbol = "AAPL" if "AAPL" in instruments else next(iter(instruments))
-instrument = instruments[symbol]
-references = chart.references(tuple(instruments), who)
-left, middle, right = st.columns([2.9, 5.6, 2.6], gap="medium")
-with left:
-    rows = [
-        {"symbol": each.symbol, "name": each.name, "reference": references.get(each.symbol)}
-        for each in instruments.values()
-    ]
-    watchlist(rows, symbol, pick)
-with middle:
-    quote_line(instrument.symbol, instrument.name, references.get(symbol))
-    chart.candles(instrument)
-
-
 @st.fragment(run_every=timedelta(seconds=3))
 @frame.guarded
-def order_ticket() -> None:
+def order_ticket(instrument: Instrument, portfolio_id: int, reference: str | None) -> None:
     """The ticket, with a fresh preview every three seconds."""
-    ticket(instrument, portfolio.id, references.get(symbol))
+    ticket(instrument, portfolio_id, reference)
 
 
-with right.container(border=True):
-    order_ticket()
-blotter(portfolio.id)
+def show(who: Actor, portfolio_id: int, instruments: Sequence[Instrument]) -> None:
+    """Three columns, and the blotter under them."""
+    by_symbol = {each.symbol: each for each in instruments}
+    picked = st.session_state.get("symbol", "AAPL")
+    instrument = by_symbol.get(picked) or instruments[0]
+    references = chart.references(tuple(by_symbol), who)
+    reference = references.get(instrument.symbol)
+    left, middle, right = st.columns([2.9, 5.6, 2.6], gap="medium")
+    with left:
+        rows = [
+            {"symbol": each.symbol, "name": each.name, "reference": references.get(each.symbol)} for each in instruments
+        ]
+        watchlist(rows, instrument.symbol, pick)
+    with middle:
+        quote_line(instrument.symbol, instrument.name, reference)
+        chart.candles(instrument)
+    with right.container(border=True):
+        order_ticket(instrument, portfolio_id, reference)
+    blotter(portfolio_id)
+
+
+actor = room.actor()
+portfolio = room.portfolio(actor)
+traded = desk.instruments(room.floor(), actor)
+if portfolio is None:
+    st.info("You have no portfolio yet. Ask an admin of the floor to open one for you.", icon=":material/wallet:")
+elif not traded:
+    st.info("The simulated market has not opened yet. This page fills up when it does.", icon=":material/schedule:")
+else:
+    show(actor, portfolio.id, traded)
