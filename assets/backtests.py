@@ -85,9 +85,10 @@ def _traded(
     result: BacktestResult = run(strategy, bars, instruments, cash=cash, currency=USD, costs=costs)
     kept = research_service.keep_backtest(floor, SYSTEM, result, list(bars), {**params, **asdict(costs)})
     equity = result.equity.set_index("ts")
-    curves = {"strategy": equity["equity"] / 100, "held in equal parts": equity["benchmark"] / 100}
+    curves = {"strategy": equity["equity"] / 10**USD.scale, "held in equal parts": equity["benchmark"] / 10**USD.scale}
     below = pd.Series(drawdowns(equity["equity"].to_numpy(dtype=float)), index=equity.index)
     numbers = result.metrics.as_dict()
+    shown = {name: float(value) for name, value in numbers.items()} | {"fees": numbers["fees"] / 10**USD.scale}
     return MaterializeResult(
         data_version=show.version([kept.sha256]),
         metadata={
@@ -96,9 +97,9 @@ def _traded(
             "total_return": numbers["total_return"],
             "sharpe": numbers["sharpe"],
             "max_drawdown": numbers["max_drawdown"],
-            "metrics": show.table(pd.DataFrame({"metric": list(numbers), "value": list(map(float, numbers.values()))})),
-            "equity": show.lines(f"{strategy.name}: equity in USD", curves, log=True),
-            "drawdown": show.lines("Drawdown", {"strategy": below}),
+            "metrics": show.table(pd.DataFrame({"metric": list(shown), "value": list(shown.values())})),
+            "equity": show.lines(f"{strategy.name}: equity in USD", curves),
+            "drawdown": show.lines("Drawdown", {"strategy": below}, percent=True),
         },
     )
 

@@ -74,7 +74,7 @@ def validated_bars(floor: ResourceParam[Floor]) -> MaterializeResult:
             "dagster/row_count": int(stock["rows"].sum()),
             "quarantined": sum(file.rows for file in lake.files("quarantine")),
             "series": show.table(stock),
-            "closes": show.lines("Closes, raw", closes, log=True),
+            "closes": show.lines("Closes, raw", closes),
         },
     )
 

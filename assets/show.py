@@ -45,17 +45,23 @@ def _cell(value: object) -> str:
     return str(value).replace("|", "\\|").replace("\n", " ")
 
 
-def lines(title: str, series: Mapping[str, pd.Series], *, log: bool = False) -> MarkdownMetadataValue:
-    """A line plot; each series has a time index. At most a few hundred points a line are drawn."""
+def lines(title: str, series: Mapping[str, pd.Series], *, percent: bool = False) -> MarkdownMetadataValue:
+    """A line plot over time, at most some 500 points a line: money and prices on a log scale, or shares in percent."""
     from matplotlib.figure import Figure  # only a run that plots pays for the import
+    from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
 
     figure = Figure(figsize=(8.0, 3.2), dpi=90, layout="constrained")
     axes = figure.subplots()
     for colour, (name, values) in zip(COLOURS * 9, series.items(), strict=False):
         thin = values.iloc[:: max(1, len(values) // 500)]
         axes.plot(thin.index, thin.to_numpy(), label=name, color=colour, linewidth=1.2)
-    if log:
+    if percent:
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    else:
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_title(title, loc="left", color=INK, fontsize=11)
     axes.grid(color=GRID, linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
