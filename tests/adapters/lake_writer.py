@@ -1,7 +1,8 @@
 """A writer that can be killed anywhere: reads orders ``VERSION LINE`` on stdin and forks a child for each.
 
 The child writes that version of the series and is killed (by itself, with SIGKILL) when it is about to run the given
-line of the lake's code, counted from its first; a line past the last lets it finish. One process imports, many die.
+line of the lake's code, counted in the order they run first; one past the last lets it finish. One process does the
+slow imports, many die.
 """
 
 import os
@@ -39,15 +40,14 @@ def version_of(frame: pd.DataFrame) -> int:
 def die_at(line: int) -> Any:
     modules = ("trading.adapters.lake", "trading.adapters.lake_files")
     ours = {str(sys.modules[name].__file__) for name in modules}
-    seen = 0
+    seen: set[tuple[str, int]] = set()
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal seen
         if frame.f_code.co_filename not in ours:
             return None
         if event == "line":
-            seen += 1
-            if seen == line:
+            seen.add((frame.f_code.co_filename, frame.f_lineno))
+            if len(seen) == line:
                 os.kill(os.getpid(), signal.SIGKILL)
         return trace
 

@@ -15,11 +15,11 @@ import duckdb
 import pandas as pd
 import psycopg
 from psycopg.types.json import Jsonb
-from psycopg_pool import ConnectionPool, PoolTimeout
 
 from trading.adapters import lake_files
+from trading.adapters.postgres.pool import Pool, connection_of
 from trading.adapters.sources.local import LocalSources
-from trading.domain.errors import Inconsistent, Invalid, NotFound, Unavailable
+from trading.domain.errors import Inconsistent, Invalid, NotFound
 from trading.services.ports.lake import LakeFile
 
 _COLUMNS = "id, dataset, series, path, sha256, rows, ts_min_ns, ts_max_ns, meta"
@@ -34,7 +34,7 @@ _EMPTY_VIEWS = {"bars": _BARS, "sim_bars": _BARS, "quote_bars": _QUOTES}
 class Lake:
     """`trading.services.ports.lake.LakeStore` over a folder and the floor's database."""
 
-    def __init__(self, root: Path, pool: ConnectionPool) -> None:
+    def __init__(self, root: Path, pool: Pool) -> None:
         self._root = root.resolve()
         self._pool = pool
         self._sources = LocalSources()
@@ -65,7 +65,7 @@ class Lake:
         staged = lake_files.stage(self._root, table)
         try:
             stored = lake_files.describe(staged, dataset, series, table)
-            with self._connection() as connection, connection.transaction():
+            with connection_of(self._pool) as connection, connection.transaction():
                 # Shared against `sweep`: a file between its rename and its row is not an orphan.
                 connection.execute("select pg_advisory_xact_lock_shared(hashtextextended('lake', 0))")
                 # One writer a series, so that two replacements cannot both stay live.
@@ -81,7 +81,7 @@ class Lake:
     def changing(self, dataset: str, series: str) -> Iterator[None]:
         """Hold a series while it is read, merged and written; a second caller waits. Freed when the process dies."""
         key = f"change:{dataset}:{series}"
-        with self._connection() as connection:
+        with connection_of(self._pool) as connection:
             connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", (key,))
             try:
                 yield
@@ -91,7 +91,7 @@ class Lake:
 
     def retire(self, dataset: str, series: str) -> int:
         """Hide all live files of a series; returns how many."""
-        with self._connection() as connection:
+        with connection_of(self._pool) as connection:
             cursor = connection.execute(
                 "update lake_file set retired_at = now() where dataset = %s and series = %s and retired_at is null",
                 (dataset, series),
@@ -104,7 +104,7 @@ class Lake:
         """
         removed = 0
         horizon_s = time.time() - grace_s
-        with self._connection() as connection, connection.transaction():
+        with connection_of(self._pool) as connection, connection.transaction():
             connection.execute("select pg_advisory_xact_lock(hashtextextended('lake', 0))")
             rows = connection.execute(
                 "select path from lake_file where retired_at is null or retired_at > now() - make_interval(secs => %s)",
@@ -121,7 +121,7 @@ class Lake:
 
     def files(self, dataset: str, series: str = "") -> Sequence[LakeFile]:
         """Live manifest rows of a series, or of the whole dataset, oldest first."""
-        with self._connection() as connection:
+        with connection_of(self._pool) as connection:
             cursor = connection.execute(
                 f"select {_COLUMNS} from lake_file where dataset = %s and (%s = '' or series = %s)"  # noqa: S608
                 " and retired_at is null order by id",
@@ -199,7 +199,7 @@ class Lake:
     def record_ingest(self, report: Mapping[str, Any]) -> int:
         """Keep the report of one ingested file; returns its id."""
         counts = {name: int(report.get(name, 0)) for name in ("accepted", "quarantined", "refused")}
-        with self._connection() as connection:
+        with connection_of(self._pool) as connection:
             row = connection.execute(
                 "insert into ingest_report (source, sha256, taken, accepted, quarantined, refused, report)"
                 " values (%s, %s, %s, %s, %s, %s, %s) returning id",
@@ -219,7 +219,7 @@ class Lake:
 
     def ingest_reports(self, limit: int = 50) -> Sequence[dict[str, Any]]:
         """Newest first, each with its id and time of recording (UTC)."""
-        with self._connection() as connection:
+        with connection_of(self._pool) as connection:
             cursor = connection.execute(
                 "select id, created_at, report from ingest_report order by id desc limit %s", (limit,)
             )
@@ -227,19 +227,11 @@ class Lake:
 
     def taken_reports(self, sha256: str) -> Sequence[dict[str, Any]]:
         """Reports of files with this content that were taken, newest first."""
-        with self._connection() as connection:
+        with connection_of(self._pool) as connection:
             cursor = connection.execute(
                 "select report from ingest_report where sha256 = %s and taken order by id desc", (sha256,)
             )
             return [dict(report) for (report,) in cursor]
-
-    @contextmanager
-    def _connection(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
-        try:
-            with self._pool.connection() as connection:
-                yield connection
-        except (psycopg.OperationalError, PoolTimeout) as error:
-            raise Unavailable("the floor's database cannot be reached; nothing was changed") from error
 
 
 def _insert(
