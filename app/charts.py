@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.formats import percent
+from app.formats import percent, zone
 from trading.services.performance import EquityPoint, MonthlyReturn, drawdowns, growth
 
 UP, DOWN, ACCENT, GRID, TEXT = "#2ebd85", "#f0616d", "#4c8dff", "#212832", "#a9b4c2"
@@ -115,7 +115,7 @@ def shares(names: pd.Series, values: pd.Series) -> go.Figure:
 
 def equity(points: Sequence[EquityPoint], revision: str, currency: str) -> go.Figure:
     """Equity over time, cash below it as a faint line."""
-    when = pd.to_datetime([point.ts_ns for point in points], utc=True)
+    when = _when(points)
     figure = go.Figure(
         [
             go.Scatter(
@@ -138,7 +138,7 @@ def equity(points: Sequence[EquityPoint], revision: str, currency: str) -> go.Fi
 
 def drawdown(points: Sequence[EquityPoint], revision: str) -> go.Figure:
     """How far below the best value so far, in percent."""
-    when = pd.to_datetime([point.ts_ns for point in points], utc=True)
+    when = _when(points)
     fallen = [value * 100 for value in drawdowns(points)]
     figure = go.Figure(
         go.Scatter(
@@ -181,7 +181,7 @@ def months(returns: Sequence[MonthlyReturn]) -> go.Figure:
     dressed = _dressed(figure, 60 + 34 * max(1, len(years)), "months")
     dressed.update_layout(hovermode="closest", dragmode=False)
     dressed.update_yaxes(side="left", type="category", showgrid=False)
-    dressed.update_xaxes(side="top", showgrid=False, fixedrange=True)
+    dressed.update_xaxes(side="top", showgrid=False, fixedrange=True, nticks=12)
     return dressed
 
 
@@ -189,3 +189,8 @@ def total_return(points: Sequence[EquityPoint]) -> float:
     """Time-weighted return from the first point to the last."""
     grown = growth(points)
     return grown[-1] - 1 if grown else 0.0
+
+
+def _when(points: Sequence[EquityPoint]) -> pd.DatetimeIndex:
+    """Times of points as the viewer's clock shows them."""
+    return pd.to_datetime([point.ts_ns for point in points], utc=True).tz_convert(zone()).tz_localize(None)

@@ -1,0 +1,34 @@
+"""Do the books agree: ledger, holds, orders, fills and positions against each other."""
+
+import streamlit as st
+
+from app import formats, room
+from app.components.table import Row, table
+from trading.services import queries, verify
+
+
+def show() -> None:
+    """The last checks of ledger, holds, orders, fills and positions against each other."""
+    if st.button("Check the books now", icon=":material/fact_check:"):
+        with st.spinner("Comparing ledger, holds, orders, fills and positions …"):
+            verify.run(room.floor(), room.actor())
+    found = queries.reconciliations(room.floor(), room.actor(), 10)
+    now_ns = room.now_ns()
+    rows = [
+        Row(
+            [
+                formats.moment(each["ts_ns"], now_ns),
+                "Nightly" if each["scope"] == "nightly" else "Check",
+                ("Books agree", "up") if each["ok"] else (f"{len(each['breaks'])} breaks", "down"),
+                (", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in each["counts"].items()), "dim"),
+            ]
+        )
+        for each in found
+    ]
+    empty = "The books have not been checked yet. Check them now; the nightly run does it too."
+    table("reconciliations", ["When", "Kind", "Result", "=Looked at"], rows, empty)
+    for broken in found[0]["breaks"] if found else []:
+        st.error(
+            f"{broken['check']}: {broken['subject']} should be {broken['expected']}, is {broken['found']}",
+            icon=":material/report:",
+        )

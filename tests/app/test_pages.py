@@ -1,0 +1,117 @@
+"""Pages without a browser: what each role is shown, and what a page says when something is missing."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from shared_servers import Database
+from streamlit.testing.v1 import AppTest
+from trading_floor import TradingFloor
+
+from app import room
+from trading.config import PROJECT_ROOT
+from trading.services import halt, people
+from trading.services.access import SYSTEM
+
+PASSWORD = "correct horse battery"
+MAIN = str(PROJECT_ROOT / "app" / "main.py")
+Show = Callable[..., AppTest]
+
+
+@pytest.fixture
+def floor(database: Database, tmp_path: Path) -> Iterator[TradingFloor]:
+    own = TradingFloor(database, tmp_path / "lake")
+    room.open_room(own.floor)
+    yield own
+    own.close()
+
+
+@pytest.fixture
+def show(floor: TradingFloor, monkeypatch: pytest.MonkeyPatch) -> Show:
+    """The app as a role's new login sees it; an empty role is nobody."""
+
+    def show_to(role: str = "") -> AppTest:
+        token = ""
+        if role:
+            people.create_user(floor.floor, SYSTEM, f"new-{role}", "New", role, PASSWORD)
+            login = people.login(floor.floor, f"new-{role}", PASSWORD, "test", "pytest")
+            assert isinstance(login, people.Login)
+            token = login.token
+        # AppTest has no browser and so no cookie: everything behind the cookie is the app's own.
+        monkeypatch.setattr(room, "session_token", lambda: token)
+        return AppTest.from_file(MAIN, default_timeout=30).run()
+
+    return show_to
+
+
+def said(page: AppTest) -> str:
+    parts = [*page.markdown, *page.caption, *page.info, *page.warning, *page.error, *page.subheader, *page.title]
+    return " | ".join(str(part.value) for part in parts)
+
+
+def test_nobody_is_asked_to_log_in_and_sees_nothing_else(show: Show) -> None:
+    page = show()
+    assert not page.exception
+    assert [field.label for field in page.text_input] == ["User name", "Password"]
+    assert "Log in" in said(page)
+
+
+def test_the_form_refuses_a_wrong_password_in_words(show: Show, floor: TradingFloor) -> None:
+    people.create_user(floor.floor, SYSTEM, "ann", "Ann", "trader", PASSWORD)
+    page = show()
+    page.text_input[0].input("ann")
+    page.text_input[1].input("not the password")
+    page.button[0].click().run()
+    assert not page.exception
+    assert "do not go together" in said(page)
+    assert floor.query("select count(*) from app_session") == [(0,)]
+
+
+def test_a_right_password_makes_a_code_and_no_session_yet(show: Show, floor: TradingFloor) -> None:
+    people.create_user(floor.floor, SYSTEM, "ann", "Ann", "trader", PASSWORD)
+    page = show()
+    page.text_input[0].input("Ann")
+    page.text_input[1].input(PASSWORD)
+    page.button[0].click().run()
+    assert not page.exception
+    assert floor.query("select user_agent from app_session") == [("handover",)]
+
+
+def test_a_trader_without_a_portfolio_is_told_whom_to_ask(show: Show) -> None:
+    page = show("trader")
+    assert not page.exception
+    assert "Ask an admin of the floor to open one" in said(page)
+
+
+def test_an_observer_without_a_grant_is_told_whom_to_ask(show: Show) -> None:
+    page = show("observer")
+    assert not page.exception
+    assert "Ask an admin of the floor to share one" in said(page)
+
+
+def test_an_admin_sees_the_kill_switch_and_must_mean_it(show: Show, floor: TradingFloor) -> None:
+    page = show("admin")
+    assert not page.exception
+    assert "Trading is open" in said(page)
+    stop = next(button for button in page.button if button.label == "Stop trading")
+    assert stop.disabled
+    page.text_input(key="halt_reason").input("prices look wrong")
+    page.checkbox(key="halt_sure").check().run()
+    next(button for button in page.button if button.label == "Stop trading").click().run()
+    assert "Trading is halted" in said(page)
+    assert [(each["mode"], each["reason"]) for each in halt.current(floor.floor, SYSTEM)] == [
+        ("halted", "prices look wrong")
+    ]
+
+
+def test_a_halt_is_shown_to_everybody_with_its_reason(show: Show, floor: TradingFloor) -> None:
+    halt.set_mode(floor.floor, SYSTEM, "floor", "halted", "prices look wrong")
+    assert "prices look wrong" in said(show("observer"))
+
+
+def test_a_database_that_is_away_is_told_in_words(show: Show, floor: TradingFloor) -> None:
+    page = show("admin")
+    floor.pool.close()
+    page.run()
+    assert not page.exception
+    assert "database does not answer right now" in said(page)
