@@ -1,0 +1,167 @@
+"""The broker as a process: killed, frozen, doubled, cut off from its tape."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from shared_servers import Database
+from trading_floor import TradingFloor
+
+from trading.adapters.redis_bus import RedisBus
+from trading.market.ticks import QUOTE
+from trading.processes.broker import FENCED_STATUS
+from trading.services import desk, halt, night
+from trading.services.access import SYSTEM
+
+
+class Street:
+    """A floor whose broker runs as processes, with a feed that quotes AAPL twenty times a second."""
+
+    def __init__(self, floor: TradingFloor, redis_url: str, environment: dict[str, str], logs: Path) -> None:
+        self.floor = floor
+        self._environment = environment
+        self._logs = logs
+        self._bus = RedisBus(redis_url)
+        self._open = threading.Event()
+        self._feed = threading.Thread(target=self._quote_on, daemon=True)
+        self.brokers: list[subprocess.Popen[bytes]] = []
+        floor.store.close()
+        floor.query("update broker_lease set expires_at = '-infinity'")
+        self._feed.start()
+        self.until(lambda: bool(floor.bus.newest))
+
+    def _quote_on(self) -> None:
+        while not self._open.wait(0.05):
+            row = self.floor._row(self.floor.aapl, QUOTE)
+            row["bid_ticks"], row["ask_ticks"], row["bid_lots"], row["ask_lots"] = 9_999, 10_000, 1_000, 1_000
+            self.floor.bus.newest[self.floor.aapl.id] = row
+            self._bus.publish_ticks(row)
+
+    def start_broker(self) -> subprocess.Popen[bytes]:
+        log = (self._logs / f"broker-{len(self.brokers)}.log").open("wb")
+        command = [sys.executable, "-m", "trading.processes.broker"]
+        self.brokers.append(subprocess.Popen(command, env=self._environment, stdout=log, stderr=log))
+        log.close()
+        return self.brokers[-1]
+
+    def close(self) -> None:
+        for broker in self.brokers:
+            if broker.poll() is None:
+                broker.send_signal(signal.SIGCONT)
+                broker.kill()
+                broker.wait()
+        self._open.set()
+        self._feed.join()
+        self._bus.close()
+
+    def cursor(self) -> int:
+        return int(self.floor.query("select coalesce(max(input_seq), 0) from broker_cursor")[0][0])
+
+    def until(self, what: Callable[[], bool], timeout_s: float = 15.0) -> float:
+        """Wait for something; returns the seconds it took."""
+        begun = time.monotonic()
+        while not what():
+            assert time.monotonic() - begun < timeout_s, "waited in vain"
+            time.sleep(0.02)
+        return time.monotonic() - begun
+
+    def until_works(self) -> float:
+        before = self.cursor()
+        return self.until(lambda: self.cursor() > before)
+
+    def filled(self, order_id: int) -> bool:
+        return self.floor.state(order_id)[0] == "filled"
+
+
+@pytest.fixture
+def street(database: Database, redis_url: str, environment: dict[str, str], tmp_path: Path) -> Iterator[Street]:
+    floor = TradingFloor(database, tmp_path / "lake", "5000000.00")
+    own = Street(floor, redis_url, environment, tmp_path)
+    yield own
+    own.close()
+    floor.close()
+
+
+def test_a_broker_killed_between_order_and_fill_fills_once_when_it_is_back(street: Street) -> None:
+    first = street.start_broker()
+    street.until_works()
+    first.send_signal(signal.SIGSTOP)
+    order = street.floor.accepted("buy", "10")
+    first.kill()
+    first.wait()
+    assert not street.filled(order.order_id)
+    street.start_broker()
+    assert street.until(lambda: street.filled(order.order_id)) <= 8
+    street.until_works()
+    assert street.floor.query("select count(*), sum(quantity_lots) from fill") == [(1, 10)]
+    street.floor.check()
+
+
+def test_many_kills_lose_no_order_and_double_no_fill(street: Street) -> None:
+    chance = random.Random(7)
+    orders: list[int] = []
+    for _ in range(5):
+        broker = street.start_broker()
+        end = time.monotonic() + 3.6 + chance.random()  # the lease of the killed one runs 3 s
+        while time.monotonic() < end:
+            orders.append(street.floor.accepted("buy", str(chance.randint(1, 9))).order_id)
+            time.sleep(chance.random() / 10)
+        os.kill(broker.pid, signal.SIGKILL)
+        broker.wait()
+    street.start_broker()
+    street.until(lambda: all(street.filled(order) for order in orders))
+    totals = street.floor.query("select sum(quantity_lots) from orders union all select sum(quantity_lots) from fill")
+    assert totals[0] == totals[-1]
+    street.floor.check()
+    parity = night.replay(street.floor.floor, SYSTEM)
+    assert parity.ok, parity.breaks
+    assert parity.fills >= len(orders)
+
+
+def test_a_standby_takes_over_and_the_frozen_broker_writes_nothing_when_it_thaws(street: Street) -> None:
+    first = street.start_broker()
+    street.until_works()
+    street.start_broker()
+    time.sleep(0.5)
+    first.send_signal(signal.SIGSTOP)
+    assert street.until(lambda: street.floor.query("select epoch from broker_lease") == [(3,)]) <= 10
+    order = street.floor.accepted("buy", "10")
+    street.until(lambda: street.filled(order.order_id))
+    first.send_signal(signal.SIGCONT)
+    assert first.wait(10) == FENCED_STATUS
+    assert street.floor.query("select epoch from input_log order by first_seq desc limit 1") == [(3,)]
+    epochs = [row[0] for row in street.floor.query("select epoch from input_log order by first_seq")]
+    assert epochs == sorted(epochs)
+    street.floor.check()
+
+
+def test_a_lost_tape_is_a_gap_and_trading_goes_on_with_the_next_quote(street: Street, redis_url: str) -> None:
+    street.start_broker()
+    street.until_works()
+    with redis.Redis.from_url(redis_url, protocol=3) as client:
+        client.flushall()
+    street.until_works()
+    order = street.floor.accepted("buy", "10")
+    assert street.until(lambda: street.filled(order.order_id)) <= 5
+    street.floor.check()
+
+
+def test_no_fill_commits_after_a_halt_and_open_orders_can_still_be_cancelled(street: Street) -> None:
+    street.start_broker()
+    street.until_works()
+    resting = street.floor.accepted("buy", "10", "99.00").order_id
+    street.until(lambda: street.floor.state(resting)[0] == "working")
+    halt.set_mode(street.floor.floor, SYSTEM, "floor", "halted", "a drill")
+    fills = street.floor.query("select count(*) from fill")
+    desk.cancel(street.floor.floor, street.floor.trader, street.floor.portfolio, resting)
+    assert street.until(lambda: street.floor.state(resting)[0] == "cancelled") <= 5
+    assert street.floor.query("select count(*) from fill") == fills
+    street.floor.check()
