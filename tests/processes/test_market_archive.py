@@ -19,8 +19,8 @@ from trading.domain.errors import Invalid, NotFound, Unavailable
 from trading.market.bars import FRAME_NAMES, FRAMES, MINUTE_NS, bars_of_ticks, unpack_bars
 from trading.market.profiles import PROFILES
 from trading.market.simulator import Simulator
-from trading.processes import market as process
 from trading.processes import market_archive as archive
+from trading.processes import market_rows
 from trading.processes.market import Market
 from trading.services import market_data
 from trading.services.access import SYSTEM
@@ -49,7 +49,7 @@ class Venue:
         self.settings, self.pool, self.bus = settings, pool, bus
         self.clock = FixedClock(NOON_NS)
         self.lake = Failing(Lake(settings.lake_dir, pool))
-        ids, profiles, units = process.instruments(pool)
+        ids, profiles, units = market_rows.instruments(pool)
         self.simulator = Simulator(ids[:2], profiles[:2], seed=3, ticks_per_s=1.0)
         self.units = {key: units[key] for key in ids[:2]}
         self.path = settings.data_dir / "state.json"
@@ -197,7 +197,7 @@ def test_crowded_series_become_one_file_with_the_same_rows(venue: Venue) -> None
 def test_an_instrument_that_joins_later_gets_a_past_of_its_own(venue: Venue) -> None:
     venue.trade(0.1)
     venue.market.close()
-    ids, profiles, units = process.instruments(venue.pool)
+    ids, profiles, units = market_rows.instruments(venue.pool)
     venue.simulator = Simulator(ids[:3], profiles[:3], seed=3, ticks_per_s=1.0)
     venue.units = {key: units[key] for key in ids[:3]}
     venue.market = venue.opened()

@@ -22,24 +22,23 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psycopg
 import structlog
-from psycopg.types.json import Json
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trading.adapters.clock import SystemClock
 from trading.adapters.embedded import connections
-from trading.adapters.postgres.pool import Pool, connection_of, open_pool
+from trading.adapters.postgres.pool import Pool, open_pool
 from trading.adapters.redis_bus import RedisBus, TapePosition
 from trading.config import Settings
 from trading.domain.errors import TradefloorError, Unavailable
 from trading.market.backhistory import first_history, missed
 from trading.market.bars import FRAME_NAMES, BarBuilder, Bars, pack_bars
-from trading.market.profiles import VENUE, Profile, shipped_profiles
+from trading.market.profiles import VENUE, Profile
 from trading.market.simulator import Simulator
 from trading.market.ticks import Ticks
 from trading.processes import market_archive as archive
+from trading.processes import market_rows
 from trading.services.ports.clock import Clock
 
 if TYPE_CHECKING:
@@ -57,8 +56,8 @@ FILL_FROM_NS = 10_000_000_000
 RETRY_FLUSH_S = 60.0
 PENDING_MAX = 5_000
 """More bars than this do not wait for their hour."""
-STOP_S = 8.0
-"""How long the last flush may take."""
+STOP_S = 4.0
+"""How long the last flush may take; what it does not manage is in the saved state."""
 
 
 class MarketSettings(BaseSettings):
@@ -143,7 +142,7 @@ class Market:
         return saved
 
     def _resume(self, saved: Mapping[str, Any], now_ns: int) -> None:
-        known = archive.in_lake_until_ns(_newest_in_lake(self.pool), self.units)
+        known = archive.in_lake_until_ns(market_rows.newest_in_lake(self.pool), self.units)
         if not known:
             # The lake was emptied, or the process was killed before the venue's past was written: start again.
             log.warning("market.lake_is_empty")
@@ -157,7 +156,8 @@ class Market:
             self._catch_up(int(saved["state"]["ts_ns"]))
         log.info("market.resumed", clean=saved["clean"], stopped_s=round((now_ns - self._state.ts_ns) / 1e9, 1))
         fresh = np.array([symbol not in self._with_history for symbol in self.simulator.symbols])
-        if fresh.any() or now_ns - self._state.ts_ns >= FILL_FROM_NS:
+        stopped_ns = now_ns - self._state.ts_ns
+        if stopped_ns >= FILL_FROM_NS or (fresh.any() and stopped_ns > 1):
             self._fill(now_ns - 1)
         self._pending.drop_known(known)
         self._state = replace(
@@ -336,21 +336,23 @@ class Market:
             self._pending.soon(self.clock.now_ns(), RETRY_FLUSH_S)
             log.error("market.flush_failed", error=str(failure))
 
-    def idle(self) -> None:
-        """Wait until the second thread has done what it was given."""
+    def idle(self, timeout_s: float = 60.0) -> None:
+        """Wait until the second thread has done what it was given; raises TimeoutError."""
+        end_s = time.monotonic() + timeout_s
         for waiting in (self._history, self._flush[0] if self._flush is not None else None):
             if waiting is not None:
-                waiting.exception(timeout=STOP_S)
+                waiting.exception(timeout=max(0.0, end_s - time.monotonic()))
 
     def close(self) -> None:
         """Save, then flush what is pending and save again; safe to be killed in between."""
         self.save(clean=self._waiting is None)
+        end_s = time.monotonic() + STOP_S
         try:
-            self.idle()
+            self.idle(STOP_S)
             self._adopt_history()
             self._finish_flush()
             self._begin_flush(self.clock.now_ns(), everything=True)
-            self.idle()
+            self.idle(max(0.0, end_s - time.monotonic()))
             self._finish_flush()
         except TimeoutError:
             log.warning("market.last_flush_too_slow")
@@ -393,10 +395,12 @@ class Market:
             "lag_ms": round(self._lag_ns / 1e6, 2),
             "bars_pending": len(self._pending),
             "late_trades": self._builder.late,
+            # Time does not go back on the tape: behind it, the venue waits for the clock.
+            "clock_behind_s": round(max(0, self._state.ts_ns - self.clock.now_ns()) / 1e9, 1),
             "history_written": self._waiting is None,
         }
         if self._history is None and self._flush is None:
-            self._later.submit(_write_detail, self.pool, detail)
+            self._later.submit(market_rows.write_detail, self.pool, detail)
 
     def _as_json(self, bar: Any) -> dict[str, Any]:
         unit = self.units[int(bar["instrument_id"])]
@@ -411,48 +415,10 @@ class Market:
         }
 
 
-def _write_detail(pool: Pool, detail: Mapping[str, Any]) -> None:
-    try:
-        with connection_of(pool) as connection:
-            connection.execute("update process_status set detail = %s where name = 'market'", (Json(detail),))
-    except (TradefloorError, psycopg.Error) as error:
-        log.warning("market.status_not_written", error=str(error))
-
-
-def _newest_in_lake(pool: Pool) -> dict[str, int]:
-    """Start of the newest bar of each simulated series, out of the manifest itself: no lake need be opened for it."""
-    with connection_of(pool) as connection:
-        rows = connection.execute(
-            "select series, max(ts_max_ns) from lake_file where dataset = %s and retired_at is null group by series",
-            (archive.DATASET,),
-        ).fetchall()
-    return dict(rows)
-
-
-def instruments(pool: Pool) -> tuple[list[int], list[Profile], dict[int, archive.Units]]:
-    """Ids, profiles and units of the venue's instruments, by id. An instrument without a profile is left out."""
-    profiles = {profile.symbol: profile for profile in shipped_profiles()}
-    with connection_of(pool) as connection:
-        rows = connection.execute(
-            "select instrument_id, symbol, tick_size, lot_size from instrument_current where venue = %s"
-            " order by instrument_id",
-            (VENUE,),
-        ).fetchall()
-    ids: list[int] = []
-    found: list[Profile] = []
-    units: dict[int, archive.Units] = {}
-    for instrument_id, symbol, tick_size, lot_size in rows:
-        if symbol in profiles:
-            ids.append(instrument_id)
-            found.append(replace(profiles[symbol], tick_size=tick_size, lot_size=lot_size))
-            units[instrument_id] = archive.Units(symbol, tick_size, lot_size)
-    return ids, found, units
-
-
 def _await_instruments(pool: Pool, stop: Event) -> tuple[list[int], list[Profile], dict[int, archive.Units]]:
     while not stop.is_set():
         try:
-            found = instruments(pool)
+            found = market_rows.instruments(pool)
         except TradefloorError as error:
             log.warning("market.waiting_for_database", error=str(error))
         else:
