@@ -122,7 +122,7 @@ def test_many_kills_lose_no_order_and_double_no_fill(street: Street) -> None:
     assert totals[0] == totals[-1]
     street.floor.check()
     parity = night.replay(street.floor.floor, SYSTEM)
-    assert parity.ok, parity.breaks
+    assert parity.ok, parity.breaks[:5]
     assert parity.fills >= len(orders)
 
 

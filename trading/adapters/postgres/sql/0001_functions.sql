@@ -323,9 +323,10 @@ begin
                case when o.state = 'cancel_pending' and e.target in ('working', 'partially_filled') then o.state
                     else e.target end,
                e.cause, 'broker', e.input_seq, e.detail
-        from jsonb_to_recordset(p -> 'events') e (order_id bigint, ts_ns bigint, source text, target text, cause text,
-            input_seq bigint, detail jsonb)
-        join orders o on o.id = e.order_id;
+        from rows from (jsonb_to_recordset(p -> 'events') as (order_id bigint, ts_ns bigint, source text, target text,
+            cause text, input_seq bigint, detail jsonb)) with ordinality e
+        join orders o on o.id = e.order_id
+        order by e.ordinality;  -- ids must follow the order of events, whatever way the join takes
     update orders o set filled_lots = d.filled_lots, price_lots_sum = d.price_lots_sum, notional = d.notional,
            fee = d.fee, reason = d.reason, updated_ts_ns = d.ts_ns,
            state = case when o.state = 'cancel_pending' and d.state in ('working', 'partially_filled') then o.state
