@@ -60,6 +60,9 @@ class MemoryBus:
     def last_ticks(self) -> dict[int, Ticks]:
         return dict(self.newest)
 
+    def get_bars(self) -> tuple[bytes, bytes]:
+        return b"", b""
+
 
 class TradingFloor:
     """Trader ``tina`` with cash in ``portfolio``; AAPL at ``aapl``; a broker that holds the lease."""
