@@ -20,15 +20,15 @@ def _dressed(figure: go.Figure, height_px: int, revision: str) -> go.Figure:
         margin={"l": 4, "r": 4, "t": 8, "b": 4},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": TEXT, "size": 12},
+        font={"color": TEXT, "size": 12, "family": "Source Sans, sans-serif"},
         hovermode="x unified",
         hoverlabel={"bgcolor": "#161b22", "bordercolor": "#30363f", "font": {"color": "#d7dde5"}},
         dragmode="pan",
         showlegend=False,
         uirevision=revision,
     )
-    figure.update_xaxes(gridcolor=GRID, zeroline=False, showline=False, tickangle=0, nticks=6)
-    figure.update_yaxes(gridcolor=GRID, zeroline=False, showline=False, side="right")
+    figure.update_xaxes(gridcolor=GRID, zeroline=False, showline=False, tickangle=0, nticks=6, automargin=True)
+    figure.update_yaxes(gridcolor=GRID, zeroline=False, showline=False, side="right", automargin=True)
     return figure
 
 
@@ -89,7 +89,14 @@ def against(when: pd.Series, own: pd.Series, benchmark: pd.Series, revision: str
             go.Scatter(x=when, y=own, name="Strategy", mode="lines", line={"color": ACCENT, "width": 2}),
         ]
     )
-    figure.update_yaxes(type="log", tickformat=",.0f", hoverformat=",.0f", nticks=6)
+    low, high = (pick(own.min(), benchmark.min(), own.max(), benchmark.max()) for pick in (min, max))
+    round_numbers = [step * 10**power for power in range(-2, 15) for step in (1, 2, 5)]
+    figure.update_yaxes(
+        type="log",
+        tickvals=[value for value in round_numbers if low / 1.5 <= value <= high * 1.5],
+        tickformat=",.0f",
+        hoverformat=",.0f",
+    )
     return _dressed(figure, 380, revision)
 
 
@@ -98,7 +105,7 @@ def shares(names: pd.Series, values: pd.Series) -> go.Figure:
     figure = go.Figure(
         go.Bar(
             x=values * 100,
-            y=names.str.replace("_", " "),
+            y=names,
             orientation="h",
             marker={"color": ACCENT},
             text=[f"{value * 100:.0f} %" for value in values],

@@ -9,7 +9,11 @@ from trading.domain.money import minor_to_decimal
 from trading.services import research
 from trading.services.access import Actor
 
-NAMES = {"sma_cross": "Moving-average cross", "model_signals": "Model's signals"}
+NAMES = {
+    "sma_cross": "Moving-average cross",
+    "model_signals": "Model's signals",
+    "xgboost_direction": "XGBoost, direction",
+}
 WAITING = (
     "The first pipeline run is still going on in the background: it reads the shipped price history, trains the model "
     "and tests both strategies. Results appear here when it is done, usually within a few minutes."
@@ -40,9 +44,9 @@ def show(who: Actor) -> None:
         [
             ("Total return", formats.share(numbers.get("total_return"), 1)),
             ("A year", _percent(numbers.get("cagr"))),
-            ("Volatility", _percent(numbers.get("volatility"))),
+            ("Volatility", _percent(numbers.get("volatility"), sign=False)),
             ("Sharpe ratio", _plain(numbers.get("sharpe"))),
-            ("Deepest drawdown", _percent(numbers.get("max_drawdown"))),
+            ("Deepest drawdown", _percent(-abs(numbers.get("max_drawdown") or 0.0))),
             ("Winning lots", _percent(numbers.get("hit_rate"), sign=False)),
             ("Trades", f"{int(numbers.get('fills') or 0):,}"),
             ("Fees", formats.money(minor_to_decimal(int(numbers.get("fees") or 0), summary.scale), summary.currency)),

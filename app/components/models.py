@@ -16,15 +16,17 @@ def show(who: Actor) -> None:
         st.info(WAITING, icon=":material/hourglass_top:")
     for model in found:
         st.subheader(title(model.name), anchor=False)
-        st.caption("Trained on the past and judged on the time after it, again and again.")
+        st.caption(
+            "Trained on the past and judged on the time after it, fold by fold. Baseline: the training share, always."
+        )
         scores = model.scores
         frame.strip(
             [
-                ("Right direction", _share(scores.get("hit_rate"))),
-                ("Always guessing the usual", _share(scores.get("baseline_hit_rate"))),
+                ("Hit rate", _share(scores.get("hit_rate"))),
+                ("Baseline hit rate", _share(scores.get("baseline_hit_rate"))),
                 ("AUC (0.5 is chance)", _plain(scores.get("auc"))),
                 ("Log loss", _plain(scores.get("log_loss"), 4)),
-                ("Of the usual guess", _plain(scores.get("baseline_log_loss"), 4)),
+                ("Baseline log loss", _plain(scores.get("baseline_log_loss"), 4)),
             ]
         )
         left, right = st.columns([1.5, 1], gap="large")
@@ -34,7 +36,7 @@ def show(who: Actor) -> None:
         with right:
             st.markdown("**What it looks at**")
             st.plotly_chart(
-                charts.shares(model.importance["feature"], model.importance["gain"]),
+                charts.shares(model.importance["feature"].map(_feature), model.importance["gain"]),
                 config=charts.CONFIG,
                 key=f"importance_{model.name}",
                 theme=None,
@@ -54,8 +56,14 @@ def _folds(model: research.ModelSummary) -> None:
         )
         for fold in model.folds.itertuples()
     ]
-    columns = ["Tested from", ">Days learned", ">Days judged", ">Right direction", ">AUC"]
+    columns = ["Tested from", ">Days learned", ">Days judged", ">Hit rate", ">AUC"]
     table(f"folds_{model.name}", columns, rows, "No fold was long enough to judge.")
+
+
+def _feature(name: str) -> str:
+    """``sma_10_to_sma_50`` as ``SMA 10 to SMA 50``, ``volatility_60`` as ``Volatility 60``."""
+    words = [word.upper() if word in ("sma", "rsi", "atr", "macd") else word for word in name.split("_")]
+    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
 
 
 def _share(value: float | None) -> str:
