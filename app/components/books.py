@@ -6,6 +6,16 @@ from app import formats, room
 from app.components.table import Row, table
 from trading.services import queries, verify
 
+_COUNTED = {
+    "account": "accounts",
+    "transfer": "transfers",
+    "hold": "holds",
+    "fill": "fills",
+    "lot": "lots",
+    "input_log": "log entries",
+    "ledger_block": "sealed blocks",
+}
+
 
 def show() -> None:
     """The last checks of ledger, holds, orders, fills and positions against each other."""
@@ -20,7 +30,7 @@ def show() -> None:
                 formats.moment(each["ts_ns"], now_ns),
                 "Nightly" if each["scope"] == "nightly" else "Check",
                 ("Books agree", "up") if each["ok"] else (f"{len(each['breaks'])} breaks", "down"),
-                (", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in each["counts"].items()), "dim"),
+                (", ".join(f"{count:,} {_COUNTED.get(what, what)}" for what, count in each["counts"].items()), "dim"),
             ]
         )
         for each in found

@@ -16,9 +16,7 @@ def show(who: Actor) -> None:
         st.info(WAITING, icon=":material/hourglass_top:")
     for model in found:
         st.subheader(title(model.name), anchor=False)
-        st.caption(
-            "Trained on the past and judged on the time after it, fold by fold. Baseline: the training share, always."
-        )
+        st.caption("Trained on the past, judged on the time after it. Baseline: always the training share.")
         scores = model.scores
         frame.strip(
             [
