@@ -67,7 +67,7 @@ class IngestReport:
 
     def as_json(self) -> dict[str, Any]:
         """The report as plain lists and dictionaries, the shape ``tradefloor ingest --json`` prints."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        plain: dict[str, Any] = _storable(asdict(self))
         return plain
 
     def summary(self) -> str:
@@ -357,3 +357,16 @@ def _refused(
     )
     floor.lake.record_ingest(report.as_json())
     return report
+
+
+def _storable(value: Any) -> Any:
+    """The value as JSON and Postgres can hold it: lists for tuples, and no text with NUL or half characters, which
+    file names may have.
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    if isinstance(value, dict):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(item) for item in value]
+    return value
