@@ -20,7 +20,7 @@ down: $(VENV)/.installed
 	@$(BIN)/tradefloor down
 
 test: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest tests/tooling

@@ -154,7 +154,6 @@ def test_files_that_are_not_there_are_named(closed: Floor, tmp_path: Path) -> No
 
 @pytest.mark.floor
 @pytest.mark.timeout(400)
-@pytest.mark.xdist_group("floor")
 class TestAWholeFloor:
     """In the order of a day: open, look, hurt, close."""
 
@@ -202,7 +201,7 @@ class TestAWholeFloor:
         rows = [f"2024-01-{day:02},{10 + day / 10},11,9,10.{day},10{day}" for day in range(2, 6)]
         good.write_text("\n".join(["date,open,high,low,close,volume", *rows, "2024-01-08,10,8,9,10,100"]) + "\n")
         bad.write_text("not,a,table\n")
-        taken = floor.tradefloor("ingest", str(good), "--symbol", "GOOD", "--json")
+        taken = floor.tradefloor("ingest", str(good), "--json")
         report = json.loads(taken.stdout)
         assert (taken.returncode, report["accepted"], report["quarantined"], report["refused"]) == (0, 4, 1, 0)
         assert [row["date"] for rule in report["findings"].values() for row in rule["rows"]] == ["2024-01-08"]
