@@ -88,15 +88,16 @@ def _traded(
     curves = {"strategy": equity["equity"] / 10**USD.scale, "held in equal parts": equity["benchmark"] / 10**USD.scale}
     below = pd.Series(drawdowns(equity["equity"].to_numpy(dtype=float)), index=equity.index)
     numbers = result.metrics.as_dict()
-    shown = {name: float(value) for name, value in numbers.items()} | {"fees": numbers["fees"] / 10**USD.scale}
+    shown = {name: float(value) for name, value in numbers.items() if name != "fees"}
+    shown["fees in USD"] = numbers["fees"] / 10**USD.scale
     return MaterializeResult(
         data_version=show.version([kept.sha256]),
         metadata={
             "dagster/row_count": len(equity),
             "fills": len(result.fills),
-            "total_return": numbers["total_return"],
-            "sharpe": numbers["sharpe"],
-            "max_drawdown": numbers["max_drawdown"],
+            "total_return": round(numbers["total_return"], 4),
+            "sharpe": round(numbers["sharpe"], 4),
+            "max_drawdown": round(numbers["max_drawdown"], 4),
             "metrics": show.table(pd.DataFrame({"metric": list(shown), "value": list(shown.values())})),
             "equity": show.lines(f"{strategy.name}: equity in USD", curves),
             "drawdown": show.lines("Drawdown", {"strategy": below}, percent=True),

@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading.backtest.account import Account, split_lots
@@ -14,6 +14,7 @@ lots = st.lists(st.tuples(st.integers(1, 500), st.integers(1, 10**6)), min_size=
 ratios = st.sampled_from([Fraction(2), Fraction(3, 2), Fraction(7), Fraction(1, 10), Fraction(2, 3)])
 
 
+@settings(deadline=None)
 @given(lots, ratios)
 def test_a_split_keeps_the_cost_and_the_whole_shares(bought, ratio):
     before = [open_lot(FillId(i, i, 0), i, quantity, cost, 0) for i, (quantity, cost) in enumerate(bought)]

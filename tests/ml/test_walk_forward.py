@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading.ml.labels import forward_sign
@@ -16,6 +16,7 @@ def days(count):
     return pd.Series(pd.date_range("2020-01-01", periods=count, tz="UTC").as_unit("ns"))
 
 
+@settings(deadline=None)
 @given(
     count=st.integers(10, 120),
     symbols=st.integers(1, 3),

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading.backtest.result import us_equity
@@ -66,6 +66,7 @@ def test_parameters_that_make_no_sense_are_refused():
         ModelSignals(("A",), enter=0.4, leave=0.6)
 
 
+@settings(deadline=None)
 @given(cash=st.integers(0, 10**12), price=st.integers(1, 10**6))
 def test_what_is_affordable_is_paid_for_and_one_more_lot_is_not(cash, price):
     share = us_equity("A")
@@ -79,6 +80,7 @@ def test_what_is_affordable_is_paid_for_and_one_more_lot_is_not(cash, price):
     assert lots == share.max_order_lots or cost(lots + 1) > cash
 
 
+@settings(deadline=None)
 @given(equity=st.integers(0, 10**12), weight=st.floats(0, 1), price=st.integers(1, 10**6))
 def test_a_target_never_buys_more_than_its_weight(equity, weight, price):
     share = us_equity("A")
