@@ -78,8 +78,10 @@ def _typed(ts: pd.Series, *, naive: bool) -> Dates:
 def _shapes(text: pd.Series) -> pd.Series:
     found = pd.Series("", index=text.index, dtype=object)
     for name, pattern in _SHAPES:
-        matches = (found == "") & text.str.fullmatch(re.sub(r"\?P<\w+>", "?:", pattern))
-        found[matches] = name
+        rest = text[found == ""]
+        if rest.empty:
+            break
+        found[rest.index[rest.str.fullmatch(re.sub(r"\?P<\w+>", "?:", pattern))]] = name
     return found
 
 

@@ -127,6 +127,11 @@ def _numbers(
     if pd.api.types.is_numeric_dtype(cells.dtype):
         return cells.astype("float64")
     text = cells.astype("str").fillna("").str.strip()
+    try:
+        # Arrow reads decimal text to the nearest float exactly, and refuses anything else: most columns end here.
+        return pd.Series(pa.array(text, pa.large_string()).cast(pa.float64()).to_numpy(), index=cells.index)
+    except pa.ArrowInvalid:
+        pass
     blank = text.str.lower().isin(MISSING)
     number = pd.to_numeric(text.mask(blank), errors="coerce").astype("float64")
     # `to_numeric` also takes texts such as "1_000"; a price is digits, a point, an exponent.
@@ -139,7 +144,6 @@ def _numbers(
         reason = f"{name} is {text.iloc[index][:40]!r}, not a number"
         findings.append(Finding("not_a_number", int(index) + 1, dates.iloc[index][:40], reason))
     readable = ~blank & plain & pd.Series(whole, index=text.index)
-    # Arrow reads decimal text to the nearest float exactly; beyond the range of a float it says infinity.
     exact = pa.array(text[readable].str.removeprefix("+").tolist(), pa.string()).cast(pa.float64()).to_numpy()
     number[:] = np.nan
     number[readable] = exact

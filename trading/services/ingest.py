@@ -276,10 +276,10 @@ def _merge(
     """Put clean bars into their series; bars of the same time are replaced, and reported where a value changes."""
     new = outcome.clean.drop(columns="row").dropna(axis="columns", how="all")
     with floor.lake.changing(str(kind), series):
-        old = floor.lake.read(str(kind), series)
+        files = floor.lake.files(str(kind), series)
+        old = floor.lake.read(str(kind), series) if files else pd.DataFrame()
         found = _revisions(old, outcome.clean, date_only) if len(old) else []
         merged = pd.concat([old[~old["ts"].isin(new["ts"])], new]) if len(old) else new
-        files = floor.lake.files(str(kind), series)
         taken = [digest for file in files for digest in file.meta.get("files", [])]
         meta = {"files": list(dict.fromkeys([*taken, sha256])), "rules_version": RULES_VERSION}
         floor.lake.write(str(kind), series, merged, meta=meta, replace=True)
