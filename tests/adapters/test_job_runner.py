@@ -1,9 +1,11 @@
 """The job runner against Dagster's real webserver and daemon."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import psycopg
 import pytest
@@ -43,18 +45,25 @@ def dagster(settings, dagster_url):
         for program in programs:
             command = [sys.executable, "-m", *program]
             started.append(
-                subprocess.Popen(command, env=environment, cwd=PROJECT_ROOT, stdout=sink, stderr=subprocess.STDOUT)
+                subprocess.Popen(
+                    command,
+                    env=environment,
+                    cwd=PROJECT_ROOT,
+                    stdout=sink,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
             )
             _until(lambda: jobs.recent_runs(1) is not None, log)  # its tables are made one process at a time
         yield jobs
         for process in started:
             process.terminate()
         for process in started:
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(5)
+            with suppress(ProcessLookupError):  # code servers outlive their parent by up to a minute
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(5)
 
 
 def _until(ready, log):
