@@ -6,10 +6,12 @@ from pathlib import Path
 
 import streamlit as st
 import uvicorn
+from starlette.middleware import Middleware
 from starlette.routing import Mount
 
 from app import room
 from gateway.api import create_api
+from gateway.headers import SafeHeaders
 from trading.bootstrap import open_floor
 from trading.config import Settings
 from trading.services.floor import Floor
@@ -20,7 +22,8 @@ MAIN = Path(__file__).resolve().parent / "main.py"
 def create_app(floor: Floor) -> st.App:
     """Screens at ``/``, the gateway at ``/api``."""
     room.open_room(floor)
-    return st.App(MAIN, routes=[Mount("/api", create_api(floor, time.monotonic))])
+    routes = [Mount("/api", create_api(floor, time.monotonic))]
+    return st.App(MAIN, routes=routes, middleware=[Middleware(SafeHeaders)])
 
 
 def serve(settings: Settings) -> None:

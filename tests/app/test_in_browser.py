@@ -1,6 +1,7 @@
 """The app as people see it: a real floor, a real browser."""
 
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
@@ -201,6 +202,12 @@ def test_an_admin_pays_in_and_finds_it_in_the_audit_trail(enter: Enter) -> None:
     expect(page.get_by_text("Deposit of 1,234.56 USD booked for Main.")).to_be_visible(timeout=15_000)
     page.get_by_text("Audit trail", exact=True).click()
     expect(page.locator("tr", has_text="adam").first).to_be_visible(timeout=15_000)
+
+
+def test_no_other_site_may_frame_the_app(live: LiveFloor) -> None:
+    for path in ("/", "/api/health"):
+        with urllib.request.urlopen(live.url + path, timeout=5) as answer:
+            assert answer.headers["X-Frame-Options"] == "SAMEORIGIN"
 
 
 def test_logout_kills_the_cookie(enter: Enter, live: LiveFloor, browser: Browser) -> None:
