@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 import redis
@@ -35,7 +36,10 @@ class RunningServers:
     """Started by the process that owns the test run; stopped when it ends, however it ends."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="tradefloor-test-", dir="/tmp"))
+        for left in Path("/tmp").glob("tradefloor-run-*-*"):
+            if not psutil.pid_exists(int(left.name.split("-")[2])):
+                shutil.rmtree(left, ignore_errors=True)
+        self.folder = Path(tempfile.mkdtemp(prefix=f"tradefloor-run-{os.getpid()}-", dir="/tmp"))
         self.folder.chmod(0o711)
         own = secrets.generate()
         place = home.choose(self.folder)
