@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from trading.market.bar_table import BarKind
 from trading.market.findings import Finding
 
-# A gap is long beyond this many times the file's own wide spacing: the 95th percentile of its spacings, which is a
+# A gap is long from this many times the file's own wide spacing: the 95th percentile of its spacings, which is a
 # weekend for stocks (3 days), the Saturday for currencies (2), and one day for venues that never close.
 GAP_FACTOR = 2.0
 WIDE_QUANTILE = 0.95
-# In a short daily file a weekend is not yet usual; up to this length a gap is taken for a weekend with a holiday.
+# In a short daily file a weekend is not yet usual; below this length a gap is taken for a weekend with holidays.
 USUAL_SAMPLE = 30
-USUAL_GAP_NS = 5 * 86_400 * 10**9
+USUAL_GAP_NS = 6 * 86_400 * 10**9
 # Within the day spacings are regular and small holes common, so only holes of many bars are worth a word, and not the
 # session's own break, which comes back: as long, give or take the hour of a clock change, elsewhere in the file.
 INTRADAY_GAP_FACTOR = 10.0
@@ -55,7 +55,7 @@ def long_gaps(spacing_ns: NDArray[np.int64], *, daily: bool) -> NDArray[np.bool_
     wide = np.quantile(spacing_ns, WIDE_QUANTILE, method="lower")
     if daily:
         least = USUAL_GAP_NS if len(spacing_ns) < USUAL_SAMPLE else 0
-        return np.asarray(spacing_ns > max(GAP_FACTOR * float(wide), least))
+        return np.asarray(spacing_ns >= max(GAP_FACTOR * float(wide), least))
     # The median guards against files of many sessions and few bars, whose breaks reach into the percentile.
     usual = min(float(wide), GAP_FACTOR * float(np.median(spacing_ns)))
     candidates = np.flatnonzero(spacing_ns > INTRADAY_GAP_FACTOR * usual)
