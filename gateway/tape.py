@@ -17,8 +17,8 @@ from trading.services.floor import Floor
 _LOG = structlog.get_logger(__name__)
 PERIOD_S = 0.15
 """Between two looks at the bus: a screen gets at most seven updates a second, more than an eye can follow."""
-STALE_AFTER_S = 3.0
-"""Without any tick for this long the screens say so."""
+STALE_AFTER_S = 2.7
+"""Without any tick for this long the screens are told, so that they say so before three seconds are over."""
 
 
 @dataclass(frozen=True, slots=True)
