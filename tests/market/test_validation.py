@@ -115,6 +115,11 @@ def test_a_file_that_runs_newest_first_is_taken_and_says_so() -> None:
     assert len(outcome.clean) == 3
 
 
+def test_a_repeated_date_is_in_order_in_a_file_that_runs_newest_first_too() -> None:
+    outcome = judged(bars(*reversed(GOOD), GOOD[0]))
+    assert said(outcome) == {1: ["newest_first"], 4: ["duplicate"]}
+
+
 def test_a_file_without_any_order_is_refused() -> None:
     lines = [f"2013-03-{1 + (day * 7) % 23:02} {day}.1 {day + 1}.2 {day}.1 {day}.4 {day}00" for day in range(1, 23)]
     with pytest.raises(FileRefused, match="out of order of time") as refused:
