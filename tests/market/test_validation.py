@@ -62,6 +62,10 @@ def test_a_double_adjusted_close_breaks_the_order_of_prices() -> None:
     assert "close 17.87" in finding.reason
 
 
+def test_a_mad_high_does_not_excuse_a_low_above_the_close() -> None:
+    assert said(judged(bars("2013-02-08 9.00 1e300 9.01 9.00 0")))[1] == ["ohlc_order"]
+
+
 def test_rounding_noise_of_computed_prices_is_no_disorder() -> None:
     high = np.nextafter(16.66, 0)
     frame = bars("1950-01-03 16.66 16.66 16.66 16.66 1000").assign(high=high)

@@ -73,7 +73,7 @@ def test_a_session_break_that_comes_every_night_is_usual_and_a_lost_day_is_not()
 
 
 def test_a_weekend_is_an_hour_longer_or_shorter_when_clocks_change_and_still_usual() -> None:
-    weeks = [("2018-03-04T22:00", 120), ("2018-03-11T21:00", 120), ("2018-03-18T22:00", 120)]
+    weeks = [("2018-03-04T22:00", 120), ("2018-03-11T21:00", 120), ("2018-03-18T21:00", 120)]
     dates = [pd.date_range(start, periods=hours, freq="h", tz="UTC") for start, hours in weeks]
     whole = dates[0].append(dates[1:])
     assert judged(days([1.3] * len(whole), whole), date_only=False).findings == ()

@@ -116,12 +116,11 @@ def _optional(rows: pd.DataFrame, kind: BarKind) -> list[str]:
 def _breaks_order(rows: pd.DataFrame, columns: Sequence[str]) -> Mask:
     """Rows whose present prices break low <= open, close <= high by more than float noise (NaN compares as fine)."""
     opened, high, low, close = (rows[name].to_numpy(dtype="float64") for name in columns)
-    with np.errstate(invalid="ignore"):
-        slack = ORDER_TOLERANCE * np.fmax(np.fmax(np.abs(high), np.abs(low)), 0)
-        slack = np.where(np.isfinite(slack), slack, 0)
+    with np.errstate(invalid="ignore", over="ignore"):
         top = np.fmax(np.fmax(opened, close), low)
         bottom = np.fmin(np.fmin(opened, close), high)
-        broken: Mask = (high < top - slack) | (low > bottom + slack)
+        # The noise of each comparison is that of its own price: a mad high must not excuse a wrong low.
+        broken: Mask = (top - high > ORDER_TOLERANCE * np.abs(top)) | (low - bottom > ORDER_TOLERANCE * np.abs(bottom))
     return broken
 
 
