@@ -7,6 +7,23 @@ from app.components.table import Row, table
 from trading.services import people
 from trading.services.access import Actor
 
+_DEEDS = {
+    "login": "Log in",
+    "logout": "Log out",
+    "desk.submit": "Send an order",
+    "desk.cancel": "Cancel an order",
+    "ledger.deposit": "Deposit",
+    "ledger.withdrawal": "Withdrawal",
+    "create_user": "Add a login",
+    "create_portfolio": "Open a portfolio",
+    "disable_user": "Disable a login",
+    "enable_user": "Enable a login",
+    "set_password": "Set a password",
+    "set_role": "Change a role",
+    "grant": "Share a portfolio",
+    "revoke_grant": "Stop sharing",
+}
+
 
 def show(who: Actor) -> None:
     """The trail; nothing in it can be changed."""
@@ -20,8 +37,8 @@ def show(who: Actor) -> None:
                 (str(each["id"]), "dim"),
                 formats.moment(int(each["at"].timestamp() * 1e9), now_ns),
                 (each["username"] or "the floor", "strong"),
-                each["action"].replace("_", " ").replace(".", " · "),
-                each["subject"],
+                _DEEDS.get(each["action"], each["action"].replace("_", " ").replace(".", ", ").capitalize()),
+                each["subject"].replace(":", " "),
                 ("Done", "up") if each["result"] == "ok" else ("Refused", "down"),
                 (each["code"].replace("_", " "), "dim"),
                 (each["origin"], "dim"),

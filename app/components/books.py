@@ -12,7 +12,7 @@ _COUNTED = {
     "hold": "holds",
     "fill": "fills",
     "lot": "lots",
-    "input_log": "log entries",
+    "input_log": "log blocks",
     "ledger_block": "sealed blocks",
 }
 
@@ -30,7 +30,7 @@ def show() -> None:
                 formats.moment(each["ts_ns"], now_ns),
                 "Nightly" if each["scope"] == "nightly" else "Check",
                 ("Books agree", "up") if each["ok"] else (f"{len(each['breaks'])} breaks", "down"),
-                (", ".join(f"{count:,} {_COUNTED.get(what, what)}" for what, count in each["counts"].items()), "dim"),
+                (", ".join(_counted(what, count) for what, count in each["counts"].items()), "dim"),
             ]
         )
         for each in found
@@ -42,3 +42,8 @@ def show() -> None:
             f"{broken['check']}: {broken['subject']} should be {broken['expected']}, is {broken['found']}",
             icon=":material/report:",
         )
+
+
+def _counted(what: str, count: int) -> str:
+    word = _COUNTED.get(what, what.replace("_", " "))
+    return f"{count:,} {word.removesuffix('s') if count == 1 else word}"
