@@ -60,7 +60,8 @@ def validate(
         findings += found
         aside |= {finding.row for finding in found if finding.severity is Severity.QUARANTINE}
     clean = rows[~rows["row"].isin(aside)].sort_values("ts", kind="stable")
-    findings += warnings(clean, kind, dates.loc[clean.index], symbol, date_only)
+    in_file = rows["ts"].dropna()
+    findings += warnings(clean, kind, dates.loc[clean.index], symbol, date_only, in_file)
     findings.sort(key=lambda finding: (finding.row, finding.rule))
     return Validation(clean.reset_index(drop=True), tuple(findings), tuple(sorted(aside)))
 

@@ -30,8 +30,13 @@ _SPLITS = tuple(Fraction(n, m) for n, m in ((2, 1), (3, 1), (4, 1), (5, 1), (7, 
 SPLIT_TOLERANCE = 0.025
 
 
-def warnings(rows: pd.DataFrame, kind: BarKind, dates: pd.Series, symbol: str, date_only: bool) -> list[Finding]:
-    """All warnings for clean rows in order of time. ``dates`` are their times as text, indexed like ``rows``."""
+def warnings(
+    rows: pd.DataFrame, kind: BarKind, dates: pd.Series, symbol: str, date_only: bool, in_file: pd.Series
+) -> list[Finding]:
+    """All warnings for clean rows in order of time. ``dates`` are their times as text, indexed like ``rows``.
+
+    ``in_file`` are the times of all rows of the file: a hole that putting rows aside has made is no gap of the file.
+    """
     if len(rows) < 2:
         return []
     ts_ns = rows["ts"].to_numpy(dtype="datetime64[ns]").astype(np.int64)
@@ -39,7 +44,9 @@ def warnings(rows: pd.DataFrame, kind: BarKind, dates: pd.Series, symbol: str, d
     numbers = rows["row"].to_numpy()
     spacing = np.diff(ts_ns)
     daily = date_only or float(np.median(spacing)) >= DAY_NS
-    long = long_gaps(spacing, daily=daily)
+    all_ns = np.sort(in_file.to_numpy(dtype="datetime64[ns]").astype(np.int64))
+    ours = np.searchsorted(all_ns, ts_ns[1:], "left") > np.searchsorted(all_ns, ts_ns[:-1], "right")
+    long = long_gaps(spacing, daily=daily) & ~ours
     findings = [
         Finding("long_gap", int(numbers[i + 1]), str(texts[i + 1]), f"{_span(spacing[i])} after {texts[i]}", symbol)
         for i in np.flatnonzero(long)
