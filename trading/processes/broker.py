@@ -154,7 +154,8 @@ class BrokerProcess:
         log.error("batch refused, floor halted", error=repr(error), input_seq=broker.committed_seq)
         if "floor" in broker.engine.halted:
             raise error
-        self._store.halt_floor(f"The broker could not book a batch: {error!r}"[:400], self._clock.now_ns())
+        reason = "The broker met a booking that the ledger refuses. Trading stops until an admin has looked at its log."
+        self._store.halt_floor(reason, self._clock.now_ns())
         self._restore(broker, "a batch was refused")
 
     def _wait_for_lease(self) -> int | None:

@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from trading.adapters.postgres.reach import Pool, cursor
+from trading.adapters.postgres.pool import Pool, cursor
 from trading.domain.errors import Invalid, NotFound
 from trading.services.ports.people import Portfolio, User
 

@@ -6,7 +6,7 @@ from typing import Any, LiteralString
 
 import psycopg
 from psycopg import Connection
-from psycopg.rows import TupleRow
+from psycopg.rows import DictRow, TupleRow, dict_row
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from trading.domain.errors import Unavailable
@@ -55,6 +55,18 @@ def connection_of(pool: Pool) -> Iterator[Connection[TupleRow]]:
         if is_lost(error):
             raise Unavailable("the floor's database cannot be reached now; try again in a moment") from error
         raise
+
+
+@contextmanager
+def cursor(pool: Pool, *, transaction: bool = False) -> Iterator[psycopg.Cursor[DictRow]]:
+    """A cursor with rows as dictionaries; with ``transaction`` all of its statements commit or none does."""
+    with connection_of(pool) as connection:
+        if transaction:
+            with connection.transaction(), connection.cursor(row_factory=dict_row) as rows:
+                yield rows
+        else:
+            with connection.cursor(row_factory=dict_row) as rows:
+                yield rows
 
 
 def scalar(connection: Connection[Any], statement: LiteralString, parameters: Sequence[Any] = ()) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import DictRow
 
-from trading.adapters.postgres.reach import Pool, cursor
+from trading.adapters.postgres.pool import Pool, cursor
 
 Row = dict[str, Any]
 
