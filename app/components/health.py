@@ -23,6 +23,7 @@ _NAMES = {
     "market": "Market SIM",
     "postgres": "PostgreSQL",
     "valkey": "Valkey",
+    "dagster-code": "Dagster code server",
     "dagster-webserver": "Dagster",
 }
 _FIGURES = {

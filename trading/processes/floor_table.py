@@ -1,12 +1,14 @@
 """The real floor's table of processes."""
 
 import http.client
+import json
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from trading.adapters.embedded import connections, home, secrets
 from trading.adapters.embedded.home import ServerHome
@@ -18,8 +20,10 @@ from trading.domain.errors import Unavailable
 from trading.market.ticks import STREAM
 from trading.processes.checks import Port
 from trading.processes.environment import floor_variables
+from trading.processes.strays import write_atomically
 from trading.processes.table import Birth, ProcessSpec
 
+LOCATION = "tradefloor"
 NICE = 10
 """Research waits for trading: Dagster runs at a lower priority than market, broker and app."""
 
@@ -90,7 +94,8 @@ def processes(settings: Settings, servers: Servers) -> list[ProcessSpec]:
     up = tuple(spec.name for spec in servers.specs)
     app = f"http://{settings.host}:{settings.app_port}"
     dagster = f"http://{settings.host}:{settings.dagster_port}"
-    workspace = ("-w", "workspace.yaml")
+    code_socket = (servers.home.socket_dir if servers.home else settings.run_dir) / "dagster.sock"
+    workspace = ("-w", str(_workspace(settings, code_socket)))
     return [
         *servers.specs,
         ProcessSpec(
@@ -110,9 +115,19 @@ def processes(settings: Settings, servers: Servers) -> list[ProcessSpec]:
             label="Paper broker", stop_phase=2,
         ),
         ProcessSpec(
+            "dagster-code",
+            _python(
+                "dagster", "api", "grpc", "--socket", str(code_socket), "--use-python-environment-entry-point",
+                "--location-name", LOCATION, "-m", "pipelines.definitions",
+            ),
+            env, ("app", "market", "broker"), lambda _birth: _listening(code_socket),
+            prepare=lambda: code_socket.unlink(missing_ok=True), label="Dagster code", nice=NICE, stop_phase=3,
+            stop_timeout_s=8.0,
+        ),
+        ProcessSpec(
             "dagster-webserver",
             _python("dagster_webserver", "-h", settings.host, "-p", str(settings.dagster_port), *workspace),
-            env, ("app", "market", "broker"), _answers(settings.host, settings.dagster_port, "/server_info"),
+            env, ("dagster-code",), _answers(settings.host, settings.dagster_port, "/server_info"),
             label="Dagster", address=dagster, nice=NICE, stop_phase=3, stop_timeout_s=8.0,
         ),
         ProcessSpec(
@@ -128,6 +143,28 @@ def processes(settings: Settings, servers: Servers) -> list[ProcessSpec]:
             label="First pipeline run", once=True, nice=NICE, stop_phase=4,
         ),
     ]  # fmt: skip
+
+
+def _workspace(settings: Settings, code_socket: Path) -> Path:
+    """A workspace that names the floor's one code server.
+
+    With the project's own ``workspace.yaml`` the webserver and the daemon would each keep one, and the daemon would
+    start a new one every minute.
+    """
+    path = settings.run_dir / "workspace.yaml"
+    server = {"grpc_server": {"socket": str(code_socket), "location_name": LOCATION}}
+    write_atomically(path, json.dumps({"load_from": [server]}))  # JSON is YAML
+    return path
+
+
+def _listening(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(0.5)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+        return True
 
 
 def _python(module: str, *arguments: str) -> tuple[str, ...]:
