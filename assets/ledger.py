@@ -85,11 +85,13 @@ def fill_parity(context: AssetExecutionContext, floor: ResourceParam[Floor]) -> 
     kinds={"parquet"},
     owners=["team:operations"],
     tags={"domain": "ledger"},
-    description="Inputs older than an hour, moved from the database to immutable segments in the lake.",
+    description="Inputs older than an hour, moved from the database to immutable segments in the lake; "
+    "then files of the lake that nothing names any more are removed.",
 )
 def archived_log(floor: ResourceParam[Floor]) -> MaterializeResult:
-    """Archive what the replay has proven."""
-    return MaterializeResult(metadata={"chunks moved": night.archive_log(floor, SYSTEM)})
+    """Archive what the replay has proven, and tidy up."""
+    moved = night.archive_log(floor, SYSTEM)
+    return MaterializeResult(metadata={"chunks moved": moved, "files removed": night.tidy_lake(floor, SYSTEM)})
 
 
 @asset(

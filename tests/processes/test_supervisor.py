@@ -114,6 +114,23 @@ def test_a_killed_process_is_restarted_at_once_and_shown(open_toy: Opener) -> No
     assert "worker backing_off" in toy.said()
 
 
+def test_a_process_that_lives_but_does_not_respond_is_killed_and_started_again(
+    open_toy: Opener, tmp_path: Path
+) -> None:
+    sign = tmp_path / "responds"
+    sign.touch()
+    toy = open_toy(worker={"code": SLEEP, "responds": str(sign), "patience_s": 8.0})
+    toy.wait_open()
+    first = toy.of("worker").pid
+    time.sleep(6)
+    assert toy.of("worker").pid == first
+    sign.unlink()
+    eventually(lambda: toy.of("worker").restarts == 1, 20)
+    assert toy.of("worker").last_exit == "did not respond for 8 s"
+    sign.touch()
+    eventually(lambda: toy.of("worker").state == "running")
+
+
 def test_a_process_that_keeps_dying_backs_off_and_makes_the_floor_unhealthy(open_toy: Opener) -> None:
     toy = open_toy(worker={"code": SLEEP}, broken={"code": "raise SystemExit(3)"})
     toy.wait_open()

@@ -21,10 +21,18 @@ def exists(path: str) -> Callable[[Birth], bool]:
 
 
 def spec(name: str, row: dict[str, object]) -> ProcessSpec:
-    ready = row.pop("ready", None)
+    ready, responds = row.pop("ready", None), row.pop("responds", None)
     argv = (sys.executable, "-c", str(row.pop("code")))
     needs = tuple(row.pop("needs", ()))
-    return ProcessSpec(name, argv, dict(os.environ), needs, exists(str(ready)) if ready else alive, **row)
+    return ProcessSpec(
+        name,
+        argv,
+        dict(os.environ),
+        needs,
+        exists(str(ready)) if ready else alive,
+        responds=exists(str(responds)) if responds else alive,
+        **row,
+    )
 
 
 def main() -> int:

@@ -43,6 +43,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "market_data.sim_bars": EVERYONE,
     "night.archive_log": ADMIN,
     "night.replay": ADMIN,
+    "night.tidy_lake": ADMIN,
     "people.audit_trail": ADMIN,
     "people.change_own_password": EVERYONE,
     "people.create_portfolio": ADMIN,

@@ -78,3 +78,11 @@ def test_nothing_is_dropped_that_no_segment_covers(traded: TradingFloor) -> None
     last = traded.query("select max(input_seq) from snapshot")[0][0]
     with pytest.raises(psycopg.Error, match="no segment covers"):
         traded.floor.log.drop_archived(1, last)
+
+
+def test_files_that_nothing_names_are_removed_and_what_is_live_stays(traded: TradingFloor) -> None:
+    traded.clock.advance(2 * 3600)
+    traded.broker.snapshot(traded.clock.now_ns() - 3601 * 10**9)
+    night.archive_log(traded.floor, SYSTEM)
+    assert night.tidy_lake(traded.floor, SYSTEM) == 0
+    assert len(traded.floor.lake.read("log_segments")) > 0

@@ -81,8 +81,7 @@ class BrokerProcess:
                 self._brake(broker, error)
 
     def _turn(self, broker: PaperBroker) -> None:
-        if self._timers.due("lease", LEASE_RENEW_S):
-            self._store.renew_lease(broker.epoch, LEASE_TTL_S)
+        self._keep_lease(broker)
         read = self._read_tape()
         ticks = [] if read is None else [tick_of(record.tobytes()) for record in read.ticks]
         commands = []
@@ -98,6 +97,10 @@ class BrokerProcess:
             for event in self._store.publish_outbox(500):
                 self._bus.publish_event(event)
         self._duties(broker)
+
+    def _keep_lease(self, broker: PaperBroker) -> None:
+        if self._timers.due("lease", LEASE_RENEW_S):
+            self._store.renew_lease(broker.epoch, LEASE_TTL_S)
 
     def _duties(self, broker: PaperBroker) -> None:
         now_ns = self._clock.now_ns()
@@ -142,7 +145,7 @@ class BrokerProcess:
         while not self._stop.is_set():
             try:
                 self._store.renew_lease(broker.epoch, LEASE_TTL_S)
-                broker.restore()
+                broker.restore(lambda: self._keep_lease(broker))
                 self._gap, self._position = why, None
                 log.info("restored", why=why, input_seq=broker.engine.seq)
                 return

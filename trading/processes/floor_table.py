@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from trading.processes.strays import write_atomically
 from trading.processes.table import Birth, ProcessSpec
 
 LOCATION = "tradefloor"
+FRESH_S = 10.0
+"""A tick or a lease older than this is a sign of a process that lives but does not work."""
 NICE = 10
 """Research waits for trading: Dagster runs at a lower priority than market, broker and app."""
 
@@ -104,15 +107,16 @@ def processes(settings: Settings, servers: Servers) -> list[ProcessSpec]:
         ),
         ProcessSpec(
             "app", _python("app.server"), env, ("first-start",), _answers(settings.host, settings.app_port, "/"),
+            responds=_answers(settings.host, settings.app_port, "/api/health"), patience_s=40.0,
             label="App", address=app, stop_phase=3,
         ),
         ProcessSpec(
             "market", _python("trading.processes.market"), env, ("first-start",), _ticking(settings),
-            label="Market SIM", stop_phase=2,
+            responds=_still_ticking(settings), label="Market SIM", stop_phase=2,
         ),
         ProcessSpec(
             "broker", _python("trading.processes.broker"), env, ("first-start",), _leading(settings),
-            label="Paper broker", stop_phase=2,
+            responds=_still_leading(settings), label="Paper broker", stop_phase=2,
         ),
         ProcessSpec(
             "dagster-code",
@@ -219,36 +223,52 @@ def _answers(host: str, port: int, path: str) -> Callable[[Birth], bool]:
 
 def _ticking(settings: Settings) -> Callable[[Birth], bool]:
     """A tick that is younger than the process."""
+    return lambda birth: (_newest_tick_s(settings) or 0.0) > birth.epoch_s
 
-    def ready(birth: Birth) -> bool:
-        import redis
 
-        try:
-            with redis.Redis.from_url(
-                connections.redis_url(settings), protocol=3, socket_timeout=2, socket_connect_timeout=2
-            ) as client:
-                newest = client.xrevrange(STREAM, count=1)
-        except (redis.RedisError, OSError):
-            return False
-        return bool(newest) and int(newest[0][0].split(b"-")[0]) / 1000 > birth.epoch_s
+def _still_ticking(settings: Settings) -> Callable[[Birth], bool]:
+    """The newest tick is fresh. Without Valkey, or right after it lost all, nobody can tell."""
 
-    return ready
+    def responds(_birth: Birth) -> bool:
+        newest_s = _newest_tick_s(settings)
+        return newest_s is None or time.time() - newest_s < FRESH_S
+
+    return responds
+
+
+def _newest_tick_s(settings: Settings) -> float | None:
+    """When the newest entry of the tape was published, in seconds since the epoch; None where there is none."""
+    import redis
+
+    try:
+        with redis.Redis.from_url(
+            connections.redis_url(settings), protocol=3, socket_timeout=2, socket_connect_timeout=2
+        ) as client:
+            newest = client.xrevrange(STREAM, count=1)
+    except (redis.RedisError, OSError):
+        return None
+    return int(newest[0][0].split(b"-")[0]) / 1000 if newest else None
 
 
 def _leading(settings: Settings) -> Callable[[Birth], bool]:
     """This very process holds the lease."""
+    return lambda birth: _holds_lease(settings, birth.pid, overdue_s=0.0) is True
 
-    def ready(birth: Birth) -> bool:
-        import psycopg
 
-        try:
-            with psycopg.connect(connections.dsn(settings, "tf_app"), connect_timeout=2) as connection:
-                row = connection.execute(
-                    "select 1 from broker_lease where holder = %s and expires_at > clock_timestamp()",
-                    [f"{socket.gethostname()}:{birth.pid}"],
-                ).fetchone()
-        except psycopg.Error:
-            return False
-        return row is not None
+def _still_leading(settings: Settings) -> Callable[[Birth], bool]:
+    """It renews its lease. Without PostgreSQL nobody can tell, and a standby has no lease to renew."""
+    return lambda birth: _holds_lease(settings, birth.pid, overdue_s=FRESH_S) is not False
 
-    return ready
+
+def _holds_lease(settings: Settings, pid: int, overdue_s: float) -> bool | None:
+    import psycopg
+
+    try:
+        with psycopg.connect(connections.dsn(settings, "tf_app"), connect_timeout=2) as connection:
+            row = connection.execute(
+                "select expires_at > clock_timestamp() - make_interval(secs => %s) from broker_lease where holder = %s",
+                [overdue_s, f"{socket.gethostname()}:{pid}"],
+            ).fetchone()
+    except psycopg.Error:
+        return None
+    return None if row is None else bool(row[0])

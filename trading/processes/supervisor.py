@@ -24,6 +24,7 @@ from trading.services.ports.clock import Clock
 TICK_S = 0.1
 BEAT_S = 2.0
 LOOK_S = 0.2
+LISTEN_S = 4.0
 ROTATE_S = 10.0
 
 
@@ -41,6 +42,7 @@ class Managed:
     ready_s: float = 0.0
     next_start_s: float = 0.0
     next_look_s: float = 0.0
+    silent_s: float = 0.0
     failures: int = 0
     restarts: int = 0
     last_exit: str = ""
@@ -157,8 +159,26 @@ class Supervisor:
             if managed.child is not None and spec.ready(Birth(managed.child.pid, managed.born_s)):
                 managed.state = State.RUNNING
                 managed.ready_s = now_s
-        elif managed.state is State.RUNNING and now_s - managed.ready_s > HEALTHY_AFTER_S:
-            managed.failures = 0
+                managed.silent_s = 0.0
+        elif managed.state is State.RUNNING and managed.child is not None:
+            if now_s - managed.ready_s > HEALTHY_AFTER_S:
+                managed.failures = 0
+            if now_s >= managed.next_look_s:
+                managed.next_look_s = now_s + LISTEN_S
+                self._look_after(managed, now_s)
+
+    def _look_after(self, managed: Managed, now_s: float) -> None:
+        """A process that lives but no longer works, frozen or stuck, is killed like one that died."""
+        spec = managed.spec
+        assert managed.child is not None  # noqa: S101 - for the type checker
+        # Silence is summed look by look: a machine that slept for an hour has not heard silence for an hour.
+        responds = spec.responds(Birth(managed.child.pid, managed.born_s))
+        managed.silent_s = 0.0 if responds else managed.silent_s + LISTEN_S
+        if managed.silent_s >= spec.patience_s:
+            managed.child.kill()
+            managed.child.wait()
+            self._end_group(managed)
+            self._failed(managed, f"did not respond for {spec.patience_s:.0f} s", now_s)
 
     def _start(self, managed: Managed, now_s: float) -> None:
         spec = managed.spec

@@ -46,7 +46,9 @@ class ProcessSpec:
     ``env`` is its whole environment. ``needs`` name the processes that must be running (or done) before its first
     start. ``stop_phase`` orders the end: the highest phase stops first, one phase at a time. ``once`` marks a step that
     ends by itself; the floor is open without it unless it is ``vital``. A vital process that does not come up while the
-    floor opens ends the opening. A ``servant`` is an embedded server: it stops last, after everything that talks to it.
+    floor opens ends the opening. A running process whose ``responds`` has said no for ``patience_s`` is frozen: it is
+    killed and started again; a probe that can't judge, because its server is away, says yes. A ``servant`` is an
+    embedded server: it stops last, after everything that talks to it.
     """
 
     name: str
@@ -57,6 +59,8 @@ class ProcessSpec:
     prepare: Callable[[], None] = nothing
     label: str = ""
     address: str = ""
+    responds: Callable[[Birth], bool] = alive
+    patience_s: float = 20.0
     once: bool = False
     vital: bool = False
     servant: bool = False

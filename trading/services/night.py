@@ -98,6 +98,12 @@ def archive_log(floor: Floor, actor: Actor) -> int:
     return floor.log.drop_archived(file.id, boundary)
 
 
+@operation(_STAFF)
+def tidy_lake(floor: Floor, actor: Actor) -> int:
+    """Remove files that no manifest row names, and retired ones no reader can still hold; returns how many."""
+    return floor.lake.sweep()
+
+
 def _frame(chunks: list[LogChunk]) -> pd.DataFrame:
     return pd.DataFrame(
         {

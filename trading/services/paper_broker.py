@@ -4,7 +4,7 @@ It holds the lease while it works. Whatever fails, memory is thrown away and reb
 committed is the truth, and the same inputs give the same fills again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,9 +67,10 @@ class PaperBroker:
 
     # Restoring ------------------------------------------------------------------------------------------------------
 
-    def restore(self) -> None:
+    def restore(self, keep_alive: Callable[[], None] = lambda: None) -> None:
         """Snapshot, then the log behind it, comparing outputs and state with what was committed.
 
+        ``keep_alive`` is called after each chunk: a long replay must not lose the lease.
         Raises `Inconsistent` where the engine says something else now than it said then.
         """
         cursor, _ = self._store.cursor()
@@ -81,6 +82,7 @@ class PaperBroker:
                 events += engine.apply(step)
             if events_hash(b"", events) != chunk.out_hash or engine.state_hash() != chunk.state_hash:
                 raise Inconsistent(f"replay of inputs {chunk.first_seq} to {chunk.last_seq} differs from what was done")
+            keep_alive()
         if engine.seq != cursor:
             raise Inconsistent(f"the log ends at input {engine.seq}, the cursor is at {cursor}")
         self.engine, self._pending = engine, []
