@@ -29,7 +29,6 @@ def blotter(portfolio_id: int) -> None:
         fills(portfolio_id)
     else:
         cash(portfolio_id)
-    follow_if_asked(portfolio_id)
 
 
 def summary(portfolio_id: int) -> None:
@@ -102,7 +101,7 @@ def orders(portfolio_id: int, *, open_only: bool, actions: bool = True) -> None:
         columns,
         rows,
         empty,
-        on_open=ask_to_follow,
+        opens=order_page(portfolio_id),
         on_action=lambda order_id: _cancel(portfolio_id, int(order_id)),
     )
     said = st.session_state.pop("cancel_answer", None)
@@ -136,7 +135,8 @@ def fills(portfolio_id: int, limit: int = 100) -> None:
         for line in queries.fills(room.floor(), room.actor(), portfolio_id, limit)
     ]
     columns = ["Time", "Symbol", "Side", ">Quantity", ">Price", ">Value", ">Fee"]
-    table("fills", columns, rows, "No fills yet. They appear here the moment an order trades.", on_open=ask_to_follow)
+    empty = "No fills yet. They appear here the moment an order trades."
+    table("fills", columns, rows, empty, opens=order_page(portfolio_id))
 
 
 _KINDS = {
@@ -157,7 +157,7 @@ def cash(portfolio_id: int, limit: int = 200) -> None:
         ["Line", "Time", "What", "Asset", ">Amount", ">Balance after", "Memo"],
         [ledger_row(line, formats.moment(line.ts_ns, now_ns)) for line in lines],
         "No money has moved yet. An admin's deposit will be the first line.",
-        on_open=lambda order_id: ask_to_follow(order_id) if order_id else None,
+        opens=order_page(portfolio_id),
     )
 
 
@@ -182,13 +182,6 @@ def ledger_row(line: queries.LedgerLine, when: str) -> Row:
     )
 
 
-def ask_to_follow(order_id: str) -> None:
-    """Remember which order to open; the page changes after the callback."""
-    st.session_state["follow"] = order_id
-
-
-def follow_if_asked(portfolio_id: int) -> None:
-    """Open the order page for a row that was clicked."""
-    order_id = st.session_state.pop("follow", None)
-    if order_id:
-        st.switch_page("views/order.py", query_params={"id": order_id, "portfolio": str(portfolio_id)})
+def order_page(portfolio_id: int) -> str:
+    """The address of the page that follows an order, but for the order's id at its end."""
+    return f"order?portfolio={portfolio_id}&id="

@@ -29,21 +29,20 @@ def table(
     rows: Sequence[Row],
     empty: str,
     *,
-    on_open: Callable[[str], None] | None = None,
+    opens: str = "",
     on_action: Callable[[str], None] | None = None,
 ) -> None:
     """Show ``rows`` under ``columns``; a column's name may start with ``>`` (right-aligned) or ``=`` (full width).
 
-    ``empty`` says what to do next where there are no rows. ``on_open`` and ``on_action`` get the row's id.
+    ``empty`` says what to do next where there are no rows. A click on a row with an id goes to the address ``opens``
+    with the id at its end: a plain link, because a page switch of Streamlit's can meet a refresh of the page it leaves
+    and end up blank. ``on_action`` gets the row's id.
     """
 
-    def told(what: str, tell: Callable[[str], None] | None) -> Callable[[], None]:
-        def callback() -> None:
-            row_id = st.session_state[key].get(what)
-            if tell is not None and row_id is not None:
-                tell(str(row_id))
-
-        return callback
+    def acted() -> None:
+        row_id = st.session_state[key].get("acted")
+        if on_action is not None and row_id is not None:
+            on_action(str(row_id))
 
     data: dict[str, Any] = {
         "columns": [
@@ -61,8 +60,6 @@ def table(
             for row in rows
         ],
         "empty": empty,
-        "opens": on_open is not None,
+        "opens": opens,
     }
-    component("table")(
-        key=key, data=data, on_opened_change=told("opened", on_open), on_acted_change=told("acted", on_action)
-    )
+    component("table")(key=key, data=data, on_acted_change=acted)

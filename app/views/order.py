@@ -4,7 +4,7 @@ import streamlit as st
 
 from app import formats, frame, room
 from app.components import story
-from app.components.blotter import follow_if_asked, orders
+from app.components.blotter import orders
 from trading.domain.errors import NotFound
 from trading.services import queries
 
@@ -14,7 +14,6 @@ def choose(portfolio_id: int) -> None:
     st.subheader("Follow an order", anchor=False)
     st.caption("Pick an order to see its holds, its fills and why they happened, and the ledger lines they made.")
     orders(portfolio_id, open_only=False, actions=False)
-    follow_if_asked(portfolio_id)
 
 
 def follow(portfolio_id: int, order_id: int) -> None:

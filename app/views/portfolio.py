@@ -60,7 +60,6 @@ def holdings(portfolio: Portfolio) -> None:
         blotter.cash(portfolio.id)
     else:
         blotter.orders(portfolio.id, open_only=False, actions=False)
-    blotter.follow_if_asked(portfolio.id)
 
 
 who = room.actor()

@@ -49,10 +49,11 @@ export default function(component) {
       }
       row.append(td);
     }
-    if (data.opens) {
+    if (data.opens && r.id) {
+      const address = data.opens + encodeURIComponent(r.id);
       row.className = 'opens'; row.tabIndex = 0;
-      row.onclick = () => setTriggerValue('opened', r.id);
-      row.onkeydown = (e) => { if (e.key === 'Enter' && e.target === row) setTriggerValue('opened', r.id); };
+      row.onclick = (e) => (e.ctrlKey || e.metaKey) ? window.open(address) : window.location.assign(address);
+      row.onkeydown = (e) => { if (e.key === 'Enter' && e.target === row) window.location.assign(address); };
     }
     return row;
   }));
