@@ -18,14 +18,18 @@ def deposit(floor: Floor, actor: Actor, portfolio_id: int, amount: str, key: str
     `NotFound`, `Conflict` (key used for another body).
     """
     cents = _amount(floor, portfolio_id, amount)
-    return floor.ledger.deposit(actor.user_id, portfolio_id, cents, key, memo.strip()[:200], floor.clock.now_ns())
+    return floor.ledger.deposit(
+        actor.user_id, portfolio_id, cents, key, memo.strip()[:200], actor.origin, floor.clock.now_ns()
+    )
 
 
 @operation(_ADMIN)
 def withdraw(floor: Floor, actor: Actor, portfolio_id: int, amount: str, key: str, memo: str = "") -> int:
     """Take cash out; refused with code ``insufficient_cash`` beyond what is not held. Else like `deposit`."""
     cents = _amount(floor, portfolio_id, amount)
-    return floor.ledger.withdraw(actor.user_id, portfolio_id, cents, key, memo.strip()[:200], floor.clock.now_ns())
+    return floor.ledger.withdraw(
+        actor.user_id, portfolio_id, cents, key, memo.strip()[:200], actor.origin, floor.clock.now_ns()
+    )
 
 
 def _amount(floor: Floor, portfolio_id: int, text: str) -> int:

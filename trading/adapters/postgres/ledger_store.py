@@ -14,13 +14,17 @@ class PostgresLedger:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    def deposit(self, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, ts_ns: int) -> int:
+    def deposit(
+        self, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, origin: str, ts_ns: int
+    ) -> int:
         """Outside world to portfolio."""
-        return self._post("deposit", admin_id, portfolio_id, amount, key, memo, ts_ns)
+        return self._post("deposit", admin_id, portfolio_id, amount, key, memo, origin, ts_ns)
 
-    def withdraw(self, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, ts_ns: int) -> int:
+    def withdraw(
+        self, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, origin: str, ts_ns: int
+    ) -> int:
         """Portfolio to outside world; `Invalid` with code ``insufficient_cash``."""
-        return self._post("withdrawal", admin_id, portfolio_id, amount, key, memo, ts_ns)
+        return self._post("withdrawal", admin_id, portfolio_id, amount, key, memo, origin, ts_ns)
 
     def scale(self, portfolio_id: int) -> int | None:
         """Decimal places of the portfolio's base currency."""
@@ -30,14 +34,16 @@ class PostgresLedger:
             ).fetchone()
         return None if row is None else int(row[0])
 
-    def _post(self, kind: str, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, ts_ns: int) -> int:
+    def _post(
+        self, kind: str, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, origin: str, ts_ns: int
+    ) -> int:
         body = hashlib.sha256(f"{kind}|{portfolio_id}|{amount}|{memo}".encode()).digest()
         try:
             with connection_of(self._pool) as connection:
                 found = scalar(
                     connection,
-                    "select post_cash(%s, %s, %s, %s, %s, %s, %s, 'app', %s)",
-                    (admin_id, kind, portfolio_id, amount, key, body, memo, ts_ns),
+                    "select post_cash(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                    (admin_id, kind, portfolio_id, amount, key, body, memo, origin, ts_ns),
                 )
         except errors.RaiseException as error:
             raise NotFound(str(error.diag.message_primary)) from None

@@ -91,11 +91,15 @@ class DeskStore(Protocol):
 class LedgerStore(Protocol):
     """Postings that people make."""
 
-    def deposit(self, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, ts_ns: int) -> int:
+    def deposit(
+        self, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, origin: str, ts_ns: int
+    ) -> int:
         """Move cash in minor units from the outside world to the portfolio; returns the transfer group's id."""
         ...
 
-    def withdraw(self, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, ts_ns: int) -> int:
+    def withdraw(
+        self, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, origin: str, ts_ns: int
+    ) -> int:
         """Move cash out; raises `Invalid` with code ``insufficient_cash``."""
         ...
 
