@@ -45,10 +45,12 @@ class PostgresLedger:
                     "select post_cash(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
                     (admin_id, kind, portfolio_id, amount, key, body, memo, origin, ts_ns),
                 )
-        except errors.RaiseException as error:
-            raise NotFound(str(error.diag.message_primary)) from None
         except errors.NumericValueOutOfRange:
             raise Invalid("the balance would be out of range", "out_of_range") from None
+        except errors.DatabaseError as error:
+            if error.sqlstate == "TF006":
+                raise NotFound("there is no such portfolio, or it is archived") from None
+            raise
         if "conflict" in found:
             raise Conflict("this key was used for another posting", "key_reused")
         answer = found["answer"]
