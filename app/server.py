@@ -14,6 +14,7 @@ from gateway.api import create_api
 from gateway.headers import SafeHeaders
 from trading.bootstrap import open_floor
 from trading.config import Settings
+from trading.processes import logs
 from trading.services.floor import Floor
 
 MAIN = Path(__file__).resolve().parent / "main.py"
@@ -29,6 +30,7 @@ def create_app(floor: Floor) -> st.App:
 def serve(settings: Settings) -> None:
     """Answer on the settings' host and port until a signal ends the process."""
     # Streamlit gives uvicorn's loggers handlers of its own; an address may carry the single-use code of a login.
+    logs.configure()
     logging.getLogger("uvicorn.access").disabled = True
     with open_floor(settings) as floor:
         uvicorn.run(

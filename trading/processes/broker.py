@@ -17,6 +17,7 @@ from trading.adapters.redis_bus import RedisBus, TapeBatch, TapePosition
 from trading.config import Settings
 from trading.domain.errors import Fenced, Halted, Stale, TradefloorError, Unavailable
 from trading.exchange.codec import tick_of
+from trading.processes import logs
 from trading.services.paper_broker import PaperBroker
 from trading.services.ports.clock import Clock
 
@@ -176,6 +177,7 @@ class BrokerProcess:
 
 def main() -> int:
     """Run until SIGTERM or SIGINT."""
+    logs.configure()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

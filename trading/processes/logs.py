@@ -1,10 +1,26 @@
-"""Log files that do not grow without end."""
+"""Logs: one JSON object a line on stderr, in files that do not grow without end."""
 
 import shutil
+import sys
 from pathlib import Path
+
+import structlog
 
 LOG_BYTES_MAX = 10 * 1024 * 1024
 KEPT = 3
+
+
+def configure() -> None:
+    """Write this process's log as JSON lines with level and UTC time; call it once, at the start of a process."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def rotate(log_dir: Path, bytes_max: int = LOG_BYTES_MAX, kept: int = KEPT) -> None:

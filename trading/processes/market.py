@@ -37,8 +37,8 @@ from trading.market.bars import FRAME_NAMES, BarBuilder, Bars, pack_bars
 from trading.market.profiles import VENUE, Profile
 from trading.market.simulator import Simulator
 from trading.market.ticks import Ticks
+from trading.processes import logs, market_rows
 from trading.processes import market_archive as archive
-from trading.processes import market_rows
 from trading.services.ports.clock import Clock
 
 if TYPE_CHECKING:
@@ -431,14 +431,7 @@ def _await_instruments(pool: Pool, stop: Event) -> tuple[list[int], list[Profile
 
 def main() -> int:
     """Run until SIGTERM or SIGINT; exit status 0."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    logs.configure()
     settings, own = Settings(), MarketSettings()
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
