@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,12 @@ def eventually(holds: Callable[[], bool], within_s: float) -> None:
 
 
 def living(processes: list[psutil.Process]) -> list[str]:
-    alive = [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
-    return [" ".join(one.cmdline()) for one in alive]
+    found = []
+    for one in processes:
+        with suppress(psutil.NoSuchProcess):  # it may end between two looks
+            if one.is_running() and one.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(one.cmdline()))
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from bar_frames import NOW, bars, judged, said
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trading.market.bar_table import BarKind, FileRefused
@@ -207,6 +207,7 @@ def test_validation_of_what_was_kept_puts_nothing_aside(rows: list) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(ROW, min_size=1, max_size=25, unique_by=lambda row: row[0]))
+@example([(0, 9.0, 9.01, 9.0, 9.0, 0.0), (1, 9.0, 1e300, 9.0, 9.0, 0.0)])
 def test_oldest_first_or_newest_first_the_same_rows_are_kept(rows: list) -> None:
     frame = table(sorted(rows, key=lambda row: row[0]))
     turned = frame.iloc[::-1].reset_index(drop=True)

@@ -61,7 +61,13 @@ def eventually(holds: Callable[[], bool], within_s: float = 15.0) -> None:
 
 
 def gone(processes: list[psutil.Process]) -> bool:
-    return not [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    def lives(one: psutil.Process) -> bool:
+        try:
+            return one.is_running() and one.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:  # it ended between two looks
+            return False
+
+    return not any(lives(one) for one in processes)
 
 
 @pytest.fixture

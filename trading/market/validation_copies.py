@@ -42,6 +42,8 @@ CLOSE_SHARE_MAX = 0.10
 VOLUME_CHANGE_MAX = 0.25
 # Below daily bars chance twins are everyday, so they are not worth a warning each.
 REPEATED_WARNING_SPACING_NS = 20 * 3600 * 10**9
+# An absurd price has no integer; beyond this many steps floats cannot tell neighbours apart anyway.
+STEPS_MAX = 2.0**53
 
 
 def copied_bars(rows: pd.DataFrame, kind: BarKind, dates: pd.Series, symbol: str) -> list[Finding]:
@@ -83,7 +85,8 @@ class _Bars:
         self.volume = volume
         # Of quotes the bid: the two sides move together, so chance is judged on one.
         self.first = values[:, :4]
-        self.steps = np.round(self.first / price_step(self.first)).astype(np.int64)
+        step = price_step(self.first)
+        self.steps = np.round(np.minimum(self.first, step * STEPS_MAX) / step).astype(np.int64)
         self.ranges = self.steps[:, 1] - self.steps[:, 2]
         self._near = self._near_ranges()
         self._volumes = np.sort(volume)
