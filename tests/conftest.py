@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import hypothesis
 import psycopg
 import pytest
 import redis
@@ -23,6 +24,11 @@ from trading.config import PROJECT_ROOT, Settings
 for name in [name for name in os.environ if name.startswith("TRADEFLOOR_")] + ["DATABASE_URL", "REDIS_URL"]:
     os.environ.pop(name, None)
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = os.environ["DAGSTER_DISABLE_TELEMETRY"] = "true"
+
+# The same examples in every run, so that a red run means a change; HYPOTHESIS_PROFILE=explore looks for new ones.
+hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("explore", deadline=None, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 TEMPLATE = "tradefloor"
 NO_BROWSER = "no Chromium or Chrome on this machine"
