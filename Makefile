@@ -1,5 +1,6 @@
 # make up    opens the floor (Ctrl-C closes it)        make down   closes it from another terminal
 # make test  prepares and runs every test              make lint   style, types and import rules alone
+# HYPOTHESIS_PROFILE=explore make test looks for examples that no run has tried yet
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import hypothesis
+import psutil
 import psycopg
 import pytest
 import redis
