@@ -150,7 +150,7 @@ class Oracle:
             book.sides[order.side].append(order)
 
     def add(self, step: dict[str, Any]) -> None:
-        limit = NO_LIMIT if step["kind"] == "market" else MAX
+        limit = NO_LIMIT if step["kind"] in ("market", "ioc", "fok") else MAX
         order = Order(step["order_id"], step["owner"], step["symbol"], step["side"], step["kind"], step["price"],
                       step["qty"], step["expires_ns"])  # fmt: skip
         if not 0 <= order.symbol < len(self.books):

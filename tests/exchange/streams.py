@@ -90,7 +90,7 @@ class Stream:
         r = self.random
         self.last_id += 1
         kind, side, price = r.choice(KINDS), r.randrange(2), self.price(symbol)
-        if kind == "market" and r.random() < 0.5:
+        if kind in ("market", "ioc", "fok") and r.random() < 0.5:
             price = NO_LIMIT if side == 0 else -NO_LIMIT
         return {"order_id": self.last_id * 7 % 100_003 + 1 if r.random() < 0.99 else self.old_id(),
                 "owner": r.randrange(6), "side": side, "kind": kind, "price": price, "qty": r.randint(1, 50),

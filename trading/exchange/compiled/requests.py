@@ -153,7 +153,7 @@ def _enter(
 
 @compiled
 def _wrong_price(kind: int, price: int) -> bool:
-    limit = NO_LIMIT if kind == MARKET else PRICE_MAX
+    limit = NO_LIMIT if kind == MARKET or kind == IOC or kind == FOK else PRICE_MAX
     return price > limit or price < -limit
 
 
