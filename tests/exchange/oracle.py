@@ -83,9 +83,7 @@ class Oracle:
     def offers(self, order: Order) -> list[tuple[int, int, int, Order | None]]:
         """What an order could take within its limit, best first: (price, who first, lots, maker)."""
         book, other = self.books[order.symbol], 1 - order.side
-        found: list[tuple[int, int, int, Order | None]] = [
-            (o.price, 0, o.qty, o) for o in self.best_first(book, other)
-        ]
+        found: list[tuple[int, int, int, Order | None]] = [(o.price, 0, o.qty, o) for o in self.best_first(book, other)]
         price, left = book.quote[other]
         if self.live(book) and left > 0:
             found.append((price, 1, left, None))

@@ -88,6 +88,10 @@ class EventFile:
 
     def _inputs(self, table: Any) -> Array:
         numbers = _Numbers(table)
+        if numbers.wrong:
+            first = min(numbers.wrong, key=lambda one: one.at)
+            self._inputs(table.slice(0, first.at))  # a row before it may be wrong in another way
+            raise first
         words = {name: _words(table, name) for name in _WORDS}
         wrong = list(_unsupported(words, numbers))
         inputs = np.zeros(table.num_rows, INPUT)
@@ -98,7 +102,6 @@ class EventFile:
         for name in _NUMBERS[:-1]:
             inputs[name] = numbers.values[name]
         inputs["symbol"] = self._symbol_numbers(words["symbol"])
-        wrong += numbers.wrong
         wrong += _missing(numbers, op, inputs, kind)
         wrong += self._out_of_order(inputs)
         wrong += _at_odds(op, kind, tif, numbers.given["expires_ns"])
@@ -128,21 +131,24 @@ def _csv(file: Any) -> Iterator[Any]:
     names = [name.strip().strip('"') for name in header.decode("utf-8-sig", "replace").strip().split(",")]
     _check_columns(names)
 
-    def wrong(row: Any) -> str:
-        line = f"line {row.number}: " if row.number else ""
-        raise EventsRefused("ragged", f"{line}{row.actual_columns} fields where the header has {row.expected_columns}")
+    ragged: list[Any] = []
 
-    tables = pacsv.open_csv(
-        file,
-        read_options=pacsv.ReadOptions(
-            block_size=_BLOCK_BYTES, use_threads=False, column_names=names, skip_rows=1
-        ),
-        parse_options=pacsv.ParseOptions(ignore_empty_lines=False, invalid_row_handler=wrong),
-        convert_options=pacsv.ConvertOptions(
-            column_types={name: pa.string() for name in names}, strings_can_be_null=True, null_values=[""]
-        ),
-    )
-    yield from tables
+    def wrong(row: Any) -> str:
+        ragged.append(row)
+        return "error"
+
+    read = pacsv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False, column_names=names, skip_rows=1)
+    parse = pacsv.ParseOptions(ignore_empty_lines=False, invalid_row_handler=wrong)
+    texts = {name: pa.string() for name in names}
+    convert = pacsv.ConvertOptions(column_types=texts, strings_can_be_null=True, null_values=[""])
+    try:
+        yield from pacsv.open_csv(file, read_options=read, parse_options=parse, convert_options=convert)
+    except pa.ArrowInvalid as error:
+        if not ragged:
+            raise
+        row = ragged[0]
+        fields = f"{row.actual_columns} fields where the header has {row.expected_columns}"
+        raise EventsRefused("ragged", fields, row.number) from error
 
 
 def _parquet(file: Any) -> Iterator[Any]:

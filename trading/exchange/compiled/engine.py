@@ -11,6 +11,7 @@ from trading.exchange.compiled import kernel
 from trading.exchange.compiled.layout import (
     BITS_STRIDE,
     CORE,
+    CORE_FIELDS,
     CORE_REV,
     EVENT,
     FAR,
@@ -49,7 +50,7 @@ _EVENTS_MIN: Final = 1 << 16
 _ORDERS_MIN: Final = 1 << 12
 _ORDERS_MAX: Final = 1 << 30
 # Where the numbers that every call reads lie in `CORE`; a memoryview reads them much faster than a record does.
-_SEQ, _STATUS, _N_EVENTS = (CORE.names.index(name) for name in ("seq", "status", "n_events"))
+_SEQ, _STATUS, _N_EVENTS = (CORE_FIELDS.index(name) for name in ("seq", "status", "n_events"))
 _DONE, _ORDERS_FULL = int(Status.DONE), int(Status.ORDERS_FULL)
 _ADD, _CANCEL, _MODIFY, _QUOTE = int(Op.ADD), int(Op.CANCEL), int(Op.MODIFY), int(Op.QUOTE)
 _TRADE, _GAP, _TIME, _LIMIT = int(Op.TRADE), int(Op.GAP), int(Op.TIME), int(Kind.LIMIT)
@@ -73,8 +74,8 @@ class CompiledEngine:
         self._core["model"] = int(model)
         self._row: Array = np.zeros(1, INPUT)
         self._row_address: int = self._row.ctypes.data
-        self._row_bytes = memoryview(self._row).cast("B")
-        self._numbers = memoryview(self._core).cast("B").cast("q")
+        self._row_bytes = memoryview(self._row.data).cast("B")
+        self._numbers = memoryview(self._core.data).cast("B").cast("q")
         self._grow_symbols(symbols)
         self._grow_orders(max(2, orders))
         self._hold("events", np.zeros(_EVENTS_MIN, EVENT))

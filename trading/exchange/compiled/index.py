@@ -5,18 +5,16 @@ An entry keeps the upper half of the id's hash, from which its home follows with
 
 from typing import Any
 
-import numpy as np
+from trading.exchange.compiled.pointers import compiled, index_at, int64, order_at, uint64
 
-from trading.exchange.compiled.pointers import compiled, index_at, order_at
-
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing: 2^64 over the golden ratio
-_HALF = np.uint64(32)
+_MULTIPLIER = uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing: 2^64 over the golden ratio
+_HALF = uint64(32)
 
 
 @compiled
 def tag_of(order_id: int) -> int:
     """Upper 32 bits of the hash."""
-    return np.int64((np.uint64(order_id) * _MULTIPLIER) >> _HALF)
+    return int64((uint64(order_id) * _MULTIPLIER) >> _HALF)
 
 
 @compiled
@@ -29,7 +27,7 @@ def find(core: Any, order_id: int) -> int:
         if entry.slot == 0:
             return 0
         if entry.tag == tag and order_at(core.orders, entry.slot).id == order_id:
-            return np.int64(entry.slot)
+            return int64(entry.slot)
         at = (at + 1) & core.index_mask
 
 
@@ -57,7 +55,7 @@ def erase(core: Any, order_id: int, slot: int) -> None:
         entry = index_at(core.index, at)
         if entry.slot == 0:
             break
-        home = np.int64(entry.tag) >> core.index_shift
+        home = int64(entry.tag) >> core.index_shift
         if ((at - home) & core.index_mask) >= ((at - hole) & core.index_mask):
             empty = index_at(core.index, hole)
             empty.tag = entry.tag

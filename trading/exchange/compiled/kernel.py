@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numba import njit
 
 from trading.exchange.compiled.index import insert
@@ -15,6 +14,7 @@ from trading.exchange.compiled.pointers import (
     core_at,
     far_at,
     input_at,
+    int64,
     level_at,
     open_order_at,
     order_at,
@@ -54,26 +54,26 @@ def _list_queue(core: Any, out: int, n: int, slot: int) -> int:
         row.waits = order.waits
         row.unused = 0
         n += 1
-        slot = np.int64(order.next)
+        slot = int64(order.next)
     return n
 
 
 @compiled_apart
 def _list_side(core: Any, out: int, n: int, number: int) -> int:
     edge, levels = side_at(core.sides, number), levels_of(core, number)
-    at = np.int64(edge.best)
+    at = int64(edge.best)
     while at >= 0:
-        n = _list_queue(core, out, n, np.int64(level_at(levels, at).head))
+        n = _list_queue(core, out, n, int64(level_at(levels, at).head))
         at = next_worse(bits_of(core, number), number & 1, at)
-    far = np.int64(edge.far)
+    far = int64(edge.far)
     while far != 0:
-        n = _list_queue(core, out, n, np.int64(far_at(core.far, far).head))
-        far = np.int64(far_at(core.far, far).next)
+        n = _list_queue(core, out, n, int64(far_at(core.far, far).head))
+        far = int64(far_at(core.far, far).next)
     return n
 
 
 def _entry_points(revision: int) -> tuple[Any, Any, Any, Any]:
-    @njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+    @njit(cache=True)  # type: ignore[misc, untyped-decorator, unused-ignore]
     def run(address: int, inputs: int, first: int, count: int) -> int:
         """Apply inputs ``first`` to ``count``; returns the number applied, fewer where the status says what is full."""
         core = core_at(address, revision - revision)
@@ -88,7 +88,7 @@ def _entry_points(revision: int) -> tuple[Any, Any, Any, Any]:
             apply(core, input_at(inputs, at))
         return count
 
-    @njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+    @njit(cache=True)  # type: ignore[misc, untyped-decorator, unused-ignore]
     def list_open(address: int, out: int) -> int:
         """Write the open orders: by symbol, buys then sells best first, then those that wait; returns their number."""
         core = core_at(address, revision - revision)
@@ -96,10 +96,10 @@ def _entry_points(revision: int) -> tuple[Any, Any, Any, Any]:
         for number in range(2 * core.n_symbols):
             n = _list_side(core, out, n, number)
             if number & 1 == SELL:
-                n = _list_queue(core, out, n, np.int64(symbol_at(core.symbols, number >> 1).wait_head))
+                n = _list_queue(core, out, n, int64(symbol_at(core.symbols, number >> 1).wait_head))
         return n
 
-    @njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+    @njit(cache=True)  # type: ignore[misc, untyped-decorator, unused-ignore]
     def take_back(address: int, orders: int, count: int) -> None:
         """Put listed orders where they were; there is room."""
         core = core_at(address, revision - revision)
@@ -107,18 +107,18 @@ def _entry_points(revision: int) -> tuple[Any, Any, Any, Any]:
             row = open_order_at(orders, at)
             keep(
                 core,
-                np.int64(row.symbol),
-                np.int64(row.side),
+                int64(row.symbol),
+                int64(row.side),
                 row.order_id,
                 row.owner,
-                np.int64(row.kind),
+                int64(row.kind),
                 row.price,
                 row.qty,
                 row.expires_ns,
                 row.waits != 0,
             )
 
-    @njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+    @njit(cache=True)  # type: ignore[misc, untyped-decorator, unused-ignore]
     def index_again(address: int, capacity: int) -> None:
         """Fill an empty index with every order of a pool of ``capacity`` slots that is not free."""
         core = core_at(address, revision - revision)

@@ -211,18 +211,14 @@ SYMBOL: Final = np.dtype(
     ]
 )
 INDEX: Final = np.dtype([("tag", "<u4"), ("slot", "<i4")])
-CORE: Final = np.dtype(
-    [
-        (name, "<i8")
-        for name in (
-            # addresses
-            *("orders", "levels", "far", "sides", "symbols", "bits", "index", "timers", "events"),
-            # sizes
-            *("n_symbols", "events_cap", "index_mask", "index_shift"),
-            # counters that are not state
-            *("n_events", "free_order", "free_far", "n_live", "n_timers", "status"),
-            # state
-            *("seq", "event_seq", "now_ns", "model"),
-        )
-    ]
+CORE_FIELDS: Final = (
+    # addresses
+    *("orders", "levels", "far", "sides", "symbols", "bits", "index", "timers", "events"),
+    # sizes
+    *("n_symbols", "events_cap", "index_mask", "index_shift"),
+    # counters that are not state
+    *("n_events", "free_order", "free_far", "n_live", "n_timers", "status"),
+    # state
+    *("seq", "event_seq", "now_ns", "model"),
 )
+CORE: Final = np.dtype([(name, "<i8") for name in CORE_FIELDS])

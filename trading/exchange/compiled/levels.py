@@ -6,35 +6,35 @@ window: it moves when a better price comes from beyond it, when it empties, and 
 
 from typing import Any
 
-import numpy as np
-
 from trading.exchange.compiled.layout import BITS_STRIDE, BUY, EDGE, HALF, WINDOW, WORDS
 from trading.exchange.compiled.pointers import (
     compiled,
     compiled_apart,
     far_at,
     highest_bit,
+    int64,
     level_at,
     lowest_bit,
     order_at,
     put_word,
     side_at,
+    uint64,
     word_at,
 )
 
-_ONE, _ZERO, _LOW = np.uint64(1), np.uint64(0), np.int64(63)
+_ONE, _ZERO, _LOW = uint64(1), uint64(0), int64(63)
 
 
 @compiled
 def bits_of(core: Any, number: int) -> int:
     """Address of the bitmap of a side (``number`` is twice the symbol, plus the side)."""
-    return core.bits + number * BITS_STRIDE
+    return int64(core.bits + number * BITS_STRIDE)
 
 
 @compiled
 def levels_of(core: Any, number: int) -> int:
     """Address of the window's levels of a side."""
-    return core.levels + number * (WINDOW * 8)
+    return int64(core.levels + number * (WINDOW * 8))
 
 
 @compiled
@@ -42,19 +42,19 @@ def mark(bits: int, at: int) -> None:
     """Level ``at`` has orders."""
     word = at >> 6
     top = WORDS + (word >> 6)
-    put_word(bits, word, word_at(bits, word) | (_ONE << np.uint64(at & _LOW)))
-    put_word(bits, top, word_at(bits, top) | (_ONE << np.uint64(word & _LOW)))
+    put_word(bits, word, word_at(bits, word) | (_ONE << uint64(at & _LOW)))
+    put_word(bits, top, word_at(bits, top) | (_ONE << uint64(word & _LOW)))
 
 
 @compiled
 def unmark(bits: int, at: int) -> None:
     """Level ``at`` has no orders any more."""
     word = at >> 6
-    left = word_at(bits, word) & ~(_ONE << np.uint64(at & _LOW))
+    left = word_at(bits, word) & ~(_ONE << uint64(at & _LOW))
     put_word(bits, word, left)
     if left == _ZERO:
         top = WORDS + (word >> 6)
-        put_word(bits, top, word_at(bits, top) & ~(_ONE << np.uint64(word & _LOW)))
+        put_word(bits, top, word_at(bits, top) & ~(_ONE << uint64(word & _LOW)))
 
 
 @compiled
@@ -68,7 +68,7 @@ def lowest(bits: int) -> int:
         if word == _ZERO:
             return -1
         at = 64 + lowest_bit(word)
-    return (at << 6) + lowest_bit(word_at(bits, at))
+    return int64((at << 6) + lowest_bit(word_at(bits, at)))
 
 
 @compiled
@@ -82,7 +82,7 @@ def highest(bits: int) -> int:
         if word == _ZERO:
             return -1
         at = highest_bit(word)
-    return (at << 6) + highest_bit(word_at(bits, at))
+    return int64((at << 6) + highest_bit(word_at(bits, at)))
 
 
 @compiled
@@ -106,7 +106,7 @@ def next_worse(bits: int, side: int, at: int) -> int:
         word = word_at(bits, at >> 6)
         if word == _ZERO:  # on to the near end of the next word
             at = ((at >> 6) << 6) - 1 if side == BUY else ((at >> 6) + 1) << 6
-        elif (word >> np.uint64(at & _LOW)) & _ONE != _ZERO:
+        elif (word >> uint64(at & _LOW)) & _ONE != _ZERO:
             return at
         else:
             at += step
@@ -171,9 +171,9 @@ def _append_far(core: Any, number: int, slot: int) -> None:
     """Rest an order whose price is beyond the far end of the window."""
     sign = 1 - 2 * (number & 1)
     edge, order = side_at(core.sides, number), order_at(core.orders, slot)
-    before, at = 0, np.int64(edge.far)
+    before, at = 0, int64(edge.far)
     while at != 0 and sign * (far_at(core.far, at).price - order.price) > 0:
-        before, at = at, np.int64(far_at(core.far, at).next)
+        before, at = at, int64(far_at(core.far, at).next)
     if at != 0 and far_at(core.far, at).price == order.price:
         far = far_at(core.far, at)
         order.prev = far.tail
@@ -223,9 +223,9 @@ def append(core: Any, number: int, slot: int) -> None:
 def _remove_far(core: Any, number: int, slot: int) -> None:
     """Take out the first or the last order of a far level."""
     edge, order = side_at(core.sides, number), order_at(core.orders, slot)
-    before, at = 0, np.int64(edge.far)
+    before, at = 0, int64(edge.far)
     while far_at(core.far, at).price != order.price:
-        before, at = at, np.int64(far_at(core.far, at).next)
+        before, at = at, int64(far_at(core.far, at).next)
     far = far_at(core.far, at)
     if order.prev == 0:
         far.head = order.next

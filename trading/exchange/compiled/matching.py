@@ -6,8 +6,6 @@ order's limit; no trade between orders of one owner: the newer is cancelled. Own
 
 from typing import Any
 
-import numpy as np
-
 from trading.exchange.compiled.index import erase
 from trading.exchange.compiled.layout import QUOTE_MAX_AGE_NS, Cancelled, Event, Fill, Kind
 from trading.exchange.compiled.levels import bits_of, find_best, levels_of, next_worse, unmark
@@ -16,6 +14,7 @@ from trading.exchange.compiled.pointers import (
     compiled_apart,
     event_at,
     far_at,
+    int64,
     level_at,
     order_at,
     side_at,
@@ -77,7 +76,7 @@ def _hit(core: Any, number: int, taker: int, owner: int, qty: int) -> int:
     edge = side_at(core.sides, number)
     at = edge.best
     level, price = level_at(levels_of(core, number), at), edge.base + at
-    slot = np.int64(level.head)
+    slot = int64(level.head)
     while slot != 0 and qty > 0:
         maker = order_at(core.orders, slot)
         if owner != 0 and maker.owner == owner:
@@ -88,7 +87,7 @@ def _hit(core: Any, number: int, taker: int, owner: int, qty: int) -> int:
         qty -= traded
         emit(core, FILL, CROSS, number >> 1, 1 - (number & 1), taker, maker.id, price, traded, qty)
         if traded == open_lots:
-            behind = np.int64(maker.next)
+            behind = int64(maker.next)
             release(core, slot)
             slot = behind
         else:
@@ -153,7 +152,7 @@ def _queue(core: Any, slot: int, owner: int, qty: int) -> int:
         if owner != 0 and order.owner == owner:
             return -qty
         qty -= order.qty
-        slot = np.int64(order.next)
+        slot = int64(order.next)
     return max(qty, 0)
 
 
@@ -162,24 +161,24 @@ def can_fill(core: Any, symbol: int, side: int, owner: int, limit: int, qty: int
     """Whether all of an order could trade at once."""
     number, sign = 2 * symbol + 1 - side, 1 - 2 * side
     edge, levels, bits = side_at(core.sides, number), levels_of(core, number), bits_of(core, number)
-    outside = np.int64(0)
+    outside = int64(0)
     if is_live(core, symbol) and edge.quote_left > 0 and sign * (edge.quote_price - limit) <= 0:
         outside = edge.quote_left
-    at, far = np.int64(edge.best), np.int64(edge.far)
+    at, far = int64(edge.best), int64(edge.far)
     if at < 0:
-        far = np.int64(0)
+        far = int64(0)
     while at >= 0 or far != 0:
         if at >= 0:
-            price, slot = edge.base + at, np.int64(level_at(levels, at).head)
+            price, slot = edge.base + at, int64(level_at(levels, at).head)
             at = next_worse(bits, number & 1, at)
         else:
-            price, slot = far_at(core.far, far).price, np.int64(far_at(core.far, far).head)
-            far = np.int64(far_at(core.far, far).next)
+            price, slot = far_at(core.far, far).price, int64(far_at(core.far, far).head)
+            far = int64(far_at(core.far, far).next)
         if sign * (price - limit) > 0:
             break
         if outside > 0 and sign * (edge.quote_price - price) < 0:
             qty -= outside
-            outside = np.int64(0)
+            outside = int64(0)
             if qty <= 0:
                 return True
         qty = _queue(core, slot, owner, qty)
@@ -194,13 +193,13 @@ def _fill_front(core: Any, number: int, lots: int, code: int) -> int:
     edge = side_at(core.sides, number)
     at = edge.best
     level = level_at(levels_of(core, number), at)
-    slot = np.int64(level.head)
+    slot = int64(level.head)
     order = order_at(core.orders, slot)
     traded = min(lots, order.qty)
     order.qty -= traded
     emit(core, FILL, code, number >> 1, 1 - (number & 1), 0, order.id, order.price, traded, order.qty)
     if order.qty == 0:
-        behind = np.int64(order.next)
+        behind = int64(order.next)
         release(core, slot)
         level.head = behind
         if behind != 0:
@@ -209,7 +208,7 @@ def _fill_front(core: Any, number: int, lots: int, code: int) -> int:
             level.tail = 0
             unmark(bits_of(core, number), at)
             find_best(core, number)
-    return traded
+    return int64(traded)
 
 
 @compiled_apart

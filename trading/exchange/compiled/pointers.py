@@ -16,6 +16,11 @@ from trading.exchange.compiled import layout
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+# As numba wants them spelt; the helpers are annotated with plain `int`, which these are.
+int64: Callable[[Any], int] = np.int64  # type: ignore[assignment]
+uint64: Any = np.uint64
+
+
 def compiled(function: F) -> F:
     """A helper of the core, inlined where it is called."""
     done: F = njit(forceinline=True)(function)
@@ -31,7 +36,7 @@ def compiled_apart(function: F) -> F:
 def _records(dtype: np.dtype[Any]) -> Any:
     record, size = from_dtype(dtype), dtype.itemsize
 
-    def at(_context: Any, base: Any, index: Any) -> Any:
+    def at(_context: Any, _base: Any, _index: Any) -> Any:
         def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             offset = builder.mul(args[1], ir.Constant(args[1].type, size))
             return builder.inttoptr(builder.add(args[0], offset), context.get_value_type(record))
@@ -53,55 +58,55 @@ symbol_at = _records(layout.SYMBOL)
 index_at = _records(layout.INDEX)
 
 
-def _word(builder: Any, address: Any, index: Any, bits: int) -> Any:
+def _place(builder: Any, address: Any, index: Any, bits: int) -> Any:
     offset = builder.mul(index, ir.Constant(index.type, bits // 8))
     return builder.inttoptr(builder.add(address, offset), ir.IntType(bits).as_pointer())
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def word_at(_context: Any, base: Any, index: Any) -> Any:
+@intrinsic  # type: ignore[misc, untyped-decorator, unused-ignore]
+def word_at(_context: Any, _base: Any, _index: Any) -> Any:
     """The 64-bit word number ``index`` from ``base``."""
 
     def generate(_c: Any, builder: Any, _s: Any, args: Any) -> Any:
-        return builder.load(_word(builder, args[0], args[1], 64))
+        return builder.load(_place(builder, args[0], args[1], 64))
 
     return types.uint64(types.int64, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def put_word(_context: Any, base: Any, index: Any, value: Any) -> Any:
+@intrinsic  # type: ignore[misc, untyped-decorator, unused-ignore]
+def put_word(_context: Any, _base: Any, _index: Any, _value: Any) -> Any:
     """Write the 64-bit word number ``index`` from ``base``."""
 
     def generate(context: Any, builder: Any, _s: Any, args: Any) -> Any:
-        builder.store(args[2], _word(builder, args[0], args[1], 64))
+        builder.store(args[2], _place(builder, args[0], args[1], 64))
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.uint64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def slot_at(_context: Any, base: Any, index: Any) -> Any:
+@intrinsic  # type: ignore[misc, untyped-decorator, unused-ignore]
+def slot_at(_context: Any, _base: Any, _index: Any) -> Any:
     """The 32-bit slot number ``index`` from ``base``."""
 
     def generate(_c: Any, builder: Any, _s: Any, args: Any) -> Any:
-        return builder.sext(builder.load(_word(builder, args[0], args[1], 32)), ir.IntType(64))
+        return builder.sext(builder.load(_place(builder, args[0], args[1], 32)), ir.IntType(64))
 
     return types.int64(types.int64, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def put_slot(_context: Any, base: Any, index: Any, value: Any) -> Any:
+@intrinsic  # type: ignore[misc, untyped-decorator, unused-ignore]
+def put_slot(_context: Any, _base: Any, _index: Any, _value: Any) -> Any:
     """Write the 32-bit slot number ``index`` from ``base``."""
 
     def generate(context: Any, builder: Any, _s: Any, args: Any) -> Any:
-        builder.store(builder.trunc(args[2], ir.IntType(32)), _word(builder, args[0], args[1], 32))
+        builder.store(builder.trunc(args[2], ir.IntType(32)), _place(builder, args[0], args[1], 32))
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def lowest_bit(_context: Any, word: Any) -> Any:
+@intrinsic  # type: ignore[misc, untyped-decorator, unused-ignore]
+def lowest_bit(_context: Any, _word: Any) -> Any:
     """Number of the lowest bit that is set; the word is not 0."""
 
     def generate(_c: Any, builder: Any, _s: Any, args: Any) -> Any:
@@ -110,8 +115,8 @@ def lowest_bit(_context: Any, word: Any) -> Any:
     return types.int64(types.uint64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def highest_bit(_context: Any, word: Any) -> Any:
+@intrinsic  # type: ignore[misc, untyped-decorator, unused-ignore]
+def highest_bit(_context: Any, _word: Any) -> Any:
     """Number of the highest bit that is set; the word is not 0."""
 
     def generate(_c: Any, builder: Any, _s: Any, args: Any) -> Any:

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from trading.exchange.compiled.index import find, insert
 from trading.exchange.compiled.layout import (
     BUY,
@@ -31,7 +29,7 @@ from trading.exchange.compiled.matching import (
     trade_passes,
     would_take,
 )
-from trading.exchange.compiled.pointers import compiled, compiled_apart, order_at, side_at, symbol_at
+from trading.exchange.compiled.pointers import compiled, compiled_apart, int64, order_at, side_at, symbol_at
 from trading.exchange.compiled.timers import due, start_timer
 
 # Compiled code reads plain numbers; the enumerations are for people.
@@ -88,7 +86,7 @@ def _withdraw(core: Any, slot: int) -> None:
     if order.waits != 0:
         _unwait(core, slot)
     else:
-        remove(core, 2 * np.int64(order.symbol) + np.int64(order.side), slot)
+        remove(core, 2 * int64(order.symbol) + int64(order.side), slot)
 
 
 @compiled
@@ -153,7 +151,7 @@ def _enter(
 
 @compiled
 def _wrong_price(kind: int, price: int) -> bool:
-    limit = NO_LIMIT if kind == MARKET or kind == IOC or kind == FOK else PRICE_MAX
+    limit = NO_LIMIT if kind in (MARKET, IOC, FOK) else PRICE_MAX
     return price > limit or price < -limit
 
 
@@ -176,16 +174,14 @@ def _fault(core: Any, row: Any) -> int:
         return ALREADY_EXPIRED
     if find(core, row.order_id) != 0:
         return DUPLICATE_ORDER
-    if row.kind == POST_ONLY and would_take(core, np.int64(row.symbol), np.int64(row.side), row.price):
+    if row.kind == POST_ONLY and would_take(core, int64(row.symbol), int64(row.side), row.price):
         return WOULD_TAKE
     return 0
 
 
 @compiled_apart
 def _reject(core: Any, row: Any, code: int) -> None:
-    emit(
-        core, REJECTED, code, np.int64(row.symbol), np.int64(row.side), row.order_id, 0, row.price, row.qty, np.int64(0)
-    )
+    emit(core, REJECTED, code, int64(row.symbol), int64(row.side), row.order_id, 0, row.price, row.qty, int64(0))
 
 
 @compiled
@@ -194,7 +190,7 @@ def _add(core: Any, row: Any) -> None:
     if code != 0:
         _reject(core, row, code)
         return
-    symbol, side, kind = np.int64(row.symbol), np.int64(row.side), np.int64(row.kind)
+    symbol, side, kind = int64(row.symbol), int64(row.side), int64(row.kind)
     waits = NOW
     if symbol_at(core.symbols, symbol).outside != 0 and kind != IOC and kind != FOK and not is_live(core, symbol):
         waits = WAITS
@@ -206,9 +202,7 @@ def _add(core: Any, row: Any) -> None:
 def _end(core: Any, slot: int, kind: int, code: int) -> None:
     """An order leaves without a fill."""
     order = order_at(core.orders, slot)
-    emit(
-        core, kind, code, np.int64(order.symbol), np.int64(order.side), order.id, 0, order.price, np.int64(0), order.qty
-    )
+    emit(core, kind, code, int64(order.symbol), int64(order.side), order.id, 0, order.price, int64(0), order.qty)
     _withdraw(core, slot)
     release(core, slot)
 
@@ -230,7 +224,7 @@ def _modify(core: Any, row: Any) -> None:
         _reject(core, row, UNKNOWN_ORDER)
         return
     order = order_at(core.orders, slot)
-    symbol, side, kind = np.int64(order.symbol), np.int64(order.side), np.int64(order.kind)
+    symbol, side, kind = int64(order.symbol), int64(order.side), int64(order.kind)
     if _wrong_price(kind, row.price):
         _reject(core, row, BAD_PRICE)
     elif row.qty <= 0 or row.qty > QTY_MAX:
@@ -251,10 +245,10 @@ def _modify(core: Any, row: Any) -> None:
 @compiled_apart
 def _retry(core: Any, symbol: int) -> None:
     """Orders that waited for a quote meet it, in the order in which they came."""
-    slot = np.int64(symbol_at(core.symbols, symbol).wait_head)
+    slot = int64(symbol_at(core.symbols, symbol).wait_head)
     while slot != 0:
         order = order_at(core.orders, slot)
-        behind, side, kind = np.int64(order.next), np.int64(order.side), np.int64(order.kind)
+        behind, side, kind = int64(order.next), int64(order.side), int64(order.kind)
         if kind == POST_ONLY and would_take(core, symbol, side, order.price):
             _end(core, slot, CANCELLED, BY_POST_ONLY)
         else:
@@ -288,7 +282,7 @@ def _outside(core: Any, row: Any) -> None:
     if row.symbol < 0 or row.symbol >= core.n_symbols:
         _reject(core, row, UNKNOWN_SYMBOL)
         return
-    symbol = np.int64(row.symbol)
+    symbol = int64(row.symbol)
     book = symbol_at(core.symbols, symbol)
     if row.op == GAP:
         book.fresh = 0

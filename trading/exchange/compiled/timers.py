@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from trading.exchange.compiled.pointers import compiled, compiled_apart, order_at, put_slot, slot_at
+from trading.exchange.compiled.pointers import compiled, compiled_apart, int64, order_at, put_slot, slot_at
 
 
 @compiled
@@ -28,9 +28,7 @@ def _settle(core: Any, place: int) -> None:
         place >>= 1
     while 2 * place <= core.n_timers:
         child = 2 * place
-        if child < core.n_timers and _sooner(
-            core, slot_at(core.timers, child + 1), slot_at(core.timers, child)
-        ):
+        if child < core.n_timers and _sooner(core, slot_at(core.timers, child + 1), slot_at(core.timers, child)):
             child += 1
         if not _sooner(core, slot_at(core.timers, child), slot):
             break
@@ -67,4 +65,4 @@ def due(core: Any) -> int:
     slot = slot_at(core.timers, 1)
     if order_at(core.orders, slot).expires_ns > core.now_ns:
         return 0
-    return slot
+    return int64(slot)
