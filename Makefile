@@ -1,5 +1,6 @@
 # make up    opens the floor (Ctrl-C closes it)        make down   closes it from another terminal
 # make test  prepares and runs every test              make lint   style, types and import rules alone
+# make soak  holds the compiled matching core against a plain one over a million events (SEED=1 EVENTS=1000000)
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -24,6 +25,12 @@ test: $(VENV)/.installed-dev
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest tests/tooling
+
+SEED ?= 1
+EVENTS ?= 1000000
+.PHONY: soak
+soak: $(VENV)/.installed-dev
+	@PYTHONPATH=. $(BIN)/python tests/exchange/soak.py $(SEED) $(EVENTS)
 
 # Removes what was prepared, never the floor's data.
 clean:
