@@ -152,7 +152,7 @@ def recentre(core: Any, number: int, price: int) -> None:
     edge.best = best_level(bits, side)
 
 
-@compiled
+@compiled_apart
 def find_best(core: Any, number: int) -> None:
     """The best level has emptied: find the next, and move the window where it must."""
     side = number & 1
@@ -193,7 +193,7 @@ def _append_far(core: Any, number: int, slot: int) -> None:
         far_at(core.far, before).next = fresh
 
 
-@compiled
+@compiled_apart
 def append(core: Any, number: int, slot: int) -> None:
     """Rest an order behind those of its price."""
     edge, order = side_at(core.sides, number), order_at(core.orders, slot)
@@ -240,7 +240,7 @@ def _remove_far(core: Any, number: int, slot: int) -> None:
         core.free_far = at
 
 
-@compiled
+@compiled_apart
 def remove(core: Any, number: int, slot: int) -> None:
     """Take an order out of its level."""
     order = order_at(core.orders, slot)

@@ -57,7 +57,7 @@ def is_live(core: Any, symbol: int) -> bool:
     return bool(book.fresh != 0 and core.now_ns - book.received_ns <= QUOTE_MAX_AGE_NS)
 
 
-@compiled
+@compiled_apart
 def release(core: Any, slot: int) -> None:
     """Forget an order that is in no queue any more."""
     order = order_at(core.orders, slot)
@@ -70,7 +70,7 @@ def release(core: Any, slot: int) -> None:
     core.n_live -= 1
 
 
-@compiled
+@compiled_apart
 def _hit(core: Any, number: int, taker: int, owner: int, qty: int) -> int:
     """Take from the best level; returns the lots still open, negative where an order of ``owner`` came first."""
     edge = side_at(core.sides, number)
@@ -135,7 +135,7 @@ def take(core: Any, symbol: int, side: int, taker: int, owner: int, kind: int, l
     return qty
 
 
-@compiled
+@compiled_apart
 def would_take(core: Any, symbol: int, side: int, limit: int) -> bool:
     """Whether an order would trade at once."""
     edge, sign = side_at(core.sides, 2 * symbol + 1 - side), 1 - 2 * side
@@ -187,7 +187,7 @@ def can_fill(core: Any, symbol: int, side: int, owner: int, limit: int, qty: int
     return qty <= outside
 
 
-@compiled
+@compiled_apart
 def _fill_front(core: Any, number: int, lots: int, code: int) -> int:
     """The outside takes up to ``lots`` from the first order of a side, at its limit; returns what traded."""
     edge = side_at(core.sides, number)

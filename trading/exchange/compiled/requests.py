@@ -50,7 +50,7 @@ ADD, CANCEL, MODIFY, QUOTE = int(Op.ADD), int(Op.CANCEL), int(Op.MODIFY), int(Op
 TRADE, GAP, TIME = int(Op.TRADE), int(Op.GAP), int(Op.TIME)
 
 
-@compiled
+@compiled_apart
 def _wait(core: Any, symbol: int, slot: int) -> None:
     """Put an order behind those that wait for a quote."""
     book, order = symbol_at(core.symbols, symbol), order_at(core.orders, slot)
@@ -64,7 +64,7 @@ def _wait(core: Any, symbol: int, slot: int) -> None:
     book.wait_tail = slot
 
 
-@compiled
+@compiled_apart
 def _unwait(core: Any, slot: int) -> None:
     order = order_at(core.orders, slot)
     book = symbol_at(core.symbols, order.symbol)
@@ -79,7 +79,7 @@ def _unwait(core: Any, slot: int) -> None:
     order.waits = 0
 
 
-@compiled
+@compiled_apart
 def _withdraw(core: Any, slot: int) -> None:
     """Take an order out of the queue it is in."""
     order = order_at(core.orders, slot)
@@ -89,7 +89,7 @@ def _withdraw(core: Any, slot: int) -> None:
         remove(core, 2 * int64(order.symbol) + int64(order.side), slot)
 
 
-@compiled
+@compiled_apart
 def keep(
     core: Any,
     symbol: int,
@@ -126,7 +126,7 @@ def keep(
         append(core, 2 * symbol + side, slot)
 
 
-@compiled
+@compiled_apart
 def _enter(
     core: Any, symbol: int, side: int, order_id: int, owner: int, kind: int, price: int, qty: int, expires_ns: int
 ) -> None:
@@ -155,7 +155,7 @@ def _wrong_price(kind: int, price: int) -> bool:
     return price > limit or price < -limit
 
 
-@compiled
+@compiled_apart
 def _fault(core: Any, row: Any) -> int:
     """Why a new order is refused, 0 where it is not."""
     if row.symbol < 0 or row.symbol >= core.n_symbols:
@@ -184,7 +184,7 @@ def _reject(core: Any, row: Any, code: int) -> None:
     emit(core, REJECTED, code, int64(row.symbol), int64(row.side), row.order_id, 0, row.price, row.qty, int64(0))
 
 
-@compiled
+@compiled_apart
 def _add(core: Any, row: Any) -> None:
     code = _fault(core, row)
     if code != 0:
@@ -198,7 +198,7 @@ def _add(core: Any, row: Any) -> None:
     _enter(core, symbol, side, row.order_id, row.owner, kind, row.price, row.qty, row.expires_ns)
 
 
-@compiled
+@compiled_apart
 def _end(core: Any, slot: int, kind: int, code: int) -> None:
     """An order leaves without a fill."""
     order = order_at(core.orders, slot)
@@ -207,7 +207,7 @@ def _end(core: Any, slot: int, kind: int, code: int) -> None:
     release(core, slot)
 
 
-@compiled
+@compiled_apart
 def _cancel(core: Any, row: Any) -> None:
     slot = find(core, row.order_id)
     if slot == 0:
