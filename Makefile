@@ -1,5 +1,6 @@
 # make up    opens the floor (Ctrl-C closes it)        make down   closes it from another terminal
 # make test  prepares and runs every test              make lint   style, types and import rules alone
+# make bench measures the compiled core beside a C++ twin, which it compiles with g++
 # make soak  holds the compiled matching core against a plain one over a million events (SEED=1 EVENTS=1000000)
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -25,6 +26,10 @@ test: $(VENV)/.installed-dev
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest tests/tooling
+
+.PHONY: bench
+bench: $(VENV)/.installed
+	@$(BIN)/python -m bench.exchange
 
 SEED ?= 1
 EVENTS ?= 1000000

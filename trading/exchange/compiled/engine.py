@@ -140,8 +140,10 @@ class CompiledEngine:
         if status == _ORDERS_FULL:
             self._grow_orders(2 * len(self._arrays["orders"]))
         else:
-            wanted = 4 * (self.n_open + kernel.EVENTS_SPARE)
-            if wanted > len(self._arrays["events"]):
+            # One input may need this many; a buffer that has room for several is kept until the orders have doubled.
+            needed = 2 * self.n_open + kernel.EVENTS_SPARE
+            if 2 * needed > len(self._arrays["events"]):
+                wanted = 4 * needed
                 kept, n = self._arrays["events"], int(self._core["n_events"][0])
                 self._hold("events", np.zeros(wanted, EVENT))
                 self._arrays["events"][:n] = kept[:n]

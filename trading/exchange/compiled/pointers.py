@@ -22,13 +22,13 @@ uint64: Any = np.uint64
 
 
 def compiled(function: F) -> F:
-    """A helper of the core, inlined where it is called."""
+    """A small helper of the core, inlined where it is called: left to itself LLVM inlines too little."""
     done: F = njit(forceinline=True)(function)
     return done
 
 
 def compiled_apart(function: F) -> F:
-    """A helper of the core that is called, for what is large or rare."""
+    """A helper of the core that is called, for what is large or rare: that keeps the first start short."""
     done: F = njit(function)
     return done
 
