@@ -21,6 +21,7 @@ from trading.exchange.compiled.layout import (
     NO_LIMIT,
     OPEN_ORDER,
     ORDER,
+    PRICE_MAX,
     SELL,
     SIDE,
     SYMBOL,
@@ -235,13 +236,17 @@ class CompiledEngine:
         if revision != CORE_REV:
             raise ValueError(f"state of core revision {revision}, this is {CORE_REV}")
         at = _HEAD.size + 1
-        if len(state) != at + n_symbols * _SAVED_SYMBOL.itemsize + n_open * OPEN_ORDER.itemsize:
+        if (
+            min(n_symbols, n_open) < 0
+            or len(state) != at + n_symbols * _SAVED_SYMBOL.itemsize + n_open * OPEN_ORDER.itemsize
+        ):
             raise ValueError("the state is cut or damaged")
+        saved = np.frombuffer(state, _SAVED_SYMBOL, n_symbols, at)
+        orders = np.frombuffer(state, OPEN_ORDER, n_open, at + saved.nbytes)
+        _check(orders, n_symbols)
         engine = CompiledEngine(
             n_symbols, model=Model(model), waits=bool(state[at - 1]), orders=max(_ORDERS_MIN, n_open + 2)
         )
-        saved = np.frombuffer(state, _SAVED_SYMBOL, n_symbols, at)
-        orders = np.frombuffer(state, OPEN_ORDER, n_open, at + saved.nbytes)
         sides, symbols = engine._arrays["sides"], engine._arrays["symbols"]
         for name in ("received_ns", "fresh", "outside"):
             symbols[name] = saved[name]
@@ -303,3 +308,20 @@ class CompiledEngine:
         self._hold("index", np.zeros(1 << bits, INDEX))
         self._core["index_mask"], self._core["index_shift"] = (1 << bits) - 1, 32 - bits
         kernel.index_again(self._address, size)
+
+
+def _check(orders: Array, n_symbols: int) -> None:
+    """Compiled code trusts what it is given, so a damaged state must not reach it. Raises ValueError."""
+    good = (
+        (orders["symbol"] >= 0)
+        & (orders["symbol"] < n_symbols)
+        & (orders["side"] <= SELL)
+        & (orders["kind"] >= min(Kind))
+        & (orders["kind"] <= max(Kind))
+        & (orders["waits"] <= 1)
+        & (orders["qty"] > 0)
+        & (orders["order_id"] > 0)
+        & (np.abs(orders["price"]) <= np.where(orders["waits"] == 1, NO_LIMIT, PRICE_MAX))
+    )
+    if not good.all() or len(np.unique(orders["order_id"])) != len(orders):
+        raise ValueError("the state holds an impossible order")
