@@ -1,6 +1,8 @@
 # make up    opens the floor (Ctrl-C closes it)        make down   closes it from another terminal
 # make test  prepares and runs every test              make lint   style, types and import rules alone
 # HYPOTHESIS_PROFILE=explore make test looks for examples that no run has tried yet
+# make bench measures the compiled core beside a C++ twin, which it compiles with g++
+# make soak  holds the compiled matching core against a plain one over a million events (SEED=1 EVENTS=1000000)
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -25,6 +27,16 @@ test: $(VENV)/.installed-dev
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest tests/tooling
+
+.PHONY: bench
+bench: $(VENV)/.installed
+	@$(BIN)/python -m bench.exchange
+
+SEED ?= 1
+EVENTS ?= 1000000
+.PHONY: soak
+soak: $(VENV)/.installed-dev
+	@PYTHONPATH=. $(BIN)/python tests/exchange/soak.py $(SEED) $(EVENTS)
 
 # Removes what was prepared, never the floor's data.
 clean:

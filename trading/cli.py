@@ -142,6 +142,30 @@ def nightly() -> None:
     raise typer.Exit(run_night(Settings()))
 
 
+exchange = typer.Typer(no_args_is_help=True, help="The matching engine by itself, without a floor.")
+app.add_typer(exchange, name="exchange")
+
+
+@exchange.callback()
+def exchange_alone() -> None:
+    """The matching engine by itself, without a floor."""
+
+
+@exchange.command(epilog="Exit status: 0 replayed, 1 the file was refused and nothing written, 2 wrong use.")
+def replay(
+    events: Annotated[Path, typer.Argument(help="CSV or Parquet file of events.", metavar="EVENTS")],
+    out: Annotated[Path, typer.Option(help="File to write: .csv, .parquet or .pq.", metavar="EXECUTIONS")],
+    queue_model: Annotated[
+        str, typer.Option(help="When a trade fills a resting order: through (beyond its limit) or touch (at it).")
+    ] = "through",
+    as_json: AsJson = False,
+) -> None:
+    """Run order and market events through the matching engine and write every event it answers, in order."""
+    from trading.processes.command_exchange import replay_events
+
+    raise typer.Exit(replay_events(events, out, queue_model, as_json))
+
+
 def main() -> None:
     """Entry point: an error of the floor is one line and never a traceback."""
     from pydantic import ValidationError

@@ -1,0 +1,327 @@
+"""The compiled engine for Python: batches in, events out, one order a call, and the state as a value."""
+
+import hashlib
+import struct
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from trading.exchange.compiled import kernel
+from trading.exchange.compiled.layout import (
+    BITS_STRIDE,
+    CORE,
+    CORE_FIELDS,
+    CORE_REV,
+    EVENT,
+    FAR,
+    INDEX,
+    INPUT,
+    LEVEL,
+    NO_LIMIT,
+    OPEN_ORDER,
+    ORDER,
+    PRICE_MAX,
+    SELL,
+    SIDE,
+    SYMBOL,
+    WINDOW,
+    Kind,
+    Model,
+    Op,
+    Status,
+)
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_MAGIC: Final = b"TFCORE\x00\x01"
+_HEAD: Final = struct.Struct("<8sqqqqqqq")  # magic, revision, model, seq, event seq, now, symbols, open orders
+_SAVED_SYMBOL: Final = np.dtype(
+    [
+        ("received_ns", "<i8"),
+        ("fresh", "<i4"),
+        ("outside", "<i4"),
+        ("bid", "<i8"),
+        ("bid_left", "<i8"),
+        ("ask", "<i8"),
+        ("ask_left", "<i8"),
+    ]
+)
+_EVENTS_MIN: Final = 1 << 16
+_ORDERS_MIN: Final = 1 << 12
+_ORDERS_MAX: Final = 1 << 30
+# Where the numbers that every call reads lie in `CORE`; a memoryview reads them much faster than a record does.
+_SEQ, _STATUS, _N_EVENTS = (CORE_FIELDS.index(name) for name in ("seq", "status", "n_events"))
+_DONE, _ORDERS_FULL = int(Status.DONE), int(Status.ORDERS_FULL)
+_ADD, _CANCEL, _MODIFY, _QUOTE = int(Op.ADD), int(Op.CANCEL), int(Op.MODIFY), int(Op.QUOTE)
+_TRADE, _GAP, _TIME, _LIMIT = int(Op.TRADE), int(Op.GAP), int(Op.TIME), int(Kind.LIMIT)
+_ROW: Final = struct.Struct("<qqqqqqqqqiBBBB")
+
+
+class CompiledEngine:
+    """Books of many symbols, numbered from 0. Feed it with `apply`, or with one call for each order.
+
+    A symbol's orders cross each other; once it has had a quote, an order that finds no live quote waits for the next.
+    With ``waits`` that is so from the start, as on a floor whose prices come from outside.
+    """
+
+    def __init__(
+        self, symbols: int = 1, *, model: Model = Model.THROUGH, waits: bool = False, orders: int = _ORDERS_MIN
+    ) -> None:
+        self._waits = waits
+        self._core: Array = np.zeros(1, CORE)
+        self._address: int = self._core.ctypes.data
+        self._arrays: dict[str, Array] = {}
+        self._core["model"] = int(model)
+        self._row: Array = np.zeros(1, INPUT)
+        self._row_address: int = self._row.ctypes.data
+        self._row_bytes = memoryview(self._row.data).cast("B")
+        self._numbers = memoryview(self._core.data).cast("B").cast("q")
+        self._grow_symbols(symbols)
+        self._grow_orders(max(2, orders))
+        self._hold("events", np.zeros(_EVENTS_MIN, EVENT))
+        self._core["events_cap"] = _EVENTS_MIN
+
+    # Numbers -------------------------------------------------------------------------------------------------------
+
+    @property
+    def seq(self) -> int:
+        """Number of the last input."""
+        return self._numbers[_SEQ]
+
+    @property
+    def event_seq(self) -> int:
+        """Number of the last event."""
+        return int(self._core["event_seq"][0])
+
+    @property
+    def n_symbols(self) -> int:
+        """How many symbols there are."""
+        return int(self._core["n_symbols"][0])
+
+    @property
+    def n_open(self) -> int:
+        """How many orders rest or wait."""
+        return int(self._core["n_live"][0])
+
+    # Inputs --------------------------------------------------------------------------------------------------------
+
+    def stream(self, inputs: Array) -> Iterator[Array]:
+        """Apply a batch of `INPUT` rows; yields the `EVENT` rows in runs, each valid until the next is asked for.
+
+        Raises ValueError, before anything is applied, where the numbers do not rise.
+        """
+        if inputs.dtype != INPUT or inputs.ndim != 1:
+            raise ValueError(f"inputs are a flat array of INPUT, not of {inputs.dtype}")
+        inputs = np.ascontiguousarray(inputs)
+        seq = inputs["seq"]
+        if len(seq) and (int(seq[0]) <= self.seq or bool(np.any(seq[1:] <= seq[:-1]))):
+            raise ValueError(f"input numbers must rise from {self.seq}")
+        return self._run(inputs)
+
+    def apply(self, inputs: Array) -> Array:
+        """Apply a batch of `INPUT` rows; returns the `EVENT` rows it caused, in order."""
+        runs = [events.copy() for events in self.stream(inputs)]
+        return runs[0] if len(runs) == 1 else np.concatenate(runs) if runs else np.zeros(0, EVENT)
+
+    def _run(self, inputs: Array) -> Iterator[Array]:
+        address, count, done = inputs.ctypes.data, len(inputs), 0
+        while done < count:
+            done = self._some(address, done, count)
+            events = self._taken()
+            if len(events):
+                yield events
+
+    def _some(self, address: int, first: int, count: int) -> int:
+        """Apply what fits."""
+        done: int = kernel.run(self._address, address, first, count)
+        status = self._numbers[_STATUS]
+        if status == _DONE:
+            return done
+        if status == _ORDERS_FULL:
+            self._grow_orders(2 * len(self._arrays["orders"]))
+        else:
+            # One input may need this many; a buffer that has room for several is kept until the orders have doubled.
+            needed = 2 * self.n_open + kernel.EVENTS_SPARE
+            if 2 * needed > len(self._arrays["events"]):
+                wanted = 4 * needed
+                kept, n = self._arrays["events"], int(self._core["n_events"][0])
+                self._hold("events", np.zeros(wanted, EVENT))
+                self._arrays["events"][:n] = kept[:n]
+                self._core["events_cap"] = wanted
+        return done
+
+    def _taken(self) -> Array:
+        n = self._numbers[_N_EVENTS]
+        self._numbers[_N_EVENTS] = 0
+        return self._events[:n]
+
+    def add(
+        self,
+        symbol: int,
+        order_id: int,
+        side: int,
+        qty: int,
+        price: int | None = None,
+        *,
+        owner: int = 0,
+        kind: int = _LIMIT,
+        expires_ns: int = 0,
+        ts_ns: int = 0,
+    ) -> Array:
+        """One new order; ``price`` None is a market order's that has no protection price."""
+        if price is None:
+            price = -NO_LIMIT if side == SELL else NO_LIMIT
+        return self._one(ts_ns, order_id, owner, price, qty, 0, 0, expires_ns, symbol, _ADD, side, kind)
+
+    def cancel(self, order_id: int, *, ts_ns: int = 0) -> Array:
+        """Take an order out."""
+        return self._one(ts_ns, order_id, 0, 0, 0, 0, 0, 0, 0, _CANCEL, 0, 0)
+
+    def modify(self, order_id: int, price: int, qty: int, *, ts_ns: int = 0) -> Array:
+        """Give an order a new price and a new open quantity."""
+        return self._one(ts_ns, order_id, 0, price, qty, 0, 0, 0, 0, _MODIFY, 0, 0)
+
+    def quote(self, symbol: int, bid: int, bid_qty: int, ask: int, ask_qty: int, *, ts_ns: int = 0) -> Array:
+        """What the outside shows now. A size of 0 is no liquidity."""
+        return self._one(ts_ns, 0, 0, bid, bid_qty, ask, ask_qty, 0, symbol, _QUOTE, 0, 0)
+
+    def trade(self, symbol: int, price: int, qty: int, *, ts_ns: int = 0) -> Array:
+        """A trade outside."""
+        return self._one(ts_ns, 0, 0, price, qty, 0, 0, 0, symbol, _TRADE, 0, 0)
+
+    def gap(self, symbol: int = -1, *, ts_ns: int = 0) -> Array:
+        """Ticks were lost: no outside liquidity until the next quote. Symbol -1 is all."""
+        return self._one(ts_ns, 0, 0, 0, 0, 0, 0, 0, symbol, _GAP, 0, 0)
+
+    def time(self, ts_ns: int) -> Array:
+        """Time passed: orders expire."""
+        return self._one(ts_ns, 0, 0, 0, 0, 0, 0, 0, 0, _TIME, 0, 0)
+
+    def _one(self, *values: int) -> Array:
+        """One input, numbered next; the events are valid until the next call."""
+        _ROW.pack_into(self._row_bytes, 0, self._numbers[_SEQ] + 1, *values, 0)
+        while self._some(self._row_address, 0, 1) == 0:
+            pass
+        return self._taken()
+
+    # State as a value ----------------------------------------------------------------------------------------------
+
+    def open_orders(self) -> Array:
+        """`OPEN_ORDER` rows by symbol: buys then sells, best price then time first, then those that wait."""
+        rows = np.zeros(self.n_open, OPEN_ORDER)
+        kernel.list_open(self._address, rows.ctypes.data)
+        return rows
+
+    def save(self) -> bytes:
+        """Canonical form: equal states give equal bytes, whatever way they were reached."""
+        sides, symbols = self._arrays["sides"], self._arrays["symbols"]
+        saved = np.zeros(self.n_symbols, _SAVED_SYMBOL)
+        for name in ("received_ns", "fresh", "outside"):
+            saved[name] = symbols[name]
+        for name, first in (("bid", 0), ("ask", 1)):
+            saved[name] = sides["quote_price"][first::2]
+            saved[f"{name}_left"] = sides["quote_left"][first::2]
+        core = self._core[0]
+        numbers = (int(core[name]) for name in ("model", "seq", "event_seq", "now_ns", "n_symbols", "n_live"))
+        head = _HEAD.pack(_MAGIC, CORE_REV, *numbers)
+        return head + bytes([self._waits]) + saved.tobytes() + self.open_orders().tobytes()
+
+    @staticmethod
+    def load(state: bytes) -> "CompiledEngine":
+        """Inverse of `save`. Raises ValueError for damaged bytes or another revision of the core."""
+        if len(state) < _HEAD.size + 1 or state[:8] != _MAGIC:
+            raise ValueError("not a state of the compiled engine")
+        _, revision, model, seq, event_seq, now_ns, n_symbols, n_open = _HEAD.unpack_from(state)
+        if revision != CORE_REV:
+            raise ValueError(f"state of core revision {revision}, this is {CORE_REV}")
+        at = _HEAD.size + 1
+        if (
+            min(n_symbols, n_open) < 0
+            or len(state) != at + n_symbols * _SAVED_SYMBOL.itemsize + n_open * OPEN_ORDER.itemsize
+        ):
+            raise ValueError("the state is cut or damaged")
+        saved = np.frombuffer(state, _SAVED_SYMBOL, n_symbols, at)
+        orders = np.frombuffer(state, OPEN_ORDER, n_open, at + saved.nbytes)
+        _check(orders, n_symbols)
+        engine = CompiledEngine(
+            n_symbols, model=Model(model), waits=bool(state[at - 1]), orders=max(_ORDERS_MIN, n_open + 2)
+        )
+        sides, symbols = engine._arrays["sides"], engine._arrays["symbols"]
+        for name in ("received_ns", "fresh", "outside"):
+            symbols[name] = saved[name]
+        for name, first in (("bid", 0), ("ask", 1)):
+            sides["quote_price"][first::2] = saved[name]
+            sides["quote_left"][first::2] = saved[f"{name}_left"]
+        for name, value in (("seq", seq), ("event_seq", event_seq), ("now_ns", now_ns)):
+            engine._core[name] = value
+        kernel.take_back(engine._address, orders.ctypes.data, n_open)
+        return engine
+
+    def state_hash(self) -> str:
+        """SHA-256 of `save`, in hex."""
+        return hashlib.sha256(self.save()).hexdigest()
+
+    # Memory --------------------------------------------------------------------------------------------------------
+
+    def add_symbols(self, n_symbols: int) -> None:
+        """Make room, so that there are ``n_symbols``."""
+        if n_symbols > self.n_symbols:
+            self._grow_symbols(n_symbols)
+
+    def _hold(self, name: str, array: Array) -> None:
+        self._arrays[name] = array
+        if name == "events":
+            self._events = array
+        self._core[name] = array.ctypes.data
+
+    def _larger(self, name: str, dtype: Any, size: int) -> None:
+        array = np.zeros(size, dtype)
+        if name in self._arrays:
+            array[: len(self._arrays[name])] = self._arrays[name]
+        self._hold(name, array)
+
+    def _grow_symbols(self, n_symbols: int) -> None:
+        before = self.n_symbols
+        self._larger("sides", SIDE, 2 * n_symbols)
+        self._larger("symbols", SYMBOL, n_symbols)
+        self._larger("levels", LEVEL, 2 * n_symbols * WINDOW)
+        self._larger("bits", np.uint64, 2 * n_symbols * BITS_STRIDE // 8)
+        self._arrays["sides"]["best"][2 * before :] = -1
+        self._arrays["symbols"]["outside"][before:] = self._waits
+        self._core["n_symbols"] = n_symbols
+
+    def _grow_orders(self, size: int) -> None:
+        """Pools of ``size`` slots, the new ones free, and an index at most half full."""
+        if size > _ORDERS_MAX:
+            raise MemoryError(f"{size} orders")
+        before = len(self._arrays["orders"]) if "orders" in self._arrays else 1
+        self._larger("orders", ORDER, size)
+        self._larger("far", FAR, size)
+        self._larger("timers", np.int32, size + 1)
+        for name, free in (("orders", "free_order"), ("far", "free_far")):
+            chain = self._arrays[name]["next"]
+            chain[before:] = np.arange(before + 1, size + 1)
+            chain[-1] = self._core[free][0]
+            self._core[free] = before
+        bits = max(4, (2 * size - 1).bit_length())
+        self._hold("index", np.zeros(1 << bits, INDEX))
+        self._core["index_mask"], self._core["index_shift"] = (1 << bits) - 1, 32 - bits
+        kernel.index_again(self._address, size)
+
+
+def _check(orders: Array, n_symbols: int) -> None:
+    """Compiled code trusts what it is given, so a damaged state must not reach it. Raises ValueError."""
+    good = (
+        (orders["symbol"] >= 0)
+        & (orders["symbol"] < n_symbols)
+        & (orders["side"] <= SELL)
+        & (orders["kind"] >= min(Kind))
+        & (orders["kind"] <= max(Kind))
+        & (orders["waits"] <= 1)
+        & (orders["qty"] > 0)
+        & (orders["order_id"] > 0)
+        & (np.abs(orders["price"]) <= np.where(orders["waits"] == 1, NO_LIMIT, PRICE_MAX))
+    )
+    if not good.all() or len(np.unique(orders["order_id"])) != len(orders):
+        raise ValueError("the state holds an impossible order")

@@ -1,0 +1,224 @@
+"""What goes in, what comes out, and how the core lies in memory. Prices in ticks, quantities in lots, time in ns UTC.
+
+Records are packed so that an order or an event is one cache line. Slot 0 of every pool means "none".
+"""
+
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+
+CORE_REV: Final = 1
+WINDOW: Final = 8192  # ticks of one side that have a level of their own; prices beyond are legal and slow
+HALF: Final = WINDOW // 2
+EDGE: Final = WINDOW // 8  # the window moves when the best price comes this near to its far end
+WORDS: Final = WINDOW // 64
+BITS_STRIDE: Final = 8 * (WORDS + 8)  # bytes of one side's bitmap: a bit a level, then a bit a word
+PRICE_MAX: Final = 1 << 46
+QTY_MAX: Final = 1 << 46
+NO_LIMIT: Final = 1 << 50  # the protection price of a market order that has none
+QUOTE_MAX_AGE_NS: Final = 5_000_000_000
+
+BUY: Final = 0
+SELL: Final = 1
+
+
+class Op(IntEnum):
+    """What an input asks for."""
+
+    ADD = 1
+    CANCEL = 2
+    MODIFY = 3
+    QUOTE = 4
+    TRADE = 5
+    GAP = 6
+    TIME = 7
+
+
+class Kind(IntEnum):
+    """Types of orders."""
+
+    LIMIT = 1
+    MARKET = 2
+    IOC = 3
+    FOK = 4
+    POST_ONLY = 5
+
+
+class Event(IntEnum):
+    """What happened to an order."""
+
+    ACCEPTED = 1
+    REJECTED = 2
+    FILL = 3
+    CANCELLED = 4
+    MODIFIED = 5
+    EXPIRED = 6
+    RESTED = 7
+
+
+class Accepted(IntEnum):
+    """Codes of `Event.ACCEPTED`."""
+
+    NOW = 0
+    WAITS = 1
+
+
+class Rejected(IntEnum):
+    """Codes of `Event.REJECTED`."""
+
+    UNKNOWN_OP = 1
+    UNKNOWN_SYMBOL = 2
+    DUPLICATE_ORDER = 3
+    UNKNOWN_ORDER = 4
+    BAD_SIDE = 5
+    BAD_TYPE = 6
+    BAD_PRICE = 7
+    BAD_QUANTITY = 8
+    WOULD_TAKE = 9
+    ALREADY_EXPIRED = 10
+    BAD_ORDER_ID = 11
+
+
+class Fill(IntEnum):
+    """Codes of `Event.FILL`: the rule by which it came about."""
+
+    CROSS = 1
+    QUOTE = 2
+    QUOTE_REACHED = 3
+    TRADE = 4
+
+
+class Cancelled(IntEnum):
+    """Codes of `Event.CANCELLED`."""
+
+    REQUESTED = 1
+    IOC = 2
+    FOK = 3
+    SELF_TRADE = 4
+    PRICE_PROTECTION = 5
+    NO_LIQUIDITY = 6
+    POST_ONLY = 7
+
+
+class Modified(IntEnum):
+    """Codes of `Event.MODIFIED`."""
+
+    KEPT_PLACE = 0
+    WENT_BACK = 1
+
+
+class Model(IntEnum):
+    """When a printed trade fills a resting order: only beyond its limit, or at its limit as well."""
+
+    THROUGH = 0
+    TOUCH = 1
+
+
+class Status(IntEnum):
+    """Why the kernel came back."""
+
+    DONE = 0
+    EVENTS_FULL = 1
+    ORDERS_FULL = 2
+
+
+INPUT: Final = np.dtype(
+    [
+        ("seq", "<i8"),
+        ("ts_ns", "<i8"),
+        ("order_id", "<i8"),
+        ("owner", "<i8"),
+        ("price", "<i8"),  # of a quote: the bid
+        ("qty", "<i8"),
+        ("ask_price", "<i8"),
+        ("ask_qty", "<i8"),
+        ("expires_ns", "<i8"),  # 0: never
+        ("symbol", "<i4"),
+        ("op", "u1"),
+        ("side", "u1"),
+        ("kind", "u1"),
+        ("unused", "u1"),
+    ]
+)
+EVENT: Final = np.dtype(
+    [
+        ("seq", "<i8"),
+        ("input_seq", "<i8"),
+        ("order_id", "<i8"),  # of a fill: the taker; 0 is the outside
+        ("maker_id", "<i8"),  # of a fill: the maker; 0 is the outside
+        ("price", "<i8"),
+        ("qty", "<i8"),
+        ("left", "<i8"),  # open lots after it, of the taker or, where that is the outside, of the maker
+        ("symbol", "<i4"),
+        ("kind", "u1"),
+        ("code", "u1"),
+        ("side", "u1"),
+        ("unused", "u1"),
+    ]
+)
+OPEN_ORDER: Final = np.dtype(
+    [
+        ("order_id", "<i8"),
+        ("owner", "<i8"),
+        ("price", "<i8"),
+        ("qty", "<i8"),
+        ("expires_ns", "<i8"),
+        ("symbol", "<i4"),
+        ("side", "u1"),
+        ("kind", "u1"),
+        ("waits", "u1"),
+        ("unused", "u1"),
+    ]
+)
+
+ORDER: Final = np.dtype(
+    [
+        ("price", "<i8"),
+        ("qty", "<i8"),
+        ("id", "<i8"),
+        ("owner", "<i8"),
+        ("expires_ns", "<i8"),
+        ("next", "<i4"),
+        ("prev", "<i4"),
+        ("timer", "<i4"),  # place in the heap of expiries, 0 where it has none
+        ("symbol", "<i4"),
+        ("side", "u1"),
+        ("kind", "u1"),
+        ("waits", "u1"),
+        ("unused", "u1", (5,)),
+    ]
+)
+LEVEL: Final = np.dtype([("head", "<i4"), ("tail", "<i4")])
+FAR: Final = np.dtype([("price", "<i8"), ("head", "<i4"), ("tail", "<i4"), ("next", "<i4"), ("unused", "<i4")])
+SIDE: Final = np.dtype(
+    [
+        ("base", "<i8"),  # price of the window's first level
+        ("best", "<i8"),  # level of the best price, -1 where the side is empty
+        ("quote_price", "<i8"),
+        ("quote_left", "<i8"),  # what is left of the displayed size
+        ("far", "<i4"),  # levels beyond the window, best first; all are worse than any price in the window
+        ("unused", "<i4"),
+    ]
+)
+SYMBOL: Final = np.dtype(
+    [
+        ("received_ns", "<i8"),
+        ("wait_head", "<i4"),
+        ("wait_tail", "<i4"),
+        ("fresh", "<i4"),  # a quote came since the last gap
+        ("outside", "<i4"),  # orders wait for a live quote
+    ]
+)
+INDEX: Final = np.dtype([("tag", "<u4"), ("slot", "<i4")])
+CORE_FIELDS: Final = (
+    # addresses
+    *("orders", "levels", "far", "sides", "symbols", "bits", "index", "timers", "events"),
+    # sizes
+    *("n_symbols", "events_cap", "index_mask", "index_shift"),
+    # counters that are not state
+    *("n_events", "free_order", "free_far", "n_live", "n_timers", "status"),
+    # state
+    *("seq", "event_seq", "now_ns", "model"),
+)
+CORE: Final = np.dtype([(name, "<i8") for name in CORE_FIELDS])
