@@ -70,6 +70,13 @@ def gone(processes: list[psutil.Process]) -> bool:
     return not any(lives(one) for one in processes)
 
 
+def command(one: psutil.Process) -> str:
+    try:
+        return " ".join(one.cmdline())
+    except psutil.NoSuchProcess:  # ended, or ended and not yet collected
+        return ""
+
+
 @pytest.fixture
 def open_toy(tmp_path: Path) -> Iterator[Opener]:
     made: list[Toy] = []
@@ -261,7 +268,7 @@ def test_a_guard_that_dies_is_replaced(open_toy: Opener) -> None:
     toy.wait_open()
 
     def guards() -> list[psutil.Process]:
-        return [one for one in toy.family() if "trading.processes.guard" in " ".join(one.cmdline())]
+        return [one for one in toy.family() if "trading.processes.guard" in command(one)]
 
     (first,) = guards()
     first.kill()

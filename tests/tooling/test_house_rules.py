@@ -179,3 +179,8 @@ def test_what_is_installed_fits_together() -> None:
 
 def test_dagster_is_configured_by_its_own_files_alone() -> None:
     assert "[tool.dagster]" not in (PROJECT_ROOT / "pyproject.toml").read_text()
+
+
+def test_every_test_file_has_a_name_of_its_own() -> None:
+    names = [path.name for path in (PROJECT_ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names)), "pytest tells test modules apart by their file names"
