@@ -107,7 +107,7 @@ def processes(settings: Settings, servers: Servers) -> list[ProcessSpec]:
         ),
         ProcessSpec(
             "app", _python("app.server"), env, ("first-start",), _answers(settings.host, settings.app_port, "/"),
-            responds=_answers(settings.host, settings.app_port, "/api/health"), patience_s=40.0,
+            responds=_answers(settings.host, settings.app_port, "/"), patience_s=40.0,
             label="App", address=app, stop_phase=3,
         ),
         ProcessSpec(
