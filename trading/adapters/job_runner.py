@@ -161,11 +161,6 @@ def follow(
             time.sleep(pause_s)
 
 
-def launch_nightly(settings: Settings) -> str:
-    """Queue the nightly job on the open floor; returns the run's id."""
-    return jobs_of(settings).launch(NIGHTLY)
-
-
 def run_nightly(settings: Settings, say: Callable[[str], None], *, timeout_s: float = 1800.0) -> int:
     """Run the nightly job now on the open floor and say how it goes, a line a step.
 

@@ -89,15 +89,6 @@ class Lake:
                 if not connection.closed:
                     connection.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", (key,))
 
-    def retire(self, dataset: str, series: str) -> int:
-        """Hide all live files of a series; returns how many."""
-        with connection_of(self._pool) as connection:
-            cursor = connection.execute(
-                "update lake_file set retired_at = now() where dataset = %s and series = %s and retired_at is null",
-                (dataset, series),
-            )
-            return cursor.rowcount
-
     def sweep(self, *, grace_s: float = 3600.0, retired_grace_s: float = 86_400.0) -> int:
         """Remove staged leftovers and files without a manifest row older than ``grace_s``, and files retired longer
         than ``retired_grace_s`` ago (a reader may still have them open before). Returns how many files went.

@@ -60,7 +60,10 @@ def test_every_role_logs_in_to_its_database_under_each_dialect(servers: Servers,
 def test_database_url_keeps_server_and_options_and_changes_login_and_database(tmp_path: Path) -> None:
     known = secrets.read_or_generate(tmp_path / "secrets.json")
     settings = floor(tmp_path, database_url="postgresql://admin:p%40ss@db.example:6432/postgres?sslmode=require")
-    assert connections.superuser_dsn(settings) == "postgresql://admin:p%40ss@db.example:6432/postgres?sslmode=require"
+    assert (
+        connections.dsn(settings, "superuser", "postgres")
+        == "postgresql://admin:p%40ss@db.example:6432/postgres?sslmode=require"
+    )
     assert connections.dsn(settings, "tf_app") == (
         f"postgresql://tf_app:{known.postgres['tf_app']}@db.example:6432/tradefloor?sslmode=require"
     )

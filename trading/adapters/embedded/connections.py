@@ -19,11 +19,6 @@ def dsn(settings: Settings, role: str, database: str = FLOOR_DATABASE) -> str:
     return _postgres_url(settings, "postgresql", role, database)
 
 
-def superuser_dsn(settings: Settings, database: str = "postgres") -> str:
-    """libpq URL of the login that creates roles and databases."""
-    return dsn(settings, secrets.SUPERUSER, database)
-
-
 def dagster_dsn(settings: Settings) -> str:
     """SQLAlchemy URL of Dagster's database. psycopg 2, because dagster-postgres listens on its raw connection."""
     return _postgres_url(settings, "postgresql+psycopg2", "tf_dagster", "dagster")

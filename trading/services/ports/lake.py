@@ -87,10 +87,6 @@ class LakeStore(Protocol):
         """Hold a series while it is read, merged and written, so that two of these cannot lose each other's rows."""
         ...
 
-    def retire(self, dataset: str, series: str) -> int:
-        """Hide all live files of a series; returns how many."""
-        ...
-
     def sweep(self, *, grace_s: float = 3600.0, retired_grace_s: float = 86_400.0) -> int:
         """Remove orphan and long-retired files; returns how many."""
         ...
