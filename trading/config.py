@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -12,7 +12,7 @@ class Settings(BaseSettings):
     """Where a floor keeps its data and on which ports it answers.
 
     ``database_url`` and ``redis_url`` are empty for the embedded servers; ``DATABASE_URL`` and ``REDIS_URL`` point the
-    floor at servers of the same kind. ``lake_url`` is a folder or an fsspec address; empty means ``data_dir/lake``.
+    floor at servers of the same kind. ``lake_url`` is a folder, empty for ``data_dir/lake``.
     """
 
     model_config = SettingsConfigDict(env_prefix="TRADEFLOOR_", populate_by_name=True, extra="ignore")
@@ -25,6 +25,13 @@ class Settings(BaseSettings):
     app_port: int = 8501
     dagster_port: int = 3000
     seed: int = 20260101
+
+    @field_validator("lake_url")
+    @classmethod
+    def _a_folder(cls, given: str) -> str:
+        if "://" in given:
+            raise ValueError("TRADEFLOOR_LAKE must be a folder; object storage cannot be used yet")
+        return given
 
     @property
     def lake_dir(self) -> Path:

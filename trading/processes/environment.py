@@ -9,7 +9,7 @@ from trading.config import PROJECT_ROOT, Settings
 def resolved(settings: Settings) -> Settings:
     """The same settings with absolute folders: the processes run in the project's folder, not in the caller's."""
     update: dict[str, object] = {"data_dir": settings.data_dir.expanduser().resolve()}
-    if settings.lake_url and "://" not in settings.lake_url:
+    if settings.lake_url:
         update["lake_url"] = str(Path(settings.lake_url).expanduser().resolve())
     return settings.model_copy(update=update)
 
