@@ -107,7 +107,6 @@ class Tape:
         self.changed.set()
         self.changed.clear()
 
-
     async def _look_at_books(self) -> None:
         shown = {key: each for key, each in self._instruments.items() if each.symbol in self._ladders}
         if not shown:
