@@ -18,9 +18,9 @@ Definitions, all on log returns of daily closes (adjusted where the source has a
 * ``spread_ticks``: mean of the quoted spread below its 95th percentile, where quotes exist.
 
 A shape tells how volatility changes within a day: weights of equal parts of it, whose squares have the mean 1. ``fx``
-and ``crypto`` are root mean squares of hourly and of five-minute returns by hour of the UTC day. There is no intraday history of US
-stocks to compute from, so ``session`` is the U of Wood, McInish and Ord, "An investigation of transactions data for
-NYSE stocks", Journal of Finance 40 (1985), in half hours from open to close.
+and ``crypto`` are root mean squares of hourly and of five-minute returns by hour of the UTC day. There is no intraday
+history of US stocks to compute from, so ``session`` is the U of Wood, McInish and Ord, "An investigation of
+transactions data for NYSE stocks", Journal of Finance 40 (1985), in half hours from open to close.
 """
 
 import sys
@@ -188,7 +188,10 @@ def day_shape(path: Path, step: str) -> list[float]:
 def shapes(data: Path) -> pd.DataFrame:
     """The table of shapes: a row each, its weights in one cell."""
     session = np.array(SESSION) / np.sqrt(np.mean(np.square(SESSION)))
-    weights = {"session": session.tolist(), **{name: day_shape(data / path, step) for name, (path, step) in HOURLY.items()}}
+    weights = {
+        "session": session.tolist(),
+        **{name: day_shape(data / path, step) for name, (path, step) in HOURLY.items()},
+    }
     rows = [(name, " ".join(f"{weight:.4f}" for weight in values)) for name, values in weights.items()]
     return pd.DataFrame(rows, columns=["shape", "weights"])
 
