@@ -20,6 +20,7 @@ for _module in pkgutil.iter_modules(trading.services.__path__):
 READS = {"trader": "own", "admin": "any", "observer": "granted"}
 EVERYONE = {"trader": "-", "admin": "-", "observer": "-"}
 DESK = {"trader": "own"}
+CLIENT = {"trader": "own", "admin": "any"}
 ADMIN = {"admin": "-"}
 ADMIN_ANY = {"admin": "any"}
 STAFF = {"trader": "-", "admin": "-"}
@@ -27,6 +28,11 @@ NOBODY: dict[str, str] = {}
 
 # Written by hand and not read from the code: a rule that changes must be changed here too, by somebody who means it.
 EXPECTED: dict[str, dict[str, str]] = {
+    "brokerage.balances": CLIENT,
+    "brokerage.executions": CLIENT,
+    "brokerage.holdings": CLIENT,
+    "brokerage.open_orders": CLIENT,
+    "brokerage.order": CLIENT,
     "desk.submit": DESK,
     "desk.preview": DESK,
     "desk.cancel": DESK,
