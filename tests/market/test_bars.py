@@ -24,7 +24,7 @@ from trading.market.bars import (
 )
 from trading.market.profiles import PROFILES
 from trading.market.simulator import Simulator
-from trading.market.ticks import DEPTH, MORE, QUOTE, RESET, TICK, TRADE, Ticks
+from trading.market.ticks import DEPTH, MORE, QUOTE, TICK, TRADE, Ticks
 
 DAY_NS = 1440 * MINUTE_NS
 FAR_NS = 10**18
@@ -188,7 +188,7 @@ def ordered_streams(draw: st.DrawFn) -> Ticks:
     ticks["ts_ns"] = draw(st.integers(0, 2 * 10**18)) + np.cumsum(steps)
     ticks["instrument_id"] = random.choice(ids, size)
     ticks["seq"] = np.arange(size) + draw(st.integers(0, 10**15))
-    ticks["kind"] = random.choice([QUOTE, TRADE, QUOTE | TRADE, DEPTH, DEPTH | MORE, DEPTH | RESET], size)
+    ticks["kind"] = random.choice([QUOTE, TRADE, QUOTE | TRADE, DEPTH, DEPTH | MORE, DEPTH | TRADE], size)
     ticks["trade_ticks"] = random.integers(1, 2**45, size)
     ticks["trade_lots"] = random.integers(1, 10**9, size)
     return ticks
