@@ -15,7 +15,7 @@ BOOKS = "books"
 """Hash of the newest whole snapshot of depth by instrument id, each its packed records."""
 TAPE_BYTES = 64 << 20
 """Size of the tape, roughly: minutes of a lively floor, a quarter of the embedded server's memory."""
-TAPE_ENTRIES = (256, 1 << 18)
+TAPE_ENTRIES = (64, 1 << 18)
 """Fewest and most entries that are kept. An entry of one tick costs the server twice its size."""
 _ENTRY_BYTES = 64
 _MEMORY = 64  # publications over which the usual size is averaged
