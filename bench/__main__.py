@@ -8,18 +8,22 @@ figures that miss their target are shown, and are no failure of the run.
 import json
 import os
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import engine_operation, engine_pypi, engine_twin
-from bench.measure import Row
+from bench import bars, broker_load, bus, engine_operation, engine_pypi, engine_twin, order_path
+from bench.floor import folder_for_servers
+from bench.measure import Row, say
 
 TARGET = Path(__file__).parent.parent / "data" / "bench" / "latest.json"
 PARTS: dict[str, tuple[Callable[[Path], list[Row]], ...]] = {
     "engine": (engine_twin.run, engine_pypi.run, engine_operation.run),
+    "bars": (bars.run,),
+    "bus": (bus.run,),
+    "orders": (order_path.run,),
+    "broker": (broker_load.run,),
 }
 
 
@@ -27,19 +31,19 @@ def main(asked: list[str]) -> int:
     """Run the parts named in ``asked``, all where there are none."""
     unknown = set(asked) - set(PARTS)
     if unknown:
-        print(f"unknown: {', '.join(sorted(unknown))}; the parts are {', '.join(PARTS)}")  # noqa: T201
+        say(f"unknown: {', '.join(sorted(unknown))}; the parts are {', '.join(PARTS)}")
         return 2
     rows, failed = [], False
     for name in asked or PARTS:
         began_s = time.monotonic()
         for part in PARTS[name]:
             try:
-                with tempfile.TemporaryDirectory(prefix="tradefloor-bench-") as folder:
-                    rows += part(Path(folder))
+                with folder_for_servers() as folder:
+                    rows += part(folder)
             except Exception:
                 failed = True
                 traceback.print_exc()
-        print(f"{name}: {time.monotonic() - began_s:.0f} s", flush=True)  # noqa: T201
+        say(f"{name}: {time.monotonic() - began_s:.0f} s")
     show(rows)
     if not asked:
         write(rows)
@@ -48,12 +52,12 @@ def main(asked: list[str]) -> int:
 
 def show(rows: list[Row]) -> None:
     """The table for a reader."""
-    print(f"\nload average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")  # noqa: T201
-    print(f"{'':26}{'ours':>12}{'peer':>12}{'ratio':>9}  {'unit':12}{'wanted':32}")  # noqa: T201
+    say(f"\nload average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    say(f"{'':26}{'ours':>12}{'peer':>12}{'ratio':>9}  {'unit':12}wanted")
     for row in rows:
         said = row.to_json()
         figures = f"{said['ours']:>12,}{said['peer']:>12,}{said['ratio']:>9,}"
-        print(f"{row.name:26}{figures}  {row.unit:12}{row.wanted:32}{'met' if row.met else 'NOT MET'}")  # noqa: T201
+        say(f"{row.name:26}{figures}  {row.unit:12}{row.wanted:40}{'met' if row.met else 'NOT MET'}")
 
 
 def write(rows: list[Row]) -> None:
