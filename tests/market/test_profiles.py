@@ -8,7 +8,7 @@ import pytest
 
 from trading.domain.instruments import Instrument
 from trading.domain.money import Asset
-from trading.market.profiles import PROFILES, Profile
+from trading.market.profiles import PROFILES, Profile, shipped_shapes
 from trading.market.shipped import make_profiles
 
 
@@ -17,7 +17,7 @@ def of(symbol: str) -> Profile:
 
 
 def test_the_table_covers_the_asset_classes_a_trader_expects() -> None:
-    assert len(PROFILES) >= 12
+    assert len(PROFILES) >= 50
     assert {profile.asset_class for profile in PROFILES} == {"equity", "fx", "metal", "crypto"}
     assert len({profile.symbol for profile in PROFILES}) == len(PROFILES)
 
@@ -32,6 +32,22 @@ def test_every_row_is_plausible_and_names_its_source(profile: Profile) -> None:
     assert profile.spread_ticks * profile.tick_size < profile.start_price * Decimal("0.002")
     assert profile.size_lots >= 10
     assert profile.source
+    assert profile.calendar == {"equity": "XNYS", "crypto": "24/7"}.get(profile.asset_class, "FX")
+    assert (0.05 < profile.overnight_share < 0.6) == (profile.asset_class == "equity")
+    assert profile.shape in shipped_shapes()
+
+
+def test_the_first_thirteen_keep_their_place_because_their_ids_follow_from_it() -> None:
+    first = "AAPL MSFT IBM GOOG FB AMD AMZN VRTX EURUSD GBPUSD XAUUSD BTCUSD ETHUSD"
+    assert [profile.symbol for profile in PROFILES[:13]] == first.split()
+
+
+def test_a_shape_redistributes_volatility_within_a_day_and_leaves_the_day_s_alone() -> None:
+    for name, weights in shipped_shapes().items():
+        assert sum(weight**2 for weight in weights) / len(weights) == pytest.approx(1, abs=1e-3), name
+        assert max(weights) > 1.2 > 0.8 > min(weights) > 0.3, name
+    session = shipped_shapes()["session"]
+    assert min(session) < session[-1] < session[0], "busy at the open, quiet at noon, busier at the close"
 
 
 def test_fees_are_what_a_retail_broker_charges() -> None:
@@ -57,3 +73,5 @@ def test_the_script_computes_the_shipped_numbers_again(shared_data: Path) -> Non
     for symbol, name, terms, source in make_profiles.SOURCES:
         row = make_profiles.row(symbol, name, terms, source, shared_data)
         assert {key: str(value) for key, value in row.items() if key != "symbol"} == shipped.loc[symbol].to_dict()
+    found = make_profiles.shapes(shared_data)
+    assert found.equals(pd.read_csv(Path(make_profiles.__file__).with_name("shapes.csv"), dtype=str))

@@ -9,7 +9,7 @@ databases other than 0 carry it in their name and two floors can share one serve
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from trading.domain.errors import Unavailable
+from trading.market.depth import snapshots
 from trading.market.ticks import BARS, CHANNEL, EVENTS, QUOTE, STREAM, TICK, WAKE, Ticks, pack, unpack
 
 PROTOCOL = 2
@@ -32,6 +33,8 @@ TAPE_ENTRIES = 16_384
 WAKE_ENTRIES = 1_024
 LAST = "last"
 """Hash of the newest quote by instrument id, each one packed tick."""
+BOOKS = "books"
+"""Hash of the newest complete snapshot of displayed levels by instrument id, packed ticks."""
 TAIL = "bars:tail"
 OPEN_BARS = "bars:open"
 """Simulated bars not yet in the lake: closed ones, and those still forming. Packed `trading.market.bars.BAR`."""
@@ -119,6 +122,9 @@ class RedisBus:
         ]
         if newest:
             commands.append(("HSET", LAST, *(part for pair in newest.items() for part in pair)))
+        books = snapshots(ticks)
+        if books:
+            commands.append(("HSET", BOOKS, *(part for key, rows in books.items() for part in (key, pack(rows)))))
         return self._send(*commands)
 
     def publish_bars(self, bars: Sequence[Mapping[str, Any]]) -> bool:
@@ -147,6 +153,15 @@ class RedisBus:
         except _FAILURES:
             return {}
         return {int(key): unpack(value) for key, value in found.items()}
+
+    def last_books(self, ids: Iterable[int]) -> dict[int, Ticks]:
+        """The newest complete snapshot of displayed levels of each of ``ids`` that has one."""
+        wanted = list(ids)
+        try:
+            found: Any = self._reader.hmget(BOOKS, wanted) if wanted else []
+        except _FAILURES:
+            return {}
+        return {key: unpack(value) for key, value in zip(wanted, found, strict=True) if value}
 
     def get_bars(self) -> tuple[bytes, bytes]:
         """Simulated bars not yet in the lake, closed ones and forming ones, as `put_bars` was given them."""

@@ -24,7 +24,9 @@ class Profile:
 
     ``start_price`` is in units of ``currency``, volatilities are standard deviations of log returns of a day,
     ``jumps_per_day`` a rate, ``spread_ticks`` the mean spread, ``size_lots`` the usual size at the best price.
-    ``source`` says which history the statistics come from.
+    ``calendar`` is one of `trading.market.sessions`, ``shape`` names the course of volatility within a day in
+    `shipped_shapes`, ``overnight_share`` is the part of the variance that falls between two sessions. ``source`` says
+    which history the statistics come from.
     """
 
     symbol: str
@@ -35,6 +37,8 @@ class Profile:
     lot_size: Decimal
     max_order_lots: int
     fee: FeeSchedule
+    calendar: str
+    shape: str
     start_price: Decimal
     spread_ticks: int
     size_lots: int
@@ -45,6 +49,7 @@ class Profile:
     vol_of_vol: float
     market_correlation: float
     market_beta: float
+    overnight_share: float
     source: str
 
     @property
@@ -56,6 +61,8 @@ class Profile:
         """The statistics as a JSON object, as the database keeps them beside an instrument's version."""
         return {
             "v": 1,
+            "calendar": self.calendar,
+            "shape": self.shape,
             "start_price": str(self.start_price),
             "spread_ticks": self.spread_ticks,
             "size_lots": self.size_lots,
@@ -66,6 +73,7 @@ class Profile:
             "vol_of_vol": self.vol_of_vol,
             "market_correlation": self.market_correlation,
             "market_beta": self.market_beta,
+            "overnight_share": self.overnight_share,
             "source": self.source,
         }
 
@@ -80,6 +88,8 @@ def _profile(row: Mapping[str, str]) -> Profile:
         lot_size=Decimal(row["lot_size"]),
         max_order_lots=int(row["max_order_lots"]),
         fee=FeeSchedule(1, int(row["fee_per_lot_millis"]), int(row["fee_rate_ppm"]), int(row["fee_minimum"])),
+        calendar=row["calendar"],
+        shape=row["shape"],
         start_price=Decimal(row["start_price"]),
         spread_ticks=int(row["spread_ticks"]),
         size_lots=int(row["size_lots"]),
@@ -90,15 +100,25 @@ def _profile(row: Mapping[str, str]) -> Profile:
         vol_of_vol=float(row["vol_of_vol"]),
         market_correlation=float(row["market_correlation"]),
         market_beta=float(row["market_beta"]),
+        overnight_share=float(row["overnight_share"]),
         source=row["source"],
     )
+
+
+def _rows(name: str) -> "csv.DictReader[str]":
+    return csv.DictReader(files("trading.market.shipped").joinpath(name).read_text(encoding="utf-8").splitlines())
 
 
 @cache
 def shipped_profiles() -> tuple[Profile, ...]:
     """The shipped table, in its own order."""
-    text = files("trading.market.shipped").joinpath("profiles.csv").read_text(encoding="utf-8")
-    return tuple(_profile(row) for row in csv.DictReader(text.splitlines()))
+    return tuple(_profile(row) for row in _rows("profiles.csv"))
+
+
+@cache
+def shipped_shapes() -> Mapping[str, tuple[float, ...]]:
+    """Weights of volatility in equal parts of a day or session, by name; their squares have the mean 1."""
+    return {row["shape"]: tuple(float(weight) for weight in row["weights"].split()) for row in _rows("shapes.csv")}
 
 
 if TYPE_CHECKING:

@@ -5,6 +5,12 @@ from numpy.typing import NDArray
 
 QUOTE, TRADE, GAP = 1, 2, 4
 """Bits of ``kind``: the record carries a quote, a trade, or says that ticks were lost before it."""
+DEPTH, RESET, MORE = 8, 16, 32
+"""The record carries one level of each side: the new total size displayed at that price, 0 where it is gone, -1 where
+that side does not change. RESET clears both sides first (a snapshot begins), MORE says that the update goes on in the
+next record."""
+CLOSED, OPENED = 64, 128
+"""The instrument's session ended, began."""
 
 TICK = np.dtype(
     [

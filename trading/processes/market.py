@@ -1,7 +1,8 @@
 """The market process: ``python -m trading.processes.market`` runs the simulated venue ``SIM``.
 
-One thread makes ticks, publishes them and builds bars; a second one does what may wait: writing the lake, and the
-process's health row. The first quotes come before anything else, the venue's past is written behind them.
+One thread makes ticks and hands them to the `trading.processes.market_feed.Feed`, which publishes them and builds bars;
+a second one does what may wait: writing the lake, and the process's health row. The first quotes come before anything
+else, the venue's past is written behind them.
 
 Every two seconds the state (prices, open bars, bars not yet in the lake) is saved to ``data/market/state.json``. After
 a kill the next start reads from the tape what was published since that save, so neither a trade nor a tick number is
@@ -14,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -29,16 +30,17 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from trading.adapters.clock import SystemClock
 from trading.adapters.embedded import connections
 from trading.adapters.postgres.pool import Pool, open_pool
-from trading.adapters.redis_bus import RedisBus, TapePosition
+from trading.adapters.redis_bus import RedisBus
 from trading.config import Settings
-from trading.domain.errors import TradefloorError, Unavailable
+from trading.domain.errors import TradefloorError
 from trading.market.backhistory import first_history, missed
-from trading.market.bars import FRAME_NAMES, BarBuilder, Bars, pack_bars
+from trading.market.bars import Bars
 from trading.market.profiles import VENUE, Profile
 from trading.market.simulator import Simulator
-from trading.market.ticks import Ticks
+from trading.market.ticks import QUOTE
 from trading.processes import logs, market_rows
 from trading.processes import market_archive as archive
+from trading.processes.market_feed import Feed
 from trading.services.ports.clock import Clock
 
 if TYPE_CHECKING:
@@ -49,13 +51,8 @@ log = structlog.get_logger()
 SAVE_S = 2.0
 STATUS_S = 2.0
 BARS_S = 1.0
-CLOSE_GRACE_NS = 1_000_000_000
-"""A minute is closed by the clock this long after its end."""
 FILL_FROM_NS = 10_000_000_000
 """A shorter stop is bridged by the next ticks alone."""
-RETRY_FLUSH_S = 60.0
-PENDING_MAX = 5_000
-"""More bars than this do not wait for their hour."""
 STOP_S = 4.0
 """How long the last flush may take; what it does not manage is in the saved state."""
 
@@ -82,20 +79,13 @@ class Market:
         clock: Clock,
         state_path: Path,
     ) -> None:
-        self.simulator, self.units, self.bus, self.pool, self.clock = simulator, units, bus, pool, clock
-        self._open_lake = open_lake
-        self._store: LakeStore | None = None
+        self.simulator, self.units, self.pool, self.clock = simulator, units, pool, clock
         self._path = state_path
         self._later = ThreadPoolExecutor(max_workers=1, thread_name_prefix="market-later")
+        self.feed = Feed(units, bus, open_lake, clock, self._later)
         self._state = simulator.start(clock.now_ns())
-        self._builder = BarBuilder()
-        self._pending = archive.Pending(since_ns=clock.now_ns())
-        self._waiting: list[Ticks] | None = None
         self._history: Future[Bars] | None = None
-        self._flush: tuple[Future[int], Bars] | None = None
         self._with_history: set[str] = set()
-        self._published = 0
-        self._unheard = 0
         self._lag_ns = 0
 
     @property
@@ -103,27 +93,19 @@ class Market:
         """Time between two steps: short enough that an instrument rarely has two ticks in one."""
         return float(min(0.25, max(0.01, 0.4 / self.simulator.ticks_per_s)))
 
-    def _lake(self) -> "LakeStore":
-        # Opened late: it brings pandas and DuckDB, and the first ticks of a new floor need neither.
-        if self._store is None:
-            self._store = self._open_lake()
-        return self._store
-
     # Start ------------------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Continue the saved state, or start the venue where there is none."""
         saved = self._saved()
         now_ns = self.clock.now_ns()
-        # Numbers above any given before, should a state have been lost: milliseconds outrun ticks.
-        seq = np.full(len(self.units), now_ns // 1_000_000, dtype=np.int64)
-        self._state = replace(self.simulator.start(now_ns - 1), seq=seq, lost=True)
+        self._state = replace(self.simulator.start(now_ns - 1), lost=True)
         if saved is not None:
             self._resume(saved, now_ns)
         fresh = [unit.symbol for unit in self.units.values() if unit.symbol not in self._with_history]
         if fresh:
             log.info("market.first_start", symbols=fresh)
-            self._waiting = []
+            self.feed.hold_bars()
             self._history = self._later.submit(self._write_history, fresh, self._state.ts_ns)
         self.save()
 
@@ -147,68 +129,42 @@ class Market:
             # The lake was emptied, or the process was killed before the venue's past was written: start again.
             log.warning("market.lake_is_empty")
             return
-        fresh_seq = self._state.seq
         self._state = self.simulator.load(saved["state"])
         self._with_history = set(saved["with_history"])
-        self._builder = BarBuilder.load(saved["builder"])
-        self._pending = archive.Pending.load(saved["pending"], now_ns)
+        self.feed.load(saved)
         if not saved["clean"]:
-            self._catch_up(int(saved["state"]["ts_ns"]))
+            self._catch_up(int(saved["state"]["ts_ns"]), set(saved.get("taken", ())))
         log.info("market.resumed", clean=saved["clean"], stopped_s=round((now_ns - self._state.ts_ns) / 1e9, 1))
         fresh = np.array([symbol not in self._with_history for symbol in self.simulator.symbols])
         stopped_ns = now_ns - self._state.ts_ns
         if stopped_ns >= FILL_FROM_NS or (fresh.any() and stopped_ns > 1):
             self._fill(now_ns - 1)
-        self._pending.drop_known(known)
-        self._state = replace(
-            self._state,
-            log_price=np.where(fresh, self.simulator.anchor, self._state.log_price),
-            seq=np.where(fresh, fresh_seq, self._state.seq),
-        )
+        self.feed.drop_known(known)
+        self._state = replace(self._state, log_price=np.where(fresh, self.simulator.anchor, self._state.log_price))
 
     def _fill(self, to_ns: int) -> None:
         """Simulate the time since the last tick without making ticks, and make its bars."""
         filled = missed(self.simulator, self._state, to_ns)
         known = [key for key, unit in self.units.items() if unit.symbol in self._with_history]
         closed, minutes = (bars[np.isin(bars["instrument_id"], known)] for bars in (filled.closed, filled.minutes))
-        self._pending.add(self._builder.merge(minutes))
         self._state = filled.state
-        if len(closed):
-            # Whole days: too many bars to wait in memory.
-            archive.write_all(self._lake(), closed, self.units, "market, missed days")
-        if len(self._pending) > PENDING_MAX:
-            self._pending.soon(to_ns)
-        self._show()
+        self.feed.fill(closed, minutes, to_ns)
         self.save()
 
-    def _catch_up(self, saved_ns: int) -> None:
-        """Take from the tape what was published after the last save, or skip numbers where it cannot be known."""
+    def _catch_up(self, saved_ns: int, taken: Set[int]) -> None:
+        """Go on at the prices that were published after the last save, but for those of a replay."""
+        ticks = self.feed.catch_up(saved_ns)
         reserve = int(self.simulator.ticks_per_s * SAVE_S * 5) + 100
-        try:
-            position, batches = TapePosition(tape=f"{max(0, saved_ns // 1_000_000 - 1000)}-0"), []
-            while True:
-                batch = self.bus.read_tape(position, 0)
-                if len(batch.ticks) == 0:
-                    break
-                batches.append(batch.ticks)
-                position = batch.position
-        except Unavailable:
-            batches = []
-        if not batches:
-            self._state = replace(self._state, seq=self._state.seq + reserve, lost=True)
-            return
-        ticks = np.concatenate(batches)
-        seq, log_price, ts_ns = self._state.seq.copy(), self._state.log_price.copy(), self._state.ts_ns
-        for i, instrument_id in enumerate(self.simulator.instrument_ids):
-            own = ticks[(ticks["instrument_id"] == instrument_id) & (ticks["seq"] > seq[i])]
-            if len(own):
+        log_price, ts_ns = self._state.log_price.copy(), self._state.ts_ns
+        quotes = ticks[((ticks["kind"] & QUOTE) != 0) & (ticks["bid_ticks"] > 0) & (ticks["ask_ticks"] > 0)]
+        for i, instrument_id in enumerate(self.simulator.instrument_ids.tolist()):
+            own = quotes[quotes["instrument_id"] == instrument_id]
+            if len(own) and instrument_id not in taken:
                 middle = (float(own["bid_ticks"][-1]) + float(own["ask_ticks"][-1])) / 2
-                seq[i], log_price[i] = own["seq"][-1], np.log(middle * self.simulator.tick_size[i])
-                ts_ns = max(ts_ns, int(own["ts_ns"].max()))
-                self._pending.add(self._builder.add(own))
-        self._state = replace(
-            self._state, step=self._state.step + reserve, ts_ns=ts_ns, seq=seq, log_price=log_price, lost=True
-        )
+                log_price[i] = np.log(middle * self.simulator.tick_size[i])
+        if len(ticks):
+            ts_ns = max(ts_ns, int(ticks["ts_ns"].max()))
+        self._state = replace(self._state, step=self._state.step + reserve, ts_ns=ts_ns, log_price=log_price, lost=True)
 
     def _write_history(self, symbols: list[str], until_ns: int) -> Bars:
         """In the second thread: the past of some instruments. Whole days go to the lake; returns M1 of the running one.
@@ -224,7 +180,7 @@ class Market:
             speed=self.simulator.speed,
         )
         history = first_history(part, until_ns)
-        files = archive.write_all(self._lake(), history.closed, self.units, "back-history", replace=True)
+        files = archive.write_all(self.feed.lake(), history.closed, self.units, "back-history", replace=True)
         log.info("market.history_written", files=files, bars=len(history.closed))
         return history.minutes
 
@@ -253,112 +209,55 @@ class Market:
     def step(self) -> None:
         """One step of the simulation: its ticks to the bus, its trades to the bars."""
         now_ns = self.clock.now_ns()
-        if now_ns - self._state.ts_ns >= FILL_FROM_NS and self._waiting is None:
+        if now_ns - self._state.ts_ns >= FILL_FROM_NS and not self.feed.holding:
             # The process or the machine slept.
             self._fill(now_ns - 1)
         self._state, ticks = self.simulator.advance(self._state, now_ns)
-        if len(ticks):
-            heard = self.bus.publish_ticks(ticks)
-            self._published += len(ticks)
-            self._unheard += 0 if heard else len(ticks)
+        self.feed.publish(ticks)
         self._lag_ns = self.clock.now_ns() - now_ns
-        if self._waiting is not None:
-            self._waiting.append(ticks)
-        else:
-            self._closed(self._builder.add(ticks))
 
     def keep_bars(self) -> None:
-        """Every second: take over the past once it is written, close minutes by the clock, show the forming bars."""
+        """Every second: take over the past once it is written, then what the feed keeps."""
         self._adopt_history()
-        if self._waiting is not None:
-            return
-        now_ns = self.clock.now_ns()
-        self._closed(self._builder.close_until(now_ns - CLOSE_GRACE_NS))
-        self._show(closed=False)
-        self._finish_flush()
-        if self._flush is None:
-            self._begin_flush(now_ns)
-
-    def _closed(self, bars: Bars) -> None:
-        if len(bars):
-            self._pending.add(bars)
-            self._show()
-            self.bus.publish_bars([self._as_json(bar) for bar in bars])
-
-    def _show(self, *, closed: bool = True) -> None:
-        """The forming bars for the charts and, when they changed, the closed ones that are not in the lake yet."""
-        self.bus.put_bars(pack_bars(self._builder.forming()), self._pending.packed() if closed else None)
+        if self.feed.keep():
+            self.save()
 
     def _adopt_history(self) -> None:
-        if self._history is None or not self._history.done() or self._waiting is None:
+        if self._history is None or not self._history.done():
             return
-        now_ns = self.clock.now_ns()
         failure = self._history.exception()
         if failure is not None:
             # Without a past there are no bars: end, and let the next start try again.
             log.error("market.history_failed", error=str(failure))
             raise failure
-        minutes = self._history.result()
-        waiting, self._waiting, self._history = self._waiting, None, None
+        minutes, self._history = self._history.result(), None
         self._with_history = {unit.symbol for unit in self.units.values()}
-        self._pending.add(self._builder.merge(minutes))
-        for ticks in waiting:
-            self._pending.add(self._builder.add(ticks))
-        self._pending.soon(now_ns)
-        self._show()
+        self.feed.adopt(minutes)
         self.save()
-
-    # Into the lake ----------------------------------------------------------------------------------------------------
-
-    def _begin_flush(self, now_ns: int, *, everything: bool = False) -> None:
-        bars = self._pending.due(now_ns, everything=everything)
-        if len(bars):
-            self._flush = (self._later.submit(self._write, bars, not everything), bars)
-
-    def _write(self, bars: Bars, then_compact: bool) -> int:
-        files = archive.write_all(self._lake(), bars, self.units, "market")
-        if then_compact:
-            archive.compact(self._lake(), self.units)
-        return files
-
-    def _finish_flush(self) -> None:
-        if self._flush is None or not self._flush[0].done():
-            return
-        future, bars = self._flush
-        self._flush = None
-        failure = future.exception()
-        if failure is None:
-            self._pending.done(bars)
-            self._show()
-            self.save()
-        else:
-            # They stay pending.
-            self._pending.soon(self.clock.now_ns(), RETRY_FLUSH_S)
-            log.error("market.flush_failed", error=str(failure))
 
     def idle(self, timeout_s: float = 60.0) -> None:
         """Wait until the second thread has done what it was given; raises TimeoutError."""
         end_s = time.monotonic() + timeout_s
-        for waiting in (self._history, self._flush[0] if self._flush is not None else None):
-            if waiting is not None:
-                waiting.exception(timeout=max(0.0, end_s - time.monotonic()))
+        if self._history is not None:
+            self._history.exception(timeout=timeout_s)
+        self.feed.idle(end_s)
 
     def close(self) -> None:
         """Save, then flush what is pending and save again; safe to be killed in between."""
-        self.save(clean=self._waiting is None)
+        self.save(clean=not self.feed.holding)
         end_s = time.monotonic() + STOP_S
         try:
             self.idle(STOP_S)
             self._adopt_history()
-            self._finish_flush()
-            self._begin_flush(self.clock.now_ns(), everything=True)
+            self.feed.finish_flush()
+            self.feed.flush_everything()
             self.idle(max(0.0, end_s - time.monotonic()))
-            self._finish_flush()
+            self.feed.finish_flush()
         except TimeoutError:
             log.warning("market.last_flush_too_slow")
-        self.save(clean=self._waiting is None)
+        self.save(clean=not self.feed.holding)
         self._later.shutdown(wait=False, cancel_futures=True)
-        log.info("market.stopped", pending=len(self._pending))
+        log.info("market.stopped", pending=self.feed.bars_pending)
 
     # State and health -------------------------------------------------------------------------------------------------
 
@@ -369,9 +268,8 @@ class Market:
             "clean": clean,
             "ids": {unit.symbol: instrument_id for instrument_id, unit in self.units.items()},
             "state": self.simulator.dump(self._state),
-            "builder": self._builder.dump(),
-            "pending": self._pending.dump(),
             "with_history": sorted(self._with_history),
+            **self.feed.dump(),
         }
         staged = self._path.with_suffix(".tmp")
         try:
@@ -389,30 +287,18 @@ class Market:
             "v": 1,
             "venue": VENUE,
             "instruments": len(self.units),
-            "ticks_published": self._published,
-            "ticks_not_heard": self._unheard,
+            "ticks_published": self.feed.published,
+            "ticks_not_heard": self.feed.unheard,
             "last_tick_ts_ns": self._state.ts_ns,
             "lag_ms": round(self._lag_ns / 1e6, 2),
-            "bars_pending": len(self._pending),
-            "late_trades": self._builder.late,
+            "bars_pending": self.feed.bars_pending,
+            "late_trades": self.feed.late_trades,
             # Time does not go back on the tape: behind it, the venue waits for the clock.
             "clock_behind_s": round(max(0, self._state.ts_ns - self.clock.now_ns()) / 1e9, 1),
-            "history_written": self._waiting is None,
+            "history_written": not self.feed.holding,
         }
-        if self._history is None and self._flush is None:
+        if self._history is None and not self.feed.flushing:
             self._later.submit(market_rows.write_detail, self.pool, detail)
-
-    def _as_json(self, bar: Any) -> dict[str, Any]:
-        unit = self.units[int(bar["instrument_id"])]
-        prices = {name: float(int(bar[name]) * unit.tick_size) for name in ("open", "high", "low", "close")}
-        return {
-            "venue": VENUE,
-            "symbol": unit.symbol,
-            "timeframe": FRAME_NAMES[int(bar["frame"])],
-            "ts_ns": int(bar["ts_ns"]),
-            **prices,
-            "volume": float(int(bar["volume"]) * unit.lot_size),
-        }
 
 
 def _await_instruments(pool: Pool, stop: Event) -> tuple[list[int], list[Profile], dict[int, archive.Units]]:

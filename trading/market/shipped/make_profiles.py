@@ -1,4 +1,4 @@
-"""Compute ``profiles.csv``, the table of instruments of the simulated venue, from real history.
+"""Compute ``profiles.csv`` and ``shapes.csv``, the tables of the simulated venue, from real history.
 
 Run ``python -m trading.market.shipped.make_profiles DATA_FOLDER``. The folder holds daily bars, quote bars and quotes
 in the files that `SOURCES` and `QUOTES` name; five US equities come from the shipped ``us_equity_daily.csv.gz``.
@@ -13,7 +13,14 @@ Definitions, all on log returns of daily closes (adjusted where the source has a
   returns, lowered where they would make more than a quarter of the variance;
 * ``vol_of_vol``: standard deviation of the logarithm of that weighted average, kept within 0.2 and 0.45;
 * ``market_correlation`` and ``market_beta``: against the S&P 500 on the days both have;
+* ``overnight_share``: part of a stock's variance that falls between a close and the next open (both returns cut at
+  their 0.5th and 99.5th percentile); 0 for what trades around the clock;
 * ``spread_ticks``: mean of the quoted spread below its 95th percentile, where quotes exist.
+
+A shape tells how volatility changes within a day: weights of equal parts of it, whose squares have the mean 1. ``fx``
+and ``crypto`` are root mean squares of hourly and of five-minute returns by hour of the UTC day. There is no intraday
+history of US stocks to compute from, so ``session`` is the U of Wood, McInish and Ord, "An investigation of
+transactions data for NYSE stocks", Journal of Finance 40 (1985), in half hours from open to close.
 """
 
 import sys
@@ -40,13 +47,57 @@ class Terms:
     fee_per_lot_millis: int
     fee_rate_ppm: int
     fee_minimum: int
+    calendar: str
+    shape: str
 
 
-EQUITY = Terms("equity", "0.01", "1", 100_000, 500, 0, 100)
-FX = Terms("fx", "0.00001", "1000", 10_000, 0, 20, 200)
-METAL = Terms("metal", "0.01", "1", 5_000, 0, 20, 200)
-BITCOIN = Terms("crypto", "0.01", "0.0001", 1_000_000, 0, 2_500, 1)
-ETHER = Terms("crypto", "0.01", "0.001", 1_000_000, 0, 2_500, 1)
+EQUITY = Terms("equity", "0.01", "1", 100_000, 500, 0, 100, "XNYS", "session")
+FX = Terms("fx", "0.00001", "1000", 10_000, 0, 20, 200, "FX", "fx")
+METAL = Terms("metal", "0.01", "1", 5_000, 0, 20, 200, "FX", "fx")
+BITCOIN = Terms("crypto", "0.01", "0.0001", 1_000_000, 0, 2_500, 1, "24/7", "crypto")
+ETHER = Terms("crypto", "0.01", "0.001", 1_000_000, 0, 2_500, 1, "24/7", "crypto")
+
+MORE_STOCKS = (
+    ("ABT", "Abbott Laboratories"),
+    ("AMAT", "Applied Materials"),
+    ("AXP", "American Express"),
+    ("BA", "Boeing"),
+    ("BAC", "Bank of America"),
+    ("C", "Citigroup"),
+    ("CRM", "Salesforce"),
+    ("CSCO", "Cisco Systems"),
+    ("CVX", "Chevron"),
+    ("DE", "Deere"),
+    ("DIS", "Walt Disney"),
+    ("DUK", "Duke Energy"),
+    ("FDX", "FedEx"),
+    ("GE", "General Electric"),
+    ("GS", "Goldman Sachs"),
+    ("HD", "Home Depot"),
+    ("INTC", "Intel"),
+    ("JNJ", "Johnson & Johnson"),
+    ("JPM", "JPMorgan Chase"),
+    ("KO", "Coca-Cola"),
+    ("MA", "Mastercard"),
+    ("MCD", "McDonald's"),
+    ("MMM", "3M"),
+    ("MRK", "Merck"),
+    ("NFLX", "Netflix"),
+    ("NKE", "Nike"),
+    ("PEP", "PepsiCo"),
+    ("PFE", "Pfizer"),
+    ("PG", "Procter & Gamble"),
+    ("QCOM", "Qualcomm"),
+    ("SBUX", "Starbucks"),
+    ("T", "AT&T"),
+    ("TMO", "Thermo Fisher Scientific"),
+    ("UNH", "UnitedHealth"),
+    ("UPS", "United Parcel Service"),
+    ("V", "Visa"),
+    ("VZ", "Verizon"),
+    ("WMT", "Walmart"),
+    ("XOM", "Exxon Mobil"),
+)
 
 SOURCES: tuple[tuple[str, str, Terms, str], ...] = (
     ("AAPL", "Apple", EQUITY, "wiki"),
@@ -62,6 +113,7 @@ SOURCES: tuple[tuple[str, str, Terms, str], ...] = (
     ("XAUUSD", "Gold, troy ounce / US dollar", METAL, "daily/fx/XAUUSD_oanda_quote.csv.gz"),
     ("BTCUSD", "Bitcoin / US dollar", BITCOIN, "daily/crypto/BTCUSD_coinbase.csv.gz"),
     ("ETHUSD", "Ether / US dollar", ETHER, "minute/crypto/ETHUSD_coinbase_1m_trade.csv.gz"),
+    *((symbol, name, EQUITY, f"daily/us_equity_sp500_2013_2018/{symbol}.csv.gz") for symbol, name in MORE_STOCKS),
 )
 
 QUOTES = {
@@ -70,6 +122,12 @@ QUOTES = {
     "XAUUSD": "ticks/XAUUSD_oanda_quotes.parquet",
     "BTCUSD": "minute/crypto/BTCUSD_coinbase_1m_quote.csv.gz",
     "ETHUSD": "minute/crypto/ETHUSD_coinbase_1m_quote.csv.gz",
+}
+
+SESSION = (1.9, 1.35, 1.15, 1.0, 0.9, 0.85, 0.8, 0.8, 0.85, 0.9, 0.95, 1.05, 1.3)
+HOURLY = {
+    "fx": ("hourly/EURUSD_oanda_1h_quote.csv.gz", "1h"),
+    "crypto": ("minute/crypto/BTC-PERP_1m_2021-12-31_2022-01-15.csv.gz", "5min"),
 }
 
 
@@ -100,6 +158,42 @@ def minute_volatility(path: Path) -> float:
     table = pd.read_csv(path, parse_dates=["ts"]).set_index("ts")
     days = [day["close"].resample("5min").last().ffill() for _, day in table.groupby(table.index.date)]
     return float(np.sqrt(np.mean([np.square(np.log(day).diff().dropna()).sum() for day in days])))
+
+
+def overnight_share(symbol: str, source: str, data: Path) -> float:
+    """Part of the variance of a stock's daily returns that falls between a close and the next open."""
+    if source == "wiki":
+        table = pd.read_csv(HERE / "us_equity_daily.csv.gz")
+        table = table[table["Ticker"] == symbol].set_index("Date").sort_index()
+        close, open_ = table["Adj Close"], table["Open"] * table["Adj Close"] / table["Close"]
+    else:
+        table = pd.read_csv(data / source).set_index("date").sort_index()
+        close, open_ = table["close"], table["open"]
+    night, day = np.log(open_ / close.shift(1)).dropna(), np.log(close / open_).dropna()
+    parts = [float(part.clip(*part.quantile([0.005, 0.995])).var()) for part in (night, day)]
+    return parts[0] / sum(parts)
+
+
+def day_shape(path: Path, step: str) -> list[float]:
+    """Volatility of returns of ``step`` in each hour of the UTC day, as weights whose squares have the mean 1."""
+    table = pd.read_csv(path, parse_dates=["ts"]).set_index("ts")
+    price = table["close"] if "close" in table else (table["bid_close"] + table["ask_close"]) / 2
+    returns = np.log(price.resample(step).last()).diff().dropna()
+    # A few hours of great news would shape every day.
+    returns = returns.clip(*returns.quantile([0.005, 0.995]))
+    weights = np.sqrt(np.square(returns).groupby(returns.index.hour).mean())
+    return [float(weight) for weight in weights / np.sqrt(np.mean(np.square(weights)))]
+
+
+def shapes(data: Path) -> pd.DataFrame:
+    """The table of shapes: a row each, its weights in one cell."""
+    session = np.array(SESSION) / np.sqrt(np.mean(np.square(SESSION)))
+    weights = {
+        "session": session.tolist(),
+        **{name: day_shape(data / path, step) for name, (path, step) in HOURLY.items()},
+    }
+    rows = [(name, " ".join(f"{weight:.4f}" for weight in values)) for name, values in weights.items()]
+    return pd.DataFrame(rows, columns=["shape", "weights"])
 
 
 def shape(returns: pd.Series) -> dict[str, float]:
@@ -160,6 +254,8 @@ def row(symbol: str, name: str, terms: Terms, source: str, data: Path) -> dict[s
     if np.isnan(size):
         size = {"fx": 1_000.0, "metal": 300.0}.get(terms.asset_class, volume / SECONDS_OF_SESSION)
         note += "; size assumed" if terms.asset_class in ("fx", "metal") else "; size is a second's volume"
+    stock = terms.asset_class == "equity"
+    numbers["overnight_share"] = overnight_share(symbol, source, data) if stock else 0.0
     step = float(terms.tick_size)
     return {
         "symbol": symbol,
@@ -172,6 +268,8 @@ def row(symbol: str, name: str, terms: Terms, source: str, data: Path) -> dict[s
         "fee_per_lot_millis": terms.fee_per_lot_millis,
         "fee_rate_ppm": terms.fee_rate_ppm,
         "fee_minimum": terms.fee_minimum,
+        "calendar": terms.calendar,
+        "shape": terms.shape,
         "start_price": f"{round(last / step) * step:.{max(0, -int(f'{step:e}'.split('e')[1]))}f}",
         "spread_ticks": spread,
         "size_lots": max(10, round(size)),
@@ -181,9 +279,10 @@ def row(symbol: str, name: str, terms: Terms, source: str, data: Path) -> dict[s
 
 
 def main(data: Path) -> None:
-    """Write the table beside this file."""
+    """Write both tables beside this file."""
     rows = [row(symbol, name, terms, source, data) for symbol, name, terms, source in SOURCES]
     pd.DataFrame(rows).to_csv(HERE / "profiles.csv", index=False, lineterminator="\n")
+    shapes(data).to_csv(HERE / "shapes.csv", index=False, lineterminator="\n")
 
 
 if __name__ == "__main__":
