@@ -1,8 +1,8 @@
 """``make bench``: every part in one run, a table, and ``data/bench/latest.json``. Ratios count, not absolute figures.
 
-``make bench ONLY=bars`` (or several parts in quotation marks) runs and prints those parts and leaves the file alone,
-which holds figures of one run. ``BENCH_SCALE=0.1`` shrinks the sizes for a quick look. Status 1 where a part failed;
-figures that miss their target are shown, and are no failure of the run.
+``make bench ONLY=bars`` (or several parts in quotation marks) runs some parts, ``BENCH_SCALE=0.1`` shrinks sizes for
+a quick look; either is printed and leaves the file alone, which holds the figures of one full run. Status 1 where a
+part failed; figures that miss their target are shown, and are no failure of the run.
 """
 
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench import bars, broker_load, bus, engine_operation, engine_pypi, engine_twin, order_path
 from bench.floor import folder_for_servers
-from bench.measure import Row, say
+from bench.measure import SCALE, Row, say
 
 TARGET = Path(__file__).parent.parent / "data" / "bench" / "latest.json"
 PARTS: dict[str, tuple[Callable[[Path], list[Row]], ...]] = {
@@ -45,7 +45,7 @@ def main(asked: list[str]) -> int:
                 traceback.print_exc()
         say(f"{name}: {time.monotonic() - began_s:.0f} s")
     show(rows)
-    if not asked:
+    if not asked and SCALE == 1:
         write(rows)
     return int(failed)
 
@@ -60,12 +60,12 @@ def show(rows: list[Row]) -> None:
         say(f"{row.name:26}{figures}  {row.unit:12}{row.wanted:40}{'met' if row.met else 'NOT MET'}")
 
 
-def write(rows: list[Row]) -> None:
+def write(rows: list[Row], target: Path = TARGET) -> None:
     """Replace the file in one step."""
-    TARGET.parent.mkdir(parents=True, exist_ok=True)
-    staged = TARGET.with_suffix(f".{os.getpid()}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staged = target.with_suffix(f".{os.getpid()}")
     staged.write_text(json.dumps([row.to_json() for row in rows], indent=2) + "\n")
-    staged.replace(TARGET)
+    staged.replace(target)
 
 
 if __name__ == "__main__":

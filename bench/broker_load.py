@@ -55,7 +55,7 @@ def run(folder: Path) -> list[Row]:
     with servers(folder) as settings:
         first_start(settings)
         load = Load(settings)
-        load.queue(scaled(ORDERS, 4 * WARM_TURNS * AT_ONCE))
+        load.queue(scaled(ORDERS, 2 * WARM_TURNS * AT_ONCE))
         ours, peer, ratio = in_turns(ROUNDS, load.work_off, load.repeat)
         p99_ms, peer_ms = percentile(load.ours_ms, 0.99), percentile(load.peer_ms, 0.99)
         met = ratio >= OF_SQL_WANTED or (ours >= FILLS_WANTED and p99_ms <= P99_WANTED_MS)
