@@ -3,7 +3,7 @@
 The bus is in memory (real code: it remembers the newest quotes), the clock stands until it is moved.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from itertools import count
@@ -61,7 +61,7 @@ class MemoryBus:
     def last_ticks(self) -> dict[int, Ticks]:
         return dict(self.newest)
 
-    def last_books(self, ids: Iterable[int]) -> dict[int, Ticks]:
+    def last_books(self, ids: Sequence[int]) -> dict[int, Ticks]:
         return {key: self.books[key] for key in ids if key in self.books}
 
     def get_bars(self) -> tuple[bytes, bytes]:
