@@ -6,11 +6,13 @@ from typing import Final, Literal
 BUY: Final = 1
 SELL: Final = -1
 Direction = Literal[1, -1]
+Trigger = Literal["", "stop", "trail", "trail_ppm"]
+Link = Literal["", "oco", "held", "held_oco", "entry"]
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Outside liquidity: a quote, a trade, or both. A side without liquidity has size 0."""
+    """What happened outside: the fields of one `trading.market.ticks.TICK` record, which says what ``kind`` means."""
 
     instrument_id: int
     kind: int
@@ -27,7 +29,12 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """A new order. ``limit_ticks`` is the worst price it may trade at: a market order's is its protection price."""
+    """A new order. ``limit_ticks`` is the worst price it may trade at: a market order's is its protection price.
+
+    ``trigger``: ``stop`` waits for ``stop_ticks``, ``trail`` follows by ``trail`` ticks, ``trail_ppm`` by millionths.
+    ``link``: ``oco`` (sibling of ``link_order_id``, an open order), ``held`` (an exit leg, without size until its entry
+    fills), ``held_oco`` (the same, sibling of a held one), ``entry`` (whose first leg is ``link_order_id``).
+    """
 
     order_id: int
     portfolio_id: int
@@ -39,6 +46,30 @@ class Submit:
     quantity_lots: int
     limit_ticks: int
     expires_ns: int | None = None
+    post_only: bool = False
+    trigger: Trigger = ""
+    stop_ticks: int = 0
+    trail: int = 0
+    link: Link = ""
+    link_order_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Orders that come in together, of one instrument and user: a bracket (legs, then entry) or two that exclude."""
+
+    orders: tuple[Submit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Modify:
+    """New terms of an open order; ``open_lots`` is what may still fill, 0 for a leg that has no size yet."""
+
+    order_id: int
+    limit_ticks: int
+    open_lots: int
+    stop_ticks: int = 0
+    trail: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +81,21 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """The kill switch changed: ``scope`` is ``floor``, ``user:ID`` or ``instrument:ID``."""
+    """The kill switch changed: ``scope`` is ``floor``, ``user:ID`` or ``instrument:ID``.
+
+    The mode ``halted`` cancels what is open in the scope and refuses what comes; any other takes the scope away again.
+    """
 
     scope: str
     mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An instrument's session begins or ends by an admin's word; ticks say it by their ``kind``."""
+
+    instrument_id: int
+    open: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +110,7 @@ class Timer:
     """Time passed an expiry."""
 
 
-Body = Tick | Submit | Cancel | Halt | Gap | Timer
+Body = Tick | Submit | Cancel | Halt | Gap | Timer | Group | Modify | Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,4 +155,48 @@ class Closed:
     reason: str
 
 
-Event = Working | Filled | Closed
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Accepted: the order waits for its trigger or, an exit leg, for its entry to fill."""
+
+    order_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Triggered:
+    """The stop price was met, ``by`` a trade or the quote: from now on a plain limit or market order."""
+
+    order_id: int
+    stop_ticks: int
+    by: Literal["trade", "quote"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """A linked order's open quantity changed by ``change_lots`` (negative: it shrank) because of another's fill."""
+
+    order_id: int
+    open_lots: int
+    change_lots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Modified:
+    """New terms are in force. An order that did not keep its place is at the end of the queue."""
+
+    order_id: int
+    limit_ticks: int
+    open_lots: int
+    stop_ticks: int
+    kept_place: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A modify that was not possible; the order goes on with its old terms."""
+
+    order_id: int
+    reason: str
+
+
+Event = Working | Filled | Closed | Pending | Triggered | Sized | Modified | Refused
