@@ -124,7 +124,7 @@ def told(events: np.ndarray[Any, Any]) -> list[tuple[Any, ...]]:
 
 
 def book_of(engine: CompiledEngine) -> list[tuple[int, ...]]:
-    names = ("symbol", "side", "waits", "order_id", "owner", "price", "qty", "expires_ns")
+    names = ("symbol", "side", "where", "order_id", "owner", "price", "qty", "expires_ns")
     return [tuple(int(row[name]) for name in names) for row in engine.open_orders()]
 
 
@@ -140,7 +140,7 @@ def book_of_oracle(oracle: Oracle) -> list[tuple[int, ...]]:
 
 def check_not_crossed(engine: CompiledEngine) -> None:
     orders = engine.open_orders()
-    resting = orders[orders["waits"] == 0]
+    resting = orders[orders["where"] == 0]
     for symbol in range(engine.n_symbols):
         buys, sells = (resting[(resting["symbol"] == symbol) & (resting["side"] == side)]["price"] for side in (0, 1))
         assert not (len(buys) and len(sells)) or buys.max() < sells.min()

@@ -188,8 +188,8 @@ def test_the_same_state_reached_in_different_ways_gives_the_same_bytes() -> None
 def test_damaged_states_are_refused(engine: CompiledEngine) -> None:
     engine.add(0, 1, BUY, 5, 10)
     state = engine.save()
-    other_symbol = state[:-8] + b"\x09" + state[-7:]
-    other_side = state[:-4] + b"\x09" + state[-3:]
+    other_symbol = state[:-16] + b"\x09" + state[-15:]
+    other_side = state[:-12] + b"\x09" + state[-11:]
     wrong_head = (b"", b"x" + state[1:], state[:8] + b"\x07" + state[9:])
     for damaged in (*wrong_head, state[:-1], state + b"\0", other_symbol, other_side):
         with pytest.raises(ValueError, match="state"):

@@ -55,7 +55,8 @@ _SEQ, _STATUS, _N_EVENTS = (CORE_FIELDS.index(name) for name in ("seq", "status"
 _DONE, _ORDERS_FULL = int(Status.DONE), int(Status.ORDERS_FULL)
 _ADD, _CANCEL, _MODIFY, _QUOTE = int(Op.ADD), int(Op.CANCEL), int(Op.MODIFY), int(Op.QUOTE)
 _TRADE, _GAP, _TIME, _LIMIT = int(Op.TRADE), int(Op.GAP), int(Op.TIME), int(Kind.LIMIT)
-_ROW: Final = struct.Struct("<qqqqqqqqqiBBBB")
+_DEPTH, _SESSION, _HALT = int(Op.DEPTH), int(Op.SESSION), int(Op.HALT)
+_ROW: Final = struct.Struct("<12qi6B6x")
 
 
 class CompiledEngine:
@@ -167,40 +168,66 @@ class CompiledEngine:
         owner: int = 0,
         kind: int = _LIMIT,
         expires_ns: int = 0,
+        trigger: int = 0,
+        stop_price: int = 0,
+        trail: int = 0,
+        link: int = 0,
+        link_kind: int = 0,
+        flags: int = 0,
         ts_ns: int = 0,
     ) -> Array:
         """One new order; ``price`` None is a market order's that has no protection price."""
         if price is None:
             price = -NO_LIMIT if side == SELL else NO_LIMIT
-        return self._one(ts_ns, order_id, owner, price, qty, 0, 0, expires_ns, symbol, _ADD, side, kind)
+        terms = (order_id, owner, price, qty, 0, 0, expires_ns, stop_price, trail, link)
+        return self._one(ts_ns, *terms, symbol, _ADD, side, kind, trigger, flags, link_kind)
 
     def cancel(self, order_id: int, *, ts_ns: int = 0) -> Array:
         """Take an order out."""
-        return self._one(ts_ns, order_id, 0, 0, 0, 0, 0, 0, 0, _CANCEL, 0, 0)
+        return self._ask(_CANCEL, ts_ns, order_id=order_id)
 
-    def modify(self, order_id: int, price: int, qty: int, *, ts_ns: int = 0) -> Array:
-        """Give an order a new price and a new open quantity."""
-        return self._one(ts_ns, order_id, 0, price, qty, 0, 0, 0, 0, _MODIFY, 0, 0)
+    def modify(
+        self, order_id: int, price: int, qty: int, *, stop_price: int = 0, trail: int = 0, ts_ns: int = 0
+    ) -> Array:
+        """Give an order a new price and open quantity, and one that waits for its trigger a new stop or trail."""
+        return self._one(ts_ns, order_id, 0, price, qty, 0, 0, 0, stop_price, trail, 0, 0, _MODIFY, 0, 0, 0, 0, 0)
 
     def quote(self, symbol: int, bid: int, bid_qty: int, ask: int, ask_qty: int, *, ts_ns: int = 0) -> Array:
         """What the outside shows now. A size of 0 is no liquidity."""
-        return self._one(ts_ns, 0, 0, bid, bid_qty, ask, ask_qty, 0, symbol, _QUOTE, 0, 0)
+        return self._one(ts_ns, 0, 0, bid, bid_qty, ask, ask_qty, 0, 0, 0, 0, symbol, _QUOTE, 0, 0, 0, 0, 0)
+
+    def depth(self, symbol: int, side: int, price: int, qty: int, *, flags: int = 0, ts_ns: int = 0) -> Array:
+        """One level of the outside: ``qty`` lots are displayed now, 0 removes it."""
+        return self._one(ts_ns, 0, 0, price, qty, 0, 0, 0, 0, 0, 0, symbol, _DEPTH, side, 0, 0, flags, 0)
+
+    def session(self, symbol: int, opens: bool, *, ts_ns: int = 0) -> Array:
+        """The session of a symbol opens or closes. Symbol -1 is all."""
+        return self._ask(_SESSION, ts_ns, symbol=symbol, qty=int(opens))
+
+    def halt(self, on: bool, *, symbol: int = -1, owner: int = 0, ts_ns: int = 0) -> Array:
+        """Halt, or let go on, a symbol, else an owner, else everything."""
+        return self._ask(_HALT, ts_ns, symbol=symbol, owner=owner, qty=int(on))
 
     def trade(self, symbol: int, price: int, qty: int, *, ts_ns: int = 0) -> Array:
         """A trade outside."""
-        return self._one(ts_ns, 0, 0, price, qty, 0, 0, 0, symbol, _TRADE, 0, 0)
+        return self._ask(_TRADE, ts_ns, price=price, qty=qty, symbol=symbol)
 
     def gap(self, symbol: int = -1, *, ts_ns: int = 0) -> Array:
         """Ticks were lost: no outside liquidity until the next quote. Symbol -1 is all."""
-        return self._one(ts_ns, 0, 0, 0, 0, 0, 0, 0, symbol, _GAP, 0, 0)
+        return self._ask(_GAP, ts_ns, symbol=symbol)
 
     def time(self, ts_ns: int) -> Array:
         """Time passed: orders expire."""
-        return self._one(ts_ns, 0, 0, 0, 0, 0, 0, 0, 0, _TIME, 0, 0)
+        return self._ask(_TIME, ts_ns)
+
+    def _ask(
+        self, op: int, ts_ns: int, *, order_id: int = 0, owner: int = 0, price: int = 0, qty: int = 0, symbol: int = 0
+    ) -> Array:
+        return self._one(ts_ns, order_id, owner, price, qty, 0, 0, 0, 0, 0, 0, symbol, op, 0, 0, 0, 0, 0)
 
     def _one(self, *values: int) -> Array:
         """One input, numbered next; the events are valid until the next call."""
-        _ROW.pack_into(self._row_bytes, 0, self._numbers[_SEQ] + 1, *values, 0)
+        _ROW.pack_into(self._row_bytes, 0, self._numbers[_SEQ] + 1, *values)
         while self._some(self._row_address, 0, 1) == 0:
             pass
         return self._taken()
@@ -318,10 +345,10 @@ def _check(orders: Array, n_symbols: int) -> None:
         & (orders["side"] <= SELL)
         & (orders["kind"] >= min(Kind))
         & (orders["kind"] <= max(Kind))
-        & (orders["waits"] <= 1)
+        & (orders["where"] <= 1)
         & (orders["qty"] > 0)
         & (orders["order_id"] > 0)
-        & (np.abs(orders["price"]) <= np.where(orders["waits"] == 1, NO_LIMIT, PRICE_MAX))
+        & (np.abs(orders["price"]) <= np.where(orders["where"] == 1, NO_LIMIT, PRICE_MAX))
     )
     if not good.all() or len(np.unique(orders["order_id"])) != len(orders):
         raise ValueError("the state holds an impossible order")

@@ -51,8 +51,7 @@ def _list_queue(core: Any, out: int, n: int, slot: int) -> int:
         row.symbol = order.symbol
         row.side = order.side
         row.kind = order.kind
-        row.waits = order.waits
-        row.unused = 0
+        row.where = order.waits
         n += 1
         slot = int64(order.next)
     return n
@@ -115,7 +114,7 @@ def _entry_points(revision: int) -> tuple[Any, Any, Any, Any]:
                 row.price,
                 row.qty,
                 row.expires_ns,
-                row.waits != 0,
+                row.where != 0,
             )
 
     @njit(cache=True)  # type: ignore[misc, untyped-decorator, unused-ignore]

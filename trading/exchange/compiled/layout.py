@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-CORE_REV: Final = 1
+CORE_REV: Final = 2
 WINDOW: Final = 8192  # ticks of one side that have a level of their own; prices beyond are legal and slow
 HALF: Final = WINDOW // 2
 EDGE: Final = WINDOW // 8  # the window moves when the best price comes this near to its far end
@@ -17,6 +17,8 @@ BITS_STRIDE: Final = 8 * (WORDS + 8)  # bytes of one side's bitmap: a bit a leve
 PRICE_MAX: Final = 1 << 46
 QTY_MAX: Final = 1 << 46
 NO_LIMIT: Final = 1 << 50  # the protection price of a market order that has none
+UNSET: Final = 1 << 62  # the mark and the stop of a trailing order that has none yet; negative for a sell
+PPM: Final = 1_000_000
 QUOTE_MAX_AGE_NS: Final = 5_000_000_000
 
 BUY: Final = 0
@@ -33,6 +35,45 @@ class Op(IntEnum):
     TRADE = 5
     GAP = 6
     TIME = 7
+    DEPTH = 8
+    SESSION = 9
+    HALT = 10
+
+
+class Flag(IntEnum):
+    """Bits of an input's ``flags``."""
+
+    MORE = 1
+    RESET = 2
+
+
+class Trigger(IntEnum):
+    """What an order waits for before it meets the market."""
+
+    NONE = 0
+    STOP = 1
+    TRAIL_TICKS = 2
+    TRAIL_PPM = 3
+
+
+class Link(IntEnum):
+    """How a new order hangs together with the one that its ``link`` names."""
+
+    NONE = 0
+    OCO = 1
+    HELD = 2
+    HELD_OCO = 3
+    ENTRY = 4
+
+
+class Where(IntEnum):
+    """Where an open order is."""
+
+    BOOK = 0
+    WAITS = 1
+    PENDING = 2
+    HELD = 3
+    DUE = 4  # about to meet the market, within one input
 
 
 class Kind(IntEnum):
@@ -55,6 +96,8 @@ class Event(IntEnum):
     MODIFIED = 5
     EXPIRED = 6
     RESTED = 7
+    TRIGGERED = 8
+    SIZED = 9
 
 
 class Accepted(IntEnum):
@@ -62,6 +105,8 @@ class Accepted(IntEnum):
 
     NOW = 0
     WAITS = 1
+    PENDING = 2
+    HELD = 3
 
 
 class Rejected(IntEnum):
@@ -78,6 +123,11 @@ class Rejected(IntEnum):
     WOULD_TAKE = 9
     ALREADY_EXPIRED = 10
     BAD_ORDER_ID = 11
+    BAD_STOP = 12
+    BAD_LINK = 13
+    HALTED = 14
+    CLOSED = 15
+    LINKED_QUANTITY = 16
 
 
 class Fill(IntEnum):
@@ -99,6 +149,9 @@ class Cancelled(IntEnum):
     PRICE_PROTECTION = 5
     NO_LIQUIDITY = 6
     POST_ONLY = 7
+    HALTED = 8
+    OCO = 9
+    ENTRY_OVER = 10
 
 
 class Modified(IntEnum):
@@ -108,11 +161,26 @@ class Modified(IntEnum):
     WENT_BACK = 1
 
 
+class Triggered(IntEnum):
+    """Codes of `Event.TRIGGERED`: what met the stop price."""
+
+    TRADE = 1
+    QUOTE = 2
+
+
+class Sized(IntEnum):
+    """Codes of `Event.SIZED`."""
+
+    GROWN = 1
+    SHRUNK = 2
+
+
 class Model(IntEnum):
-    """When a printed trade fills a resting order: only beyond its limit, or at its limit as well."""
+    """When a printed trade fills a resting order: beyond its limit, at it as well, or as its place in the queue says."""
 
     THROUGH = 0
     TOUCH = 1
+    QUEUE = 2
 
 
 class Status(IntEnum):
@@ -134,11 +202,17 @@ INPUT: Final = np.dtype(
         ("ask_price", "<i8"),
         ("ask_qty", "<i8"),
         ("expires_ns", "<i8"),  # 0: never
+        ("stop_price", "<i8"),
+        ("trail", "<i8"),  # ticks or parts per million
+        ("link", "<i8"),
         ("symbol", "<i4"),
         ("op", "u1"),
         ("side", "u1"),
         ("kind", "u1"),
-        ("unused", "u1"),
+        ("trigger", "u1"),
+        ("flags", "u1"),
+        ("link_kind", "u1"),
+        ("unused", "u1", (6,)),
     ]
 )
 EVENT: Final = np.dtype(
@@ -164,11 +238,22 @@ OPEN_ORDER: Final = np.dtype(
         ("price", "<i8"),
         ("qty", "<i8"),
         ("expires_ns", "<i8"),
+        ("stop", "<i8"),
+        ("trail", "<i8"),
+        ("mark", "<i8"),
+        ("arrival", "<i8"),
+        ("ahead", "<i8"),
+        ("planned", "<i8"),
+        ("sibling_id", "<i8"),
+        ("entry_id", "<i8"),  # of an exit leg
+        ("leg_id", "<i8"),  # of an entry: its first leg
         ("symbol", "<i4"),
         ("side", "u1"),
         ("kind", "u1"),
-        ("waits", "u1"),
-        ("unused", "u1"),
+        ("where", "u1"),
+        ("trigger", "u1"),
+        ("latched", "u1"),
+        ("unused", "u1", (7,)),
     ]
 )
 

@@ -164,7 +164,7 @@ def _fault(core: Any, row: Any) -> int:
         return BAD_ORDER_ID
     if row.side > SELL:
         return BAD_SIDE
-    if row.kind < 1 or row.kind > POST_ONLY:
+    if row.kind < 1 or row.kind > POST_ONLY or row.trigger != 0 or row.link_kind != 0:
         return BAD_TYPE
     if _wrong_price(row.kind, row.price):
         return BAD_PRICE
