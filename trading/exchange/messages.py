@@ -1,10 +1,31 @@
 """What goes into the engine and what comes out of it. Prices in ticks, quantities in lots, time in ns UTC."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 BUY: Final = 1
 SELL: Final = -1
+TICK: Final = np.dtype(
+    [
+        ("instrument_id", "<i4"),
+        ("kind", "u1"),
+        ("aggressor", "i1"),
+        ("reserved", "<u2"),
+        ("seq", "<i8"),
+        ("ts_ns", "<i8"),
+        ("bid_ticks", "<i8"),
+        ("ask_ticks", "<i8"),
+        ("bid_lots", "<i8"),
+        ("ask_lots", "<i8"),
+        ("trade_ticks", "<i8"),
+        ("trade_lots", "<i8"),
+    ]
+)
+"""The record that `trading.market.ticks` describes."""
 Direction = Literal[1, -1]
 Trigger = Literal["", "stop", "trail", "trail_ppm"]
 Link = Literal["", "oco", "held", "held_oco", "entry"]
@@ -122,6 +143,20 @@ class Input:
     body: Body
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """Consecutive inputs from ``seq`` on, a tick each, received at once; ``ticks`` is an array of `TICK`."""
+
+    seq: int
+    ts_ns: int
+    ticks: NDArray[Any]
+
+    def inputs(self) -> Iterator[Input]:
+        """One by one."""
+        for seq, row in enumerate(self.ticks.tolist(), self.seq):
+            yield Input(seq, self.ts_ns, Tick(*row[:3], *row[4:]))
+
+
 @dataclass(frozen=True, slots=True)
 class Working:
     """The order rests or waits for liquidity."""
@@ -188,6 +223,7 @@ class Modified:
     limit_ticks: int
     open_lots: int
     stop_ticks: int
+    trail: int
     kept_place: bool
 
 
