@@ -3,7 +3,7 @@
 The bus is in memory (real code: it remembers the newest quotes), the clock stands until it is moved.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from itertools import count
@@ -35,6 +35,7 @@ from trading.services import desk, ledger, verify
 from trading.services.access import SYSTEM, Actor, Role
 from trading.services.floor import Floor
 from trading.services.paper_broker import Committed, PaperBroker
+from trading.services.ports.broker import Command
 
 START_NS = 1_790_000_000_000_000_000
 """Some day in 2026, UTC."""
@@ -117,12 +118,16 @@ class TradingFloor:
 
     def quote(self, bid: str, ask: str, lots: int = 1000, symbol: str = "AAPL") -> Committed:
         """A new quote reaches everybody: the desk through the bus, the broker as an input."""
+        return self.run_broker(self.quoted(bid, ask, lots, symbol))
+
+    def quoted(self, bid: str, ask: str, lots: int = 1000, symbol: str = "AAPL") -> Ticks:
+        """A new quote that the desk has seen and the broker not yet."""
         instrument = self.instrument(symbol)
         row = self._row(instrument, QUOTE)
         row["bid_ticks"], row["ask_ticks"] = instrument.price_to_ticks(bid), instrument.price_to_ticks(ask)
         row["bid_lots"] = row["ask_lots"] = lots
         self.bus.newest[instrument.id] = row
-        return self.run_broker(row)
+        return row
 
     def trade(self, price: str, lots: int, symbol: str = "AAPL") -> Committed:
         """A trade prints on the tape."""
@@ -199,10 +204,13 @@ class TradingFloor:
         self.store.close()
         self.broker = self.open_broker()
 
-    def run_broker(self, ticks: Ticks | None = None, gap: str = "") -> Committed:
-        """One turn of the broker: the ticks and whatever commands wait, committed."""
+    def run_broker(
+        self, ticks: Ticks | None = None, gap: str = "", commands: Sequence[Command] | None = None
+    ) -> Committed:
+        """One turn of the broker: the ticks and whatever commands wait (or those named), committed."""
         self.clock.advance(0.2)
-        commands = self.store.waiting_commands(500, self.broker.queue.known)
+        if commands is None:
+            commands = self.store.waiting_commands(500, self.broker.queue.known)
         return self.broker.advance(self.clock.now_ns(), np.empty(0, TICK) if ticks is None else ticks, commands, gap)
 
     # Looking ------------------------------------------------------------------------------------------------------

@@ -82,7 +82,17 @@ _S = OrderState
 TRANSITIONS: dict[OrderState, frozenset[OrderState]] = {
     _S.NEW: frozenset({_S.ACCEPTED, _S.SCHEDULED, _S.PENDING_TRIGGER, _S.REJECTED}),
     _S.SCHEDULED: frozenset({_S.ACCEPTED, _S.PENDING_TRIGGER, _S.REJECTED, _S.CANCELLED, _S.EXPIRED}),
-    _S.PENDING_TRIGGER: frozenset({_S.WORKING, _S.CANCEL_PENDING, _S.CANCELLED, _S.EXPIRED, _S.REJECTED}),
+    _S.PENDING_TRIGGER: frozenset(
+        {
+            _S.WORKING,
+            _S.PARTIALLY_FILLED,
+            _S.FILLED,
+            _S.CANCEL_PENDING,
+            _S.CANCELLED,
+            _S.EXPIRED,
+            _S.REJECTED,
+        }
+    ),
     _S.ACCEPTED: frozenset(
         {
             _S.PENDING_TRIGGER,

@@ -256,6 +256,7 @@ def _change_row(judged: Alteration, found: Mapping[str, Any], ts_ns: int) -> dic
         "terms": {
             "limit_ticks": terms.protection_ticks,
             "quantity_lots": judged.quantity_lots,
+            "change_lots": judged.quantity_lots - found["order"]["quantity_lots"],
             "stop_ticks": terms.stop_ticks or 0,
             "trail": terms.trail or terms.trail_ppm or 0,
         },
