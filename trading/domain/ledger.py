@@ -224,9 +224,10 @@ def post_release(order: OpenOrder, *, cash: int = 0, asset: int = 0) -> Posting:
 
 def post_over(order: OpenOrder) -> Posting:
     """The last order that a hold served is over: what it still reserves goes back."""
+    cash, asset = order.cash, order.asset
     uses = (
-        HoldUse(order.holder_id, leg, hold.account_id, released=hold.left, over=True)
-        for leg, hold in (("cash", order.cash), ("asset", order.asset))
+        HoldUse(order.holder_id, "cash", cash.account_id, released=cash.left, over=True),
+        HoldUse(order.holder_id, "asset", asset.account_id, released=asset.left, over=True),
     )
-    after = replace(order, cash=replace(order.cash, left=0), asset=replace(order.asset, left=0))
-    return Posting(after, uses=tuple(uses))
+    after = replace(order, cash=Hold(cash.account_id, 0), asset=Hold(asset.account_id, 0))
+    return Posting(after, uses=uses)

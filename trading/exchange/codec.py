@@ -9,7 +9,7 @@ import json
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, astuple, fields
+from dataclasses import astuple, fields
 from itertools import chain
 from operator import attrgetter
 from typing import Any
@@ -56,6 +56,7 @@ _HEAD = struct.Struct("<BII")  # version, number of ticks, bytes of their column
 _BODIES: dict[str, type[Body]] = {
     kind.__name__: kind for kind in (Submit, Cancel, Halt, Gap, Timer, Group, Modify, Session)
 }
+_SHAPES = {name: [(field.name, field.default) for field in fields(kind)] for name, kind in _BODIES.items()}
 _TICK_OF = struct.Struct("<iBbxxqqqqqqqq")
 _NUMBERS = ("seq", "bid_ticks", "ask_ticks", "bid_lots", "ask_lots", "trade_ticks", "trade_lots")
 _WIDTHS = tuple((np.dtype(f"<i{width}"), 1 << (8 * width - 1)) for width in (1, 2, 4))
@@ -75,7 +76,7 @@ def encode(steps: Iterable[Input | Run]) -> bytes:
         elif isinstance(step.body, Tick):
             runs.append(Run(step.seq, step.ts_ns, np.frombuffer(_record(step.body), TICK)))
         else:
-            rest.append((step.seq, step.ts_ns, type(step.body).__name__, asdict(step.body)))
+            rest.append((step.seq, step.ts_ns, type(step.body).__name__, _plain(step.body)))
     columns = _columns(runs) if runs else b""
     others = json.dumps(rest, separators=(",", ":")).encode() if rest else b""
     head = _HEAD.pack(_VERSION, sum(len(run.ticks) for run in runs), len(columns))
@@ -117,6 +118,14 @@ def chain_hash(before: bytes, out_hash: bytes, inputs: bytes) -> bytes:
 
 def _record(tick: Tick) -> bytes:
     return _TICK_OF.pack(*astuple(tick))
+
+
+def _plain(body: Body) -> dict[str, Any]:
+    """A body as JSON knows it, without what is as by default: old records stay readable when a field joins."""
+    if isinstance(body, Group):
+        return {"orders": [_plain(order) for order in body.orders]}
+    pairs = _SHAPES[type(body).__name__]
+    return {name: value for name, default in pairs if (value := getattr(body, name)) != default}
 
 
 def _body(kind: str, value: dict[str, Any]) -> Body:

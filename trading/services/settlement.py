@@ -342,13 +342,21 @@ def _terms(before: Terms, event: Modified) -> Terms:
 
 
 def _priced(terms: Terms) -> dict[str, Any]:
-    return {name: value for name, value in asdict(terms).items() if name != "type"}
+    return {
+        "protection_ticks": terms.protection_ticks,
+        "limit_ticks": terms.limit_ticks,
+        "stop_ticks": terms.stop_ticks,
+        "trail": terms.trail,
+        "trail_ppm": terms.trail_ppm,
+    }
 
 
 def _changed(before: OpenOrder, after: OpenOrder) -> dict[str, Any]:
     """Old and new terms, where an accepted order's terms changed: what it was at any input can be read back."""
+    if before.quantity_lots == after.quantity_lots and before.terms == after.terms:
+        return {}
     was, terms = ({"quantity_lots": order.quantity_lots, **_priced(order.terms)} for order in (before, after))
-    return {} if was == terms else {"was": was, "terms": terms}
+    return {"was": was, "terms": terms}
 
 
 _CAUSES: Mapping[type[Event], str] = {
