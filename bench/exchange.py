@@ -17,8 +17,8 @@ import numpy as np
 
 from bench.twin import SOURCE
 from trading.exchange.compiled.engine import CompiledEngine
-from trading.exchange.compiled.kernel import EVENTS_SPARE
 from trading.exchange.compiled.layout import BUY, EVENT, INPUT, SELL, Kind, Op
+from trading.exchange.compiled.settle import EVENTS_SPARE
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -191,7 +191,7 @@ extern "C" Book* book_new(i64 n, i64 bits, i64 cap) {
 extern "C" void book_free(Book* b) { free(b->orders); free(b->far); free(b->index); free(b->events); free(b); }
 extern "C" i64 book_run(Book* b, const Input* rows, i64 first, i64 count, i64 cap) {
   for (i64 i = first; i < count; i++) {
-    if (b->n_events + 2 * b->n_live + 8 > cap) return i;
+    if (b->n_events + 2 * b->n_live + 24 > cap) return i;
     b->apply(rows[i]);
   }
   return count;

@@ -176,7 +176,7 @@ class Sized(IntEnum):
 
 
 class Model(IntEnum):
-    """When a printed trade fills a resting order: beyond its limit, at it as well, or as its place in the queue says."""
+    """When a printed trade fills a resting order: beyond its limit, at it too, or as its place in the queue says."""
 
     THROUGH = 0
     TOUCH = 1
@@ -189,6 +189,8 @@ class Status(IntEnum):
     DONE = 0
     EVENTS_FULL = 1
     ORDERS_FULL = 2
+    SHOWN_FULL = 3
+    OWNERS_FULL = 4
 
 
 INPUT: Final = np.dtype(
@@ -257,6 +259,7 @@ OPEN_ORDER: Final = np.dtype(
     ]
 )
 
+# What every order needs, in one cache line; the rest, which few orders need, lies in COLD under the same slot.
 ORDER: Final = np.dtype(
     [
         ("price", "<i8"),
@@ -270,40 +273,93 @@ ORDER: Final = np.dtype(
         ("symbol", "<i4"),
         ("side", "u1"),
         ("kind", "u1"),
-        ("waits", "u1"),
-        ("unused", "u1", (5,)),
+        ("where", "u1"),
+        ("trigger", "u1"),
+        ("latched", "u1"),  # its trigger has been met
+        ("links", "u1"),  # it has, or had, a sibling, an entry or legs: a fill needs a look at COLD
+        ("unused", "u1", (2,)),
+    ]
+)
+COLD: Final = np.dtype(
+    [
+        ("stop", "<i8"),
+        ("trail", "<i8"),
+        ("mark", "<i8"),
+        ("arrival", "<i8"),
+        ("ahead", "<i8"),  # lots of the outside before it, -1 where nobody knows
+        ("planned", "<i8"),  # of a leg: lots it may still grow by
+        ("grown", "<i8"),  # of a leg: lots its entry has filled that it has not grown by yet
+        ("sibling", "<i4"),
+        ("entry", "<i4"),
+        ("legs", "<i4"),  # of an entry: its first leg
+        ("child", "<i4"),  # first child in the heap of pending orders; `next` and `prev` are its neighbours there
+        ("grow_next", "<i4"),
+        ("grow_prev", "<i4"),
+        ("trail_next", "<i4"),
+        ("trail_prev", "<i4"),
+        ("chain", "<i4"),  # next of those that a halt cancels
+        ("sorted", "<i4"),  # next of the pending orders in their order
     ]
 )
 LEVEL: Final = np.dtype([("head", "<i4"), ("tail", "<i4")])
 FAR: Final = np.dtype([("price", "<i8"), ("head", "<i4"), ("tail", "<i4"), ("next", "<i4"), ("unused", "<i4")])
+# A level of the outside: what it displays, and what is left of it.
+SHOWN: Final = np.dtype([("price", "<i8"), ("shown", "<i8"), ("left", "<i8"), ("next", "<i4"), ("unused", "<i4")])
 SIDE: Final = np.dtype(
     [
         ("base", "<i8"),  # price of the window's first level
         ("best", "<i8"),  # level of the best price, -1 where the side is empty
-        ("quote_price", "<i8"),
-        ("quote_left", "<i8"),  # what is left of the displayed size
+        ("bound", "<i8"),  # no mark of a trailing order of this side is looser than this
         ("far", "<i4"),  # levels beyond the window, best first; all are worse than any price in the window
+        ("shown", "<i4"),  # levels of the outside, best first
+        ("front", "<i4"),  # the first of them that has lots left
+        ("pending", "<i4"),  # root of the heap of orders that wait for their trigger
+        ("trailing", "<i4"),  # first of those among them that trail
         ("unused", "<i4"),
     ]
 )
 SYMBOL: Final = np.dtype(
     [
         ("received_ns", "<i8"),
+        ("last", "<i8"),  # price of the last trade, where there was one
+        ("low", "<i8"),  # of the trades since the last round of settling
+        ("high", "<i8"),
+        ("fresh", "<i4"),  # the outside is known: an update came since the last gap or close
+        ("outside", "<i4"),  # orders wait for a live outside
+        ("n_pending", "<i4"),
         ("wait_head", "<i4"),
         ("wait_tail", "<i4"),
-        ("fresh", "<i4"),  # a quote came since the last gap
-        ("outside", "<i4"),  # orders wait for a live quote
+        ("held_head", "<i4"),
+        ("held_tail", "<i4"),
+        ("due_head", "<i4"),  # orders about to meet the market
+        ("due_tail", "<i4"),
+        ("grow_head", "<i4"),  # legs whose entries have filled
+        ("grow_tail", "<i4"),
+        ("dirty_next", "<i4"),  # next symbol that has something to settle, plus 1
+        ("dirty", "u1"),
+        ("closed", "u1"),
+        ("halted", "u1"),
+        ("traded", "u1"),
+        ("gapped", "u1"),  # since a gap no update began anew
+        ("ranged", "u1"),  # low and high hold
+        ("quoted", "u1"),  # an update was completed since the last round of settling
+        ("stage", "u1"),  # of a round of settling
+        ("code", "u1"),  # what met the stop prices of this round
+        ("opening", "u1"),  # its session opens when it is settled
+        ("unused", "u1", (38,)),
     ]
 )
 INDEX: Final = np.dtype([("tag", "<u4"), ("slot", "<i4")])
+SHOWN_ROW: Final = np.dtype([("price", "<i8"), ("shown", "<i8"), ("left", "<i8"), ("number", "<i8")])
 CORE_FIELDS: Final = (
     # addresses
-    *("orders", "levels", "far", "sides", "symbols", "bits", "index", "timers", "events"),
+    *("orders", "cold", "levels", "far", "shown", "sides", "symbols", "bits", "index", "timers", "owners", "events"),
     # sizes
-    *("n_symbols", "events_cap", "index_mask", "index_shift"),
-    # counters that are not state
-    *("n_events", "free_order", "free_far", "n_live", "n_timers", "status"),
+    *("n_symbols", "events_cap", "shown_cap", "owners_cap", "index_mask", "index_shift"),
+    # counters and marks that are not state
+    *("n_events", "free_order", "free_far", "free_shown", "n_live", "n_shown", "n_timers", "status", "share"),
+    *("more", "paused", "cursor", "dirty_head", "dirty_tail", "halts"),
     # state
-    *("seq", "event_seq", "now_ns", "model"),
+    *("seq", "event_seq", "now_ns", "model", "floor_halted", "n_owners"),
 )
 CORE: Final = np.dtype([(name, "<i8") for name in CORE_FIELDS])
