@@ -167,7 +167,7 @@ class Script:
         return [{"op": "cancel", "order_id": self.before(drawn)}]
 
     def modify(self, drawn: Step) -> list[Step]:
-        return [{**drawn, "order_id": self.before(drawn)}]
+        return [{"order_id": self.before(drawn), **drawn}]
 
     def depth(self, drawn: Step) -> list[Step]:
         return [{**level, "op": "depth", "symbol": drawn["symbol"]} for level in drawn["levels"]]
