@@ -48,9 +48,10 @@ class Watch:
             assert self.open_lots.get(order_id, 0) == 0, "an id in use is refused"
             self.open_lots[order_id] = left
             self.filled[order_id] = 0
-            self.entries.pop(order_id, None)
-            for one in (order_id, *(leg for leg, entry in self.entries.items() if entry == order_id)):
-                self.siblings.pop(one, None)  # the number means another order from here on
+            # The number means another order from here on.
+            for one in [order_id, *(leg for leg, entry in self.entries.items() if entry == order_id)]:
+                self.siblings.pop(one, None)
+                self.entries.pop(one, None)
         elif name == "fill":
             assert qty > 0, "a fill has lots"
             for one in filter(None, (order_id, maker_id)):

@@ -39,7 +39,7 @@ class Links(State):
         return other.qty == 0
 
     def is_linked(self, order: Order) -> bool:
-        has_legs = any(leg.entry is order for leg in order.legs)
+        has_legs = any(leg.entry is order and leg.where != "over" for leg in order.legs)
         return order.where == "held" or order.sibling is not None or order.entry is not None or has_legs
 
     def end(self, order: Order, name: str, code: str) -> None:

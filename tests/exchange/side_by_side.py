@@ -7,10 +7,11 @@ import numpy as np
 from invariants import Watch
 from oracle import Oracle
 from oracle_state import Event as Told
-from streams import EVERYTHING, Step, Stream
+from streams import Step, Stream
 
 from trading.exchange.compiled.engine import CompiledEngine
 from trading.exchange.compiled.layout import (
+    EVENT,
     INPUT,
     Accepted,
     Cancelled,
@@ -27,6 +28,7 @@ from trading.exchange.compiled.layout import (
     Trigger,
     Triggered,
 )
+from trading.exchange.compiled.settle import EVENTS_SPARE
 
 CODES: dict[Event, Any] = {
     Event.ACCEPTED: Accepted,
@@ -106,11 +108,47 @@ def first_difference(found: Sequence[Any], expected: Sequence[Any]) -> str:
     return f"at {at} after {expected[max(0, at - 3) : at]}: {found[at : at + 3]} is not {expected[at : at + 3]}"
 
 
+class TightEngine(CompiledEngine):
+    """Has room for no more events than the next step may need, so that it stops and goes on all the time."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._room(EVENTS_SPARE)
+
+    def _room(self, events: int) -> None:
+        self._hold("events", np.zeros(events, EVENT))
+        self._core["events_cap"] = events
+
+    def _grow_events(self) -> None:
+        kept, n = self._check_room()
+        core = self._core[0]
+        needed = n + int(core["share"]) * (int(core["n_live"]) + int(core["n_shown"])) + EVENTS_SPARE
+        if needed > len(kept):
+            self._room(needed)
+            self._events[:n] = kept[:n]
+
+    def _check_room(self) -> tuple[Any, int]:
+        n = int(self._core["n_events"][0])
+        assert n <= len(self._events), "more events than there was room for"
+        return self._events, n
+
+    def _taken(self) -> Any:
+        self._check_room()
+        return super()._taken()
+
+
 class Pair:
     """Both engines, given the same inputs."""
 
-    def __init__(self, symbols: int, model: Model, waits: bool = False, orders: int = 4) -> None:
-        self.engine = CompiledEngine(symbols, model=model, waits=waits, orders=orders)
+    def __init__(
+        self,
+        symbols: int,
+        model: Model,
+        waits: bool = False,
+        orders: int = 4,
+        made: type[CompiledEngine] = CompiledEngine,
+    ) -> None:
+        self.engine = made(symbols, model=model, waits=waits, orders=orders)
         self.oracle = Oracle(symbols, model.name.lower(), waits)
         self.watch = Watch()
 
@@ -133,11 +171,17 @@ class Pair:
 
 
 def compare(
-    seed: int, count: int, model: Model, *, batch: int, save_every: int = 0, parts: frozenset[str] = EVERYTHING
+    seed: int,
+    count: int,
+    model: Model,
+    *,
+    batch: int,
+    save_every: int = 0,
+    made: type[CompiledEngine] = CompiledEngine,
 ) -> int:
     """Run both on ``count`` inputs in batches; returns the number of events."""
-    stream = Stream(seed, parts=parts)
-    pair = Pair(stream.symbols, model, waits=seed % 4 == 2)
+    stream = Stream(seed)
+    pair = Pair(stream.symbols, model, waits=seed % 4 == 2, made=made)
     events = done = 0
     while done < count:
         inputs = [stream.step() for _ in range(min(batch, count - done))]

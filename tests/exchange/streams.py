@@ -18,7 +18,6 @@ BLANK: Step = {
     "trail": 0, "link": 0, "symbol": 0, "side": 0, "kind": "limit", "trigger": "none", "link_kind": "none",
     "more": False, "reset": False,
 }  # fmt: skip
-EVERYTHING = frozenset({"outside", "depth", "triggers", "links", "sessions", "halts"})
 KINDS = ["limit"] * 6 + ["market", "ioc", "fok", "post_only"]
 FAR = [4095, 4096, 4097, 8191, 8192, 20_000, 10**9]
 
@@ -48,10 +47,10 @@ class Dice:
 
 
 class Stream:
-    """`step` gives the rows of the next input, all of one number. ``parts``: which of `EVERYTHING` it may use."""
+    """`step` gives the rows of the next input, all of one number."""
 
-    def __init__(self, seed: int, symbols: int = 3, parts: frozenset[str] = EVERYTHING) -> None:
-        self.dice, self.symbols, self.parts = Dice(seed), symbols, parts
+    def __init__(self, seed: int, symbols: int = 3) -> None:
+        self.dice, self.symbols = Dice(seed), symbols
         d = self.dice
         self.seq = self.ts_ns = self.last_id = 0
         self.mids = [d.one([0, 100, 50_000, -3_000_000]) for _ in range(symbols)]
@@ -60,8 +59,7 @@ class Stream:
         self.owners = d.one([2, 4, 6])
         self.silence = d.chance(0.5)
         # Of each symbol how the outside comes: quotes, levels, both, or not at all.
-        feeds = ["quote", "depth", "both", "none"] if "depth" in parts else ["quote", "none"]
-        self.feeds = [d.one(feeds) if "outside" in parts else "none" for _ in range(symbols)]
+        self.feeds = [d.one(["quote", "depth", "both", "none"]) for _ in range(symbols)]
         # In a quiet symbol nothing ever trades, so that its stops look at quotes: one owner has all the orders.
         self.quiet = [d.chance(0.25) for _ in range(symbols)]
         self.asked: deque[Step] = deque([{**BLANK, "order_id": 1}], maxlen=60)
@@ -89,9 +87,9 @@ class Stream:
         what = d.part()
         if what < 0.28:
             return [self.plain(symbol)]
-        if what < 0.36 and "triggers" in self.parts:
+        if what < 0.36:
             return [self.stop(self.plain(symbol))]
-        if what < 0.50 and "links" in self.parts:
+        if what < 0.50:
             return self.linked(symbol)
         if what < 0.64:
             return [{**BLANK, "op": "cancel", "order_id": self.old()["order_id"]}]
@@ -103,9 +101,9 @@ class Stream:
             return [self.switch(symbol)]
         if what < 0.90 and self.feeds[symbol] != "none":
             return self.outside(symbol)
-        if what < 0.985 and "outside" in self.parts and not self.quiet[symbol]:
+        if what < 0.985 and not self.quiet[symbol]:
             return [{**BLANK, "op": "trade", "symbol": symbol, "price": self.price(symbol), "qty": d.whole(0, 80)}]
-        if what < 0.99 and "outside" in self.parts:
+        if what < 0.99:
             return [{**BLANK, "op": "gap", "symbol": d.one([symbol, symbol, -1, self.symbols])}]
         return [{**BLANK, "op": "time"}]
 
@@ -154,10 +152,10 @@ class Stream:
     def linked(self, symbol: int) -> list[Step]:
         d = self.dice
         what = d.part()
-        if what < 0.35 or "triggers" not in self.parts:
+        if what < 0.35:
             other = self.old(20)
             second = self.plain(other["symbol"])
-            if d.chance(0.4) and "triggers" in self.parts:
+            if d.chance(0.4):
                 second = self.stop(second)
             if d.chance(0.7):
                 second["side"] = other["side"]
@@ -221,8 +219,7 @@ class Stream:
     def wrong(self, symbol: int) -> Step:
         """An input with a fault."""
         d = self.dice
-        needs = {"quote": "outside", "trade": "outside", "depth": "depth", "session": "sessions", "halt": "halts"}
-        op = d.one(["add"] * 5 + [op for op, part in needs.items() if part in self.parts])
+        op = d.one(["add"] * 5 + ["quote", "trade", "depth", "session", "halt"])
         faults = [("symbol", self.symbols), ("symbol", -2), ("qty", -1), ("qty", 2**60)]
         if op in ("quote", "trade", "depth"):
             faults += [("price", 2**46 + 1), ("price", -(2**60))]
@@ -230,11 +227,8 @@ class Stream:
             faults.append(("side", 7))
         if op == "add":
             faults += [("price", 2**50 + 1), ("qty", 0), ("order_id", 0), ("order_id", -1)]
-            faults.append(("kind", "?"))
-        if op == "add" and "triggers" in self.parts:
-            faults += [("trigger", "?"), ("trigger", "trail_ticks"), ("stop_price", d.one([2**46 + 1, -(2**50)]))]
-        if op == "add" and "links" in self.parts:
-            faults.append(("link_kind", "?"))
+            faults += [("kind", "?"), ("trigger", "?"), ("link_kind", "?"), ("trigger", "trail_ticks")]
+            faults.append(("stop_price", d.one([2**46 + 1, -(2**50)])))
         name, value = d.one(faults)
         step = self.plain(symbol) if op == "add" else {**BLANK, "symbol": symbol}
         if name == "stop_price":
@@ -265,13 +259,10 @@ class Stream:
 
     def switch(self, symbol: int) -> Step:
         d = self.dice
-        made: list[Step] = [{**BLANK, "op": "time"}]
-        if "sessions" in self.parts:
-            made.append({**BLANK, "op": "session", "symbol": d.one([symbol, symbol, -1]), "qty": 0})
-        if "halts" in self.parts:
+        if d.chance(0.5):
+            step = {**BLANK, "op": "session", "symbol": d.one([symbol, symbol, -1]), "qty": 0}
+        else:
             scope, owner = d.one([(symbol, 0), (symbol, 2), (-1, 1), (-1, 0)])
-            made.append({**BLANK, "op": "halt", "qty": 1, "symbol": scope, "owner": owner})
-        step = d.one(made)
-        if step["op"] != "time":
-            self.switched.append({**step, "qty": 1 - step["qty"]})
+            step = {**BLANK, "op": "halt", "qty": 1, "symbol": scope, "owner": owner}
+        self.switched.append({**step, "qty": 1 - step["qty"]})
         return step

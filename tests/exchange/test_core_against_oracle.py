@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Oracle
-from side_by_side import CODES, Pair, compare, rows
+from side_by_side import CODES, Pair, TightEngine, compare, rows
 from streams import BLANK, Step, Stream
 
 from trading.exchange.compiled.engine import CompiledEngine
@@ -25,6 +25,11 @@ def test_the_core_tells_what_the_oracle_tells(seed: int) -> None:
     batch = (1, 7, 150)[seed % 3]
     count, save_every = 400 if batch == 1 else 1_500, (0, 150)[seed % 2]
     compare(seed, count, Model(seed // 3 % 3), batch=batch, save_every=save_every)
+
+
+@pytest.mark.parametrize("seed", range(100, 106))
+def test_the_core_stops_for_want_of_room_and_goes_on_where_it_stopped(seed: int) -> None:
+    compare(seed, 800, Model(seed % 3), batch=50, made=TightEngine)
 
 
 def test_the_streams_reach_every_event_and_code() -> None:
@@ -167,7 +172,7 @@ class Script:
         return [{"op": "cancel", "order_id": self.before(drawn)}]
 
     def modify(self, drawn: Step) -> list[Step]:
-        return [{**drawn, "order_id": self.before(drawn)}]
+        return [{"order_id": self.before(drawn), **drawn}]
 
     def depth(self, drawn: Step) -> list[Step]:
         return [{**level, "op": "depth", "symbol": drawn["symbol"]} for level in drawn["levels"]]
