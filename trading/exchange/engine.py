@@ -26,6 +26,13 @@ _EVENT: Final = struct.Struct("<7qi4B")
 _LENGTH: Final = struct.Struct("<I")
 
 
+def warm_up() -> None:
+    """Load the compiled core, or compile it (most of a minute, once a machine), before time matters."""
+    engine = Engine()
+    engine.apply(Input(1, 1, Gap("warming up")))
+    Engine.load(engine.save()).next_expiry_ns()
+
+
 class Engine:
     """Books of one floor. Feed it with `apply` and `apply_run`; ``seq`` is the last input it has taken."""
 
