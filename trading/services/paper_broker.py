@@ -182,7 +182,7 @@ class PaperBroker:
             self._cut(now_ns, seq)
 
     def _cut(self, now_ns: int, last_seq: int, settles: Callable[[Event], bool] | None = None) -> None:
-        """Send all pending inputs up to one, with their effects: of the events those that ``settles``, without it all."""
+        """Send all pending inputs up to one, with their effects: of all events, or of those that ``settles``."""
         inputs, self._pending = _split(self._pending, last_seq)
         steps, commands, fills = self._steps, self._sequenced, self._fills
         self._steps, self._sequenced, self._fills = [], [], 0
