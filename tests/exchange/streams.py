@@ -63,6 +63,8 @@ class Stream:
         # In a quiet symbol nothing ever trades, so that its stops look at quotes: one owner has all the orders.
         self.quiet = [d.chance(0.25) for _ in range(symbols)]
         self.asked: deque[Step] = deque([{**BLANK, "order_id": 1}], maxlen=60)
+        # Of each symbol (side, price) of orders and levels named lately, where others join them.
+        self.places: list[deque[tuple[int, int]]] = [deque([(0, mid)], maxlen=10) for mid in self.mids]
         self.switched: list[Step] = []  # closings and halts that nothing has undone yet
 
     def step(self) -> list[Step]:
@@ -97,12 +99,13 @@ class Stream:
             return [self.change()]
         if what < 0.755:
             return [self.wrong(symbol)]
-        if what < 0.77:
+        if what < 0.762:
             return [self.switch(symbol)]
         if what < 0.90 and self.feeds[symbol] != "none":
             return self.outside(symbol)
         if what < 0.985 and not self.quiet[symbol]:
-            return [{**BLANK, "op": "trade", "symbol": symbol, "price": self.price(symbol), "qty": d.whole(0, 80)}]
+            price = d.one(self.places[symbol])[1] if d.chance(0.6) else self.price(symbol)
+            return [{**BLANK, "op": "trade", "symbol": symbol, "price": price, "qty": d.whole(0, 40)}]
         if what < 0.99:
             return [{**BLANK, "op": "gap", "symbol": d.one([symbol, symbol, -1, self.symbols])}]
         return [{**BLANK, "op": "time"}]
@@ -112,6 +115,11 @@ class Stream:
         if d.chance(0.02):
             return int(self.mids[symbol] + d.one([-1, 1]) * d.one(FAR))
         return self.mids[symbol] + d.whole(-self.spread, self.spread)
+
+    def passive(self, symbol: int, side: int) -> int:
+        """A price that would not trade in an orderly market."""
+        distance = self.dice.whole(0, self.spread)
+        return self.mids[symbol] + (distance if side == 1 else -1 - distance)
 
     # Orders ---------------------------------------------------------------------------------------------------------
 
@@ -126,7 +134,13 @@ class Stream:
     def plain(self, symbol: int, kinds: list[str] = KINDS) -> Step:
         d = self.dice
         kind, side, price = d.one(kinds), d.whole(0, 1), self.price(symbol)
-        if kind in ("market", "ioc", "fok") and d.chance(0.5):
+        if kind in ("limit", "post_only"):
+            if d.chance(0.5):
+                side, price = d.one(self.places[symbol])
+            elif d.chance(0.5):
+                price = self.passive(symbol, side)
+            self.places[symbol].append((side, price))
+        elif d.chance(0.5):
             price = NO_LIMIT if side == 0 else -NO_LIMIT
         lasts = d.one([0, 1, 500, 9000]) if d.chance(0.1) else None
         owner = 1 if self.quiet[symbol] else d.whole(0, self.owners)
@@ -160,7 +174,7 @@ class Stream:
             if d.chance(0.7):
                 second["side"] = other["side"]
             return [{**second, "owner": other["owner"], "link_kind": "oco", "link": other["order_id"]}]
-        if what < 0.42:
+        if what < 0.48:
             return self.pair(symbol)
         if what < 0.95:
             return self.bracket(symbol)
@@ -174,8 +188,10 @@ class Stream:
         return [{**made, "owner": owner, "side": side, "link_kind": link, "link": other["order_id"]}]
 
     def pair(self, symbol: int) -> list[Step]:
-        """A stop and a limit of which one alone may fill, sent together."""
-        first = self.stop(self.plain(symbol))
+        """A stop and a limit, or two limits, of which one alone may fill, sent together."""
+        first = self.plain(symbol, ["limit"])
+        if self.dice.chance(0.5):
+            first = self.stop(first)
         second = self.plain(symbol, ["limit"])
         both = {"owner": max(1, first["owner"]), "side": first["side"]}
         return [{**first, **both}, {**second, **both, "link_kind": "oco", "link": first["order_id"]}]
@@ -241,25 +257,28 @@ class Stream:
         d = self.dice
         feed = self.feeds[symbol]
         if feed == "quote" or (feed == "both" and d.chance(0.4)):
-            bid = self.price(symbol)
             sizes = {"qty": d.one([0, 5, 40, 300]), "ask_qty": d.one([0, 5, 40, 300])}
-            ask = bid + d.whole(0, self.spread)
+            bid, ask = (self.passive(symbol, side) for side in (0, 1))
+            if d.chance(0.3):
+                bid = self.price(symbol)
+                ask = bid + d.whole(0, self.spread)
+            self.places[symbol].extend([(0, bid), (1, ask)])
             return [{**BLANK, "op": "quote", "symbol": symbol, "price": bid, "ask_price": ask, **sizes}]
         snapshot = d.chance(0.25)
-        mid = self.price(symbol)
         rows = []
         for at in range(d.whole(1, 8) if snapshot else d.one([1, 1, 2, 3, 5])):
             side = d.whole(0, 1)
-            # Mostly bids below asks, at times locked or crossed.
-            distance = d.whole(-1 if d.chance(0.1) else 1, 1 + self.spread // 2)
-            price = mid + (distance if side == 1 else -distance)
+            price = self.passive(symbol, side) if d.chance(0.85) else self.price(symbol)
+            if d.chance(0.5):
+                side, price = d.one(self.places[symbol])
+            self.places[symbol].append((side, price))
             rows.append({**BLANK, "op": "depth", "symbol": symbol, "side": side, "price": price,
                          "qty": d.one([0, 3, 8, 40, 300]), "reset": snapshot and at == 0})  # fmt: skip
         return rows
 
     def switch(self, symbol: int) -> Step:
         d = self.dice
-        if d.chance(0.5):
+        if d.chance(0.65):
             step = {**BLANK, "op": "session", "symbol": d.one([symbol, symbol, -1]), "qty": 0}
         else:
             scope, owner = d.one([(symbol, 0), (symbol, 2), (-1, 1), (-1, 0)])
