@@ -38,9 +38,10 @@ from trading.market.bars import Bars
 from trading.market.profiles import VENUE, Profile
 from trading.market.simulator import Simulator
 from trading.market.ticks import QUOTE
-from trading.processes import logs, market_rows, market_scenarios
+from trading.processes import logs, market_rows, market_scenarios, replays
 from trading.processes import market_archive as archive
 from trading.processes.market_feed import Feed
+from trading.processes.replays import Replays
 from trading.services.ports.clock import Clock
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Market:
         self._path, self._requests = folder / "state.json", folder / market_scenarios.FOLDER
         self._later = ThreadPoolExecutor(max_workers=1, thread_name_prefix="market-later")
         self.feed = Feed(units, bus, open_lake, clock, self._later)
+        self.replays = Replays(self.feed, bus, folder / replays.FOLDER, self._on_replays)
         self._history: Future[Bars] | None = None
         self._with_history: set[str] = set()
         self._lag_ns = 0
@@ -198,6 +200,10 @@ class Market:
         due = dict.fromkeys(("bars", "save", "status"), time.monotonic())
         following = time.monotonic()
         while not stop.is_set():
+            self.replays.step(self.clock.now_ns())
+            if time.monotonic() < following:
+                stop.wait(min(following - time.monotonic(), self.replays.wait_s))
+                continue
             self.step()
             moment = time.monotonic()
             for name, every_s, act in (
@@ -210,7 +216,6 @@ class Market:
                     act()
             # A step that was missed is not made up for: prices move by the time that has passed.
             following = max(following + self.step_s, time.monotonic())
-            stop.wait(following - time.monotonic())
         self.close()
 
     def step(self) -> None:
@@ -221,6 +226,11 @@ class Market:
             self._fill(now_ns - 1)
         self.feed.publish(self.simulator.advance(now_ns))
         self._lag_ns = self.clock.now_ns() - now_ns
+
+    def _on_replays(self, given_back: frozenset[int]) -> None:
+        """Other instruments are replayed than before: a kill must not find the old ones in the state."""
+        self.simulator.lost[np.isin(self.simulator.instrument_ids, list(given_back))] = True
+        self.save()
 
     def keep_bars(self) -> None:
         """Every second: take over the past once it is written, what was asked to happen, then what the feed keeps."""
@@ -254,6 +264,7 @@ class Market:
 
     def close(self) -> None:
         """Save, then flush what is pending and save again; safe to be killed in between."""
+        self.replays.close()
         self.save(clean=not self.feed.holding)
         end_s = time.monotonic() + STOP_S
         try:
