@@ -1,7 +1,7 @@
 # make up    opens the floor (Ctrl-C closes it)        make down   closes it from another terminal
 # make test  prepares and runs every test              make lint   style, types and import rules alone
 # HYPOTHESIS_PROFILE=explore make test looks for examples that no run has tried yet
-# make bench measures the compiled core beside a C++ twin, which it compiles with g++
+# make bench measures speed beside its peers and writes data/bench/latest.json; ONLY="engine bars" measures a part (it needs g++)
 # make soak  holds the compiled matching core against a plain one over a million events (SEED=1 EVENTS=1000000)
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -30,7 +30,7 @@ lint: $(VENV)/.installed-dev
 
 .PHONY: bench
 bench: $(VENV)/.installed
-	@$(BIN)/python -m bench.exchange
+	@$(BIN)/python -m bench $(ONLY)
 
 SEED ?= 1
 EVENTS ?= 1000000

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -82,7 +83,11 @@ def create_api(floor: Floor, monotonic_s: Callable[[], float]) -> FastAPI:
 
     @api.websocket("/ws/ticks")
     async def ticks(socket: WebSocket) -> None:
-        """Quotes as ``{"v": 1, "stale": false, "quotes": [...]}``: all of them first, then what changed."""
+        """Quotes as ``{"v": 1, "stale": false, "quotes": [...]}``: all of them first, then what changed.
+
+        A client that sends ``{"ladder": "AAPL"}`` gets ``"book": {"symbol", "bids", "asks"}`` as well, each time the
+        displayed levels changed; null ends it.
+        """
         if not is_same_origin(socket):
             await socket.close(SESSION_OVER)  # before it is accepted: the handshake fails with 403
             return
@@ -101,8 +106,9 @@ def create_api(floor: Floor, monotonic_s: Callable[[], float]) -> FastAPI:
 
 
 async def _stream(floor: Floor, tape: Tape, socket: WebSocket, monotonic_s: Callable[[], float]) -> None:
-    """Send until the client leaves or its session ends. The client sends nothing that is listened to."""
-    gone = asyncio.create_task(_until_gone(socket))
+    """Send until the client leaves or its session ends."""
+    ladder = _Ladder(tape)
+    gone = asyncio.create_task(_until_gone(socket, ladder))
     seen: dict[int, int] = {}
     stale, checked_s, spoke_s = None, monotonic_s(), 0.0
     try:
@@ -114,9 +120,11 @@ async def _stream(floor: Floor, tape: Tape, socket: WebSocket, monotonic_s: Call
                     return
                 checked_s = monotonic_s()
             news = [quote for key, quote in tape.quotes.items() if seen.get(key) != quote.seq]
-            if news or stale != tape.stale or monotonic_s() - spoke_s > 1:
+            book = ladder.news()
+            if news or book or stale != tape.stale or monotonic_s() - spoke_s > 1:
                 stale, spoke_s = tape.stale, monotonic_s()
-                await socket.send_json({"v": 1, "stale": stale, "quotes": [quote.payload for quote in news]})
+                message = {"v": 1, "stale": stale, "quotes": [quote.payload for quote in news]}
+                await socket.send_json(message if book is None else message | {"book": book})
                 seen.update({quote.payload["id"]: quote.seq for quote in news})
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(tape.changed.wait(), 2 * PERIOD_S)
@@ -124,12 +132,42 @@ async def _stream(floor: Floor, tape: Tape, socket: WebSocket, monotonic_s: Call
         pass  # the client went away while something was being sent
     finally:
         gone.cancel()
+        ladder.show(None)
 
 
-async def _until_gone(socket: WebSocket) -> None:
+class _Ladder:
+    """The one ladder that a client looks at."""
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+        self._symbol: str | None = None
+        self._seq = -1
+
+    def show(self, symbol: str | None) -> None:
+        """Look at another symbol, or at none."""
+        if self._symbol is not None:
+            self._tape.hide_ladder(self._symbol)
+        self._symbol, self._seq = symbol, -1
+        if symbol is not None:
+            self._tape.show_ladder(symbol)
+
+    def news(self) -> dict[str, Any] | None:
+        """The levels, where they are not those that were sent last."""
+        book = self._tape.books.get(self._symbol) if self._symbol is not None else None
+        if book is None or book.seq == self._seq:
+            return None
+        self._seq = book.seq
+        return book.payload
+
+
+async def _until_gone(socket: WebSocket, ladder: _Ladder) -> None:
+    """Take the client's wishes; what is not understood is not one."""
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
         while True:
-            await socket.receive_text()
+            text = await socket.receive_text()
+            with contextlib.suppress(ValueError, RecursionError, AttributeError):
+                symbol = json.loads(text[:200]).get("ladder")
+                ladder.show(symbol if isinstance(symbol, str) else None)
 
 
 async def _ended(floor: Floor, socket: WebSocket) -> int | None:

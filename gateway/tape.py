@@ -1,6 +1,10 @@
-"""The newest quote of each instrument for many screens: one reader of the bus, conflated for each client."""
+"""The newest quote of each instrument for many screens: one reader of the bus, conflated for each client.
+
+The displayed levels of an instrument are read only while a screen shows its ladder.
+"""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,6 +14,8 @@ import structlog
 
 from trading.domain.errors import TradefloorError
 from trading.domain.instruments import Instrument
+from trading.market.depth import levels
+from trading.market.ticks import Ticks
 from trading.services import desk
 from trading.services.access import SYSTEM
 from trading.services.floor import Floor
@@ -40,6 +46,8 @@ class Tape:
         self._moved_s: float | None = None
         self._instruments: dict[int, Instrument] = {}
         self.quotes: dict[int, Quote] = {}
+        self.books: dict[str, Quote] = {}
+        self._ladders: Counter[str] = Counter()
         self.changed = asyncio.Event()
 
     @property
@@ -59,6 +67,17 @@ class Tape:
         if self._watchers == 0 and self._task is not None:
             self._task.cancel()
             self._task = None
+
+    def show_ladder(self, symbol: str) -> None:
+        """Count a screen in that shows the ladder of ``symbol``."""
+        self._ladders[symbol] += 1
+
+    def hide_ladder(self, symbol: str) -> None:
+        """Count it out; nobody reads the levels of an instrument that nobody looks at."""
+        self._ladders[symbol] -= 1
+        if self._ladders[symbol] <= 0:
+            del self._ladders[symbol]
+            self.books.pop(symbol, None)
 
     async def _run(self) -> None:
         while True:
@@ -84,8 +103,19 @@ class Tape:
             moved = True
         if moved:
             self._moved_s = self._monotonic_s()
+        await self._look_at_books()
         self.changed.set()
         self.changed.clear()
+
+    async def _look_at_books(self) -> None:
+        shown = {key: each for key, each in self._instruments.items() if each.symbol in self._ladders}
+        if not shown:
+            return
+        for instrument_id, snapshot in (await asyncio.to_thread(self._floor.bus.last_books, tuple(shown))).items():
+            instrument, seq = shown[instrument_id], int(snapshot["seq"][-1])
+            known = self.books.get(instrument.symbol)
+            if known is None or known.seq != seq:
+                self.books[instrument.symbol] = Quote(seq, _ladder(instrument, snapshot))
 
 
 def decimals(step: Decimal) -> int:
@@ -110,3 +140,13 @@ def _payload(instrument: Instrument, tick: Any) -> dict[str, Any]:
         "ask_size": ask_size,
         "ts_ms": int(tick["ts_ns"]) // 1_000_000,
     }
+
+
+def _ladder(instrument: Instrument, snapshot: Ticks) -> dict[str, Any]:
+    """Sizes stay numbers: the ladder draws them as bars."""
+    places = decimals(instrument.tick_size)
+    bids, asks = (
+        [[f"{instrument.price(ticks):.{places}f}", float(instrument.quantity(lots))] for ticks, lots in side]
+        for side in levels(snapshot)
+    )
+    return {"symbol": instrument.symbol, "bids": bids, "asks": asks}

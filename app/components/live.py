@@ -22,3 +22,8 @@ def quote_line(symbol: str, name: str, reference: str | None, *, small: bool = F
         key="quote_small" if small else "quote",
         data={"symbol": symbol, "name": name, "reference": reference, "small": small},
     )
+
+
+def ladder(symbol: str) -> None:
+    """The displayed levels of one instrument, best in the middle, sizes as bars."""
+    component("ladder", live=True)(key="ladder", data={"symbol": symbol})

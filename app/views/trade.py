@@ -8,7 +8,7 @@ import streamlit as st
 from app import frame, room
 from app.components import chart
 from app.components.blotter import blotter
-from app.components.live import quote_line, watchlist
+from app.components.live import ladder, quote_line, watchlist
 from app.components.ticket import ticket
 from trading.domain.instruments import Instrument
 from trading.services import desk
@@ -40,6 +40,7 @@ def show(who: Actor, portfolio_id: int, instruments: Sequence[Instrument]) -> No
             {"symbol": each.symbol, "name": each.name, "reference": references.get(each.symbol)} for each in instruments
         ]
         watchlist(rows, instrument.symbol, pick)
+        ladder(instrument.symbol)
     with middle:
         quote_line(instrument.symbol, instrument.name, reference)
         chart.candles(instrument)

@@ -4,12 +4,14 @@ import time
 import warnings
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from starlette.websockets import WebSocketDisconnect
 from trading_floor import TradingFloor
 
 from gateway.api import SESSION_OVER, create_api
 from gateway.sessions import COOKIE
+from trading.market.ticks import DEPTH, TICK
 from trading.services import people
 from trading.services.access import SYSTEM
 
@@ -133,6 +135,31 @@ def test_quotes_come_in_units_then_only_what_changed_then_the_news_that_nothing_
         assert 2.2 < time.monotonic() - began_s < 4.5
 
 
+def test_a_ladder_is_sent_to_whom_asks_for_it_and_only_when_it_changed(client: TestClient, floor: TradingFloor) -> None:
+    def show(seq: int, *asks: tuple[int, int]) -> None:
+        book = np.zeros(len(asks), TICK)
+        book["seq"], book["kind"], book["bid_lots"] = seq, DEPTH, -1
+        book["ask_ticks"], book["ask_lots"] = zip(*asks, strict=True)
+        floor.bus.books[floor.aapl.id] = book
+
+    floor.quote("99.90", "100.00", lots=70)
+    show(1, (10_001, 8), (10_000, 70))
+    log_in(client)
+    with client.websocket_connect("/ws/ticks", headers=OWN) as socket:
+        assert "book" not in socket.receive_json(), "nobody has asked yet"
+        for nonsense in ("", "{", "[]", '{"ladder": 7}', "[" * 5000):
+            socket.send_text(nonsense)
+        socket.send_text('{"ladder": "AAPL"}')
+        assert next_book(socket) == {"symbol": "AAPL", "bids": [], "asks": [["100.00", 70.0], ["100.01", 8.0]]}
+        show(2, (10_001, 3))
+        assert next_book(socket)["asks"] == [["100.01", 3.0]]
+        floor.quote("99.80", "99.95", lots=5)
+        assert "book" not in next_with_quotes(socket), "it has not changed"
+        socket.send_text('{"ladder": null}')
+        show(3, (10_001, 4))
+        assert all("book" not in socket.receive_json() for _ in range(3))
+
+
 def test_a_revoked_session_is_cut_within_a_second(client: TestClient, floor: TradingFloor) -> None:
     floor.quote("99.90", "100.00")
     user = next(each for each in people.users(floor.floor, SYSTEM) if each.username == "ann")
@@ -150,6 +177,13 @@ def test_a_revoked_session_is_cut_within_a_second(client: TestClient, floor: Tra
 def listen_for_ever(socket: object) -> None:
     while True:
         socket.receive_json()  # type: ignore[attr-defined]
+
+
+def next_book(socket: object) -> dict[str, object]:
+    while True:
+        message: dict[str, dict[str, object]] = socket.receive_json()  # type: ignore[attr-defined]
+        if "book" in message:
+            return message["book"]
 
 
 def next_with_quotes(socket: object) -> dict[str, list[dict[str, str]]]:

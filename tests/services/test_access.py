@@ -11,7 +11,7 @@ from trading_floor import TradingFloor
 
 import trading.services
 from trading.domain.errors import Forbidden, TradefloorError
-from trading.domain.orders import OrderType, Side, Ticket
+from trading.domain.orders import Change, OrderType, Side, Ticket
 from trading.services.access import OPERATIONS, Actor, Role
 
 for _module in pkgutil.iter_modules(trading.services.__path__):
@@ -20,6 +20,7 @@ for _module in pkgutil.iter_modules(trading.services.__path__):
 READS = {"trader": "own", "admin": "any", "observer": "granted"}
 EVERYONE = {"trader": "-", "admin": "-", "observer": "-"}
 DESK = {"trader": "own"}
+CLIENT = {"trader": "own", "admin": "any"}
 ADMIN = {"admin": "-"}
 ADMIN_ANY = {"admin": "any"}
 STAFF = {"trader": "-", "admin": "-"}
@@ -27,9 +28,15 @@ NOBODY: dict[str, str] = {}
 
 # Written by hand and not read from the code: a rule that changes must be changed here too, by somebody who means it.
 EXPECTED: dict[str, dict[str, str]] = {
+    "brokerage.balances": CLIENT,
+    "brokerage.executions": CLIENT,
+    "brokerage.holdings": CLIENT,
+    "brokerage.open_orders": CLIENT,
+    "brokerage.order": CLIENT,
     "desk.submit": DESK,
     "desk.preview": DESK,
     "desk.cancel": DESK,
+    "desk.modify": DESK,
     "desk.instruments": EVERYONE,
     "halt.set_mode": ADMIN,
     "halt.current": EVERYONE,
@@ -85,6 +92,7 @@ EXPECTED: dict[str, dict[str, str]] = {
 SAMPLES: dict[str, Any] = {
     "ticket": Ticket("AAPL", Side.BUY, OrderType.LIMIT, "1", "100.00"),
     "key": "k",
+    "change": Change(quantity="2"),
     "order_id": 1,
     "scope": "floor",
     "mode": "running",

@@ -38,7 +38,7 @@ from trading.exchange.messages import (
 )
 from trading.ml.features import adjusted
 from trading.strategy.sdk import Bar, Context, S, Strategy, Target
-from trading.strategy.sizing import PPM, affordable_lots, target_lots
+from trading.strategy.sizing import PPM, affordable_lots, change, target_lots
 
 _QUOTE = 1
 BAR_COLUMNS = ("ts", "open", "high", "low", "close", "volume", "adj_close")
@@ -127,20 +127,14 @@ class _Run:
         held = self.account.position(target.symbol)
         wanted = target_lots(instrument, equity, target.weight, price)
         order = self.account.working.get(target.symbol)
-        if self._near(wanted, held + (order.signed_remaining if order is not None else 0)):
-            return
-        if order is not None:
+        needed = change(wanted, held, order.signed_remaining if order is not None else 0, self.costs.rebalance_ppm)
+        if needed.cancel and order is not None:
             self.feed(ts_ns, Cancel(order.book.id))
-        if self._near(wanted, held):
-            return
-        missing = wanted - held
-        limit = protection_ticks(missing > 0, price, self.costs.band_ppm)
-        if missing > 0:
+        missing, buying = needed.lots, needed.lots > 0
+        limit = protection_ticks(buying, price, self.costs.band_ppm)
+        if buying:
             missing = min(missing, affordable_lots(instrument, self.account.available(), limit))
         self._send(ts_ns, target.symbol, missing, limit, target.reason)
-
-    def _near(self, wanted: int, have: int) -> bool:
-        return wanted == have or (wanted > 0 and abs(wanted - have) * PPM < wanted * self.costs.rebalance_ppm)
 
     def _send(self, ts_ns: int, symbol: str, signed_lots: int, limit: int, reason: str) -> None:
         if signed_lots == 0:

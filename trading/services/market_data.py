@@ -20,7 +20,7 @@ STALE_S = 3.0
 """A quote older than this is shown as stale."""
 DATASET = "sim_bars"
 BARS_MAX = 5_000
-SERIES_KEPT = 64
+SERIES_KEPT = 256
 """Series in memory at most, of some 0.3 MB."""
 COLUMNS = ("ts", "open", "high", "low", "close", "volume")
 

@@ -1,5 +1,6 @@
 """From a target weight to whole lots: the same arithmetic for the backtest and for live trading, in integers."""
 
+from dataclasses import dataclass
 from decimal import Decimal
 
 from trading.domain.instruments import Instrument
@@ -14,6 +15,28 @@ def target_lots(instrument: Instrument, equity: int, weight: float, price_ticks:
     """
     budget = equity * round(weight * PPM) // PPM
     return max(0, most_lots(instrument, budget, price_ticks))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What brings a position to where it is wanted: cancel what works or not, and lots to send, negative to sell."""
+
+    cancel: bool
+    lots: int
+
+
+def change(wanted: int, held: int, working: int, rebalance_ppm: int) -> Change:
+    """The change from ``held`` lots with ``working`` signed open ones to ``wanted``.
+
+    Nothing while what is held and works is within ``rebalance_ppm`` of what is wanted: small corrections cost fees.
+    """
+    if _near(wanted, held + working, rebalance_ppm):
+        return Change(False, 0)
+    return Change(working != 0, 0 if _near(wanted, held, rebalance_ppm) else wanted - held)
+
+
+def _near(wanted: int, have: int, rebalance_ppm: int) -> bool:
+    return wanted == have or (wanted > 0 and abs(wanted - have) * PPM < wanted * rebalance_ppm)
 
 
 def most_lots(instrument: Instrument, budget: int, price_ticks: int) -> int:

@@ -2,7 +2,7 @@
 // change of its data; a listener goes when its element has left the page, the connection with the last one.
 function tape() {
   if (window.tradefloorTape) return window.tradefloorTape;
-  const t = {quotes: {}, stale: true, heard: 0, listeners: new Map(), socket: null, delay: 400};
+  const t = {quotes: {}, book: null, wish: null, stale: true, heard: 0, listeners: new Map(), socket: null, delay: 400};
   const emit = () => {
     for (const [element, tell] of t.listeners) {
       if (element.isConnected) tell(t); else t.listeners.delete(element);
@@ -13,10 +13,12 @@ function tape() {
     const scheme = location.protocol === 'https:' ? 'wss://' : 'ws://';
     const socket = new WebSocket(scheme + location.host + '/api/ws/ticks');
     t.socket = socket;
+    socket.onopen = () => { if (t.wish) socket.send(JSON.stringify({ladder: t.wish})); };
     socket.onmessage = (event) => {
       const news = JSON.parse(event.data);
       t.stale = news.stale; t.heard = performance.now(); t.delay = 400;
       for (const q of news.quotes) t.quotes[q.symbol] = q;
+      if (news.book) t.book = news.book;
       emit();
     };
     socket.onclose = (event) => {
@@ -30,6 +32,11 @@ function tape() {
     if (t.listeners.size && performance.now() - t.heard > 3000) { t.stale = true; emit(); }
   }, 500);
   t.listen = (element, tell) => { t.listeners.set(element, tell); if (!t.socket) connect(); tell(t); };
+  t.ladder = (symbol) => {
+    if (t.wish === symbol) return;
+    t.wish = symbol; t.book = null;
+    if (t.socket && t.socket.readyState === WebSocket.OPEN) t.socket.send(JSON.stringify({ladder: symbol}));
+  };
   window.tradefloorTape = t;
   return t;
 }

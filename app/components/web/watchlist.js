@@ -18,12 +18,36 @@ export default function(component) {
       row.onclick = pick;
       row.onkeydown = (e) => {
         if (e.key === 'Enter' || e.key === ' ') { e.preventDefault(); pick(); }
-        if (e.key === 'ArrowDown') { e.preventDefault(); row.nextElementSibling?.focus(); }
-        if (e.key === 'ArrowUp') { e.preventDefault(); row.previousElementSibling?.focus(); }
+        const step = {ArrowDown: 'nextElementSibling', ArrowUp: 'previousElementSibling'}[e.key];
+        if (step) {
+          e.preventDefault();
+          let other = row[step];
+          while (other && other.classList.contains('out')) other = other[step];
+          other?.focus();
+        }
       };
       return row;
     }));
   }
+  const search = root.querySelector('input'), none = root.querySelector('.none');
+  const filter = () => {
+    const wanted = search.value.trim().toLowerCase();
+    let shown = 0;
+    for (const i of root.data.instruments) {
+      const out = wanted !== '' && !(i.symbol + ' ' + i.name).toLowerCase().includes(wanted);
+      body.querySelector(`tr[data-symbol="${CSS.escape(i.symbol)}"]`).classList.toggle('out', out);
+      shown += !out;
+    }
+    none.textContent = shown ? '' : 'No instrument has this in its symbol or name.';
+  };
+  search.oninput = filter;
+  search.onkeydown = (e) => {
+    const first = body.querySelector('tr:not(.out)');
+    if (e.key === 'Enter' && first) setTriggerValue('picked', first.dataset.symbol);
+    if (e.key === 'ArrowDown' && first) { e.preventDefault(); first.focus(); }
+    if (e.key === 'Escape') { search.value = ''; filter(); }
+  };
+  filter();
   const state = root.querySelector('.badge');
   const draw = (t) => {
     state.className = 'badge state ' + (t.stale ? 'stale' : 'live');

@@ -33,6 +33,11 @@ _ORDERS = """select o.id, o.public_id, o.instrument_id, i.symbol, i.venue, v.tic
 
 _OPEN = " and o.state not in ('filled', 'rejected', 'cancelled', 'expired')"
 
+_CLIENT_ORDERS = """select o.*, coalesce(k.key, '') as client_id
+    from orders o left join idempotency_key k on k.user_id = o.actor_id and k.operation = 'desk.submit'
+        and (k.answer ->> 'order_id')::bigint = o.id
+    where o.portfolio_id = %s"""
+
 _EVENTS = """select e.ts_ns, e.source, e.target, e.cause, e.actor, e.input_seq, e.detail
     from order_event e join orders o on o.id = e.order_id
     where o.portfolio_id = %s and e.order_id = %s order by e.id"""
@@ -48,6 +53,9 @@ _FILLS = """select f.order_id, f.input_seq, f.n, f.ts_ns, i.symbol, i.venue, v.t
     join instrument i on i.id = f.instrument_id join asset c on c.id = v.currency_id
     where f.portfolio_id = %(portfolio_id)s and (%(order_id)s::bigint is null or f.order_id = %(order_id)s)
     order by f.input_seq desc, f.n desc limit %(limit)s"""
+
+_FILLS_FROM = """select order_id, input_seq, n, instrument_id, side, price_ticks, quantity_lots, fee, ts_ns from fill
+    where portfolio_id = %s and (input_seq, n) >= (%s, %s) order by input_seq, n limit %s"""
 
 _LEDGER = """select * from (
         select t.id, t.group_id, t.ts_ns, t.kind, t.order_id, t.memo, c.code as asset, c.scale, c.kind as asset_kind,
@@ -109,6 +117,12 @@ class PostgresQueries:
         found = self._all(_ORDERS + " and o.id = %(order_id)s", {"portfolio_id": portfolio_id, "order_id": order_id})
         return found[0] if found else None
 
+    def client_orders(self, portfolio_id: int, order_id: int | None = None) -> Sequence[Row]:
+        """See `QueryStore`."""
+        if order_id is not None:
+            return self._all(_CLIENT_ORDERS + " and o.id = %s", (portfolio_id, order_id))
+        return self._all(_CLIENT_ORDERS + _OPEN + " order by o.id", (portfolio_id,))
+
     def order_events(self, portfolio_id: int, order_id: int) -> Sequence[Row]:
         """See `QueryStore`."""
         return self._all(_EVENTS, (portfolio_id, order_id))
@@ -120,6 +134,10 @@ class PostgresQueries:
     def fills(self, portfolio_id: int, limit: int, order_id: int | None = None) -> Sequence[Row]:
         """See `QueryStore`."""
         return self._all(_FILLS, {"portfolio_id": portfolio_id, "limit": limit, "order_id": order_id})
+
+    def fills_from(self, portfolio_id: int, input_seq: int, n: int, limit: int) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(_FILLS_FROM, (portfolio_id, input_seq, n, limit))
 
     def ledger(self, portfolio_id: int, limit: int, order_id: int | None = None) -> Sequence[Row]:
         """See `QueryStore`."""

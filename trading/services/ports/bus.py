@@ -1,6 +1,6 @@
 """Redis as the use cases see it: transport, nothing of record."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from trading.market.ticks import Ticks
@@ -19,6 +19,10 @@ class Bus(Protocol):
 
     def last_ticks(self) -> dict[int, Ticks]:
         """The newest quote of each instrument id, as an array of one tick; empty when there is none."""
+        ...
+
+    def last_books(self, ids: Sequence[int]) -> dict[int, Ticks]:
+        """The newest complete snapshot of displayed levels of each of ``ids`` that has one."""
         ...
 
     def get_bars(self) -> tuple[bytes, bytes]:

@@ -26,6 +26,10 @@ class QueryStore(Protocol):
         """One order of the portfolio, else None."""
         ...
 
+    def client_orders(self, portfolio_id: int, order_id: int | None = None) -> Sequence[dict[str, Any]]:
+        """One order, or all that are open, oldest first, with the key it was sent under as ``client_id``."""
+        ...
+
     def order_events(self, portfolio_id: int, order_id: int) -> Sequence[dict[str, Any]]:
         """State changes of one order, oldest first: ts_ns, source, target, cause, actor, detail."""
         ...
@@ -36,6 +40,10 @@ class QueryStore(Protocol):
 
     def fills(self, portfolio_id: int, limit: int, order_id: int | None = None) -> Sequence[dict[str, Any]]:
         """Fills with why, newest first, with the instrument's units."""
+        ...
+
+    def fills_from(self, portfolio_id: int, input_seq: int, n: int, limit: int) -> Sequence[dict[str, Any]]:
+        """Fills from count ``n`` of an input on, oldest first."""
         ...
 
     def ledger(self, portfolio_id: int, limit: int, order_id: int | None = None) -> Sequence[dict[str, Any]]:

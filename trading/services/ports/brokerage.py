@@ -1,0 +1,123 @@
+"""A broker as its client sees it: the floor's own paper broker today, a real one's adapter by the same words.
+
+Prices are ticks, quantities lots, money minor units of the instrument's currency, times ns UTC. An answer to `submit`,
+`cancel` or `modify` says that the broker has taken it, not that it is done: orders and executions tell.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from trading.domain.instruments import Instrument
+from trading.domain.orders import OrderState, OrderType, Refusal, Side, TimeInForce
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """What a client sends. ``client_id`` is its key: the same one sent again is the same order."""
+
+    client_id: str
+    instrument: Instrument
+    side: Side
+    type: OrderType
+    quantity_lots: int
+    limit_ticks: int | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerOrder:
+    """An order as the broker has it. ``order_id`` is the broker's."""
+
+    order_id: str
+    client_id: str
+    instrument_id: int
+    side: Side
+    type: OrderType
+    time_in_force: TimeInForce
+    quantity_lots: int
+    filled_lots: int
+    limit_ticks: int | None
+    state: OrderState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One fill. ``cursor`` is the place behind it in the account's executions; ``fee`` may be negative (a rebate)."""
+
+    cursor: str
+    order_id: str
+    instrument_id: int
+    side: Side
+    price_ticks: int
+    quantity_lots: int
+    fee: int
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Lots of one instrument, of which ``held_lots`` are reserved by open orders."""
+
+    instrument_id: int
+    quantity_lots: int
+    held_lots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Cash of one currency in minor units, of which ``held`` is reserved by open orders."""
+
+    currency: str
+    scale: int
+    total: int
+    held: int
+
+    @property
+    def available(self) -> int:
+        """What is left to spend."""
+        return self.total - self.held
+
+
+class Brokerage(Protocol):
+    """One account at one broker.
+
+    Every method raises `Unavailable` where the broker does not answer: what was asked may have happened, and is asked
+    again under the same key. `NotFound` (``unknown_order``) where this account has no such order.
+    """
+
+    def submit(self, order: NewOrder) -> BrokerOrder | Refusal:
+        """Send an order once for each ``client_id``; sent again, the answer is that order as it now stands.
+
+        A refusal has the broker's stable code. `Conflict` (``duplicate_client_id``) where the id belongs to an order
+        with other terms.
+        """
+        ...
+
+    def cancel(self, order_id: str) -> Refusal | None:
+        """Ask for a cancel; a fill may overtake it. A refusal (``order_over``) where there is nothing to cancel."""
+        ...
+
+    def order(self, order_id: str) -> BrokerOrder:
+        """One order, open or over."""
+        ...
+
+    def open_orders(self) -> Sequence[BrokerOrder]:
+        """Orders that are not over, oldest first."""
+        ...
+
+    def executions(self, since: str = "", limit: int = 1000) -> Sequence[Execution]:
+        """At most ``limit`` fills behind a cursor (empty: from the first), in the one order they always have.
+
+        Going on from the last one's cursor finds each fill once and leaves none out. `Invalid` (``bad_cursor``).
+        """
+        ...
+
+    def positions(self) -> Sequence[Holding]:
+        """Holdings that are not zero, by instrument."""
+        ...
+
+    def account(self) -> Sequence[Balance]:
+        """Cash by currency."""
+        ...
