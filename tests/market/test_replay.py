@@ -13,7 +13,7 @@ from trading.domain.errors import Invalid
 from trading.market import replay
 from trading.market.bar_table import FileRefused
 from trading.market.bars import MINUTE_NS, bars_of_ticks
-from trading.market.recordings import Target, merged
+from trading.market.recordings import Target, merged, with_books
 from trading.market.replay import Playback, Recording
 from trading.market.ticks import DEPTH, GAP, MORE, OPENED, QUOTE, RESET, TICK, TRADE, Ticks
 
@@ -257,6 +257,25 @@ def test_a_book_keeps_its_updates_whole_among_trades_of_the_same_moment(tmp_path
     assert books_after(ticks) == books_after(depth)
 
 
+def test_updates_heard_before_the_snapshot_count_only_where_they_are_newer(tmp_path: Path) -> None:
+    rows = [
+        (1, START_NS - 2, "update", "bid", 99.99, 7.0, 9),
+        (2, START_NS - 1, "update", "bid", 99.98, 8.0, 11),
+        (3, START_NS, "snapshot", "bid", 99.99, 1.0, 10),
+        (3, START_NS, "snapshot", "ask", 100.01, 2.0, 10),
+        (4, START_NS + 5, "update", "ask", 100.01, 0.0, 12),
+    ]
+    names = ["seq", "recv_ns", "type", "side", "price", "size", "last_id"]
+    pd.DataFrame(rows, columns=names).to_parquet(tmp_path / "XYZ.parquet")
+    ticks = recordings.read([tmp_path / "XYZ.parquet"], TARGET)
+    assert books_after(ticks) == [
+        ({9999: 1000}, {10001: 2000}),
+        ({9999: 1000, 9998: 8000}, {10001: 2000}),
+        ({9999: 1000, 9998: 8000}, {}),
+    ]
+    assert ticks["ts_ns"].min() == START_NS
+
+
 @pytest.mark.parametrize("offset_s", [0.0, 0.05, 3.35, 7.5])
 def test_after_a_seek_the_whole_book_is_told_first(tmp_path: Path, offset_s: float) -> None:
     recording = Recording.of(book_recording(capture(), tmp_path))
@@ -266,6 +285,7 @@ def test_after_a_seek_the_whole_book_is_told_first(tmp_path: Path, offset_s: flo
     past = recording.ticks[: playback.at]
     assert books_after(told)[-1] == books_after(past)[-1]
     assert told["kind"][0] & GAP
+    assert not told["kind"][0] & DEPTH, "engines read gap and session before any level"
     first_depth = told["kind"][(told["kind"] & DEPTH) != 0][0]
     assert first_depth & RESET
 
@@ -278,6 +298,28 @@ def test_a_slow_replay_tells_the_whole_book_every_second_all_the_same(tmp_path: 
     assert len(resets_ns) >= 29
     assert books_after(told)[-1] == books_after(recording.ticks[: playback.at])[-1]
     assert not (told["kind"][1:] & GAP).any()
+
+
+def test_quotes_alone_are_told_as_books_of_one_level_too() -> None:
+    both = TARGET.quotes(
+        START_NS + np.arange(3), np.array([1.0, 1.1, np.nan]), np.array([1.2, 1.3, 1.4]), np.ones(3), np.ones(3)
+    )
+    prints = TARGET.trades(START_NS + np.arange(3), np.full(3, 1.1), np.ones(3), np.zeros(3, dtype=np.int64))
+    ticks = with_books(merged([both, prints]))
+    assert ticks["kind"].tolist() == [DEPTH | RESET, QUOTE, TRADE] * 3
+    assert books_after(ticks) == [({100: 1000}, {120: 1000}), ({110: 1000}, {130: 1000}), ({}, {140: 1000})]
+    assert with_books(ticks) is ticks
+
+
+def test_the_wait_for_the_next_record_goes_by_the_speed() -> None:
+    recording = Recording.of(quotes(0, 10))
+    playback = replay.begin(recording, NOW_NS, from_ns=None, speed=4.0, paused=False)
+    assert replay.wait_ns(recording, playback, at(0)) == 0
+    playback, _ = played(recording, playback, 0)
+    assert replay.wait_ns(recording, playback, at(0.5)) == 2 * SECOND_NS
+    assert replay.wait_ns(recording, replay.pause(recording, playback, at(1)), at(1)) is None
+    playback, _ = played(recording, playback, 3)
+    assert replay.wait_ns(recording, playback, at(3)) is None
 
 
 # Files --------------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ import pytest
 
 from trading.adapters.clock import SystemClock
 from trading.adapters.embedded import connections
+from trading.adapters.lake import Lake
 from trading.adapters.postgres.pool import connection_of, open_pool
 from trading.adapters.postgres.reference import keep_instruments
 from trading.adapters.redis_bus import RedisBus, TapePosition
@@ -254,11 +255,19 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any
 def test_an_open_market_replays_a_file_of_bars_and_goes_on_with_its_simulator(
     market: "subprocess.Popen[bytes]", environment: dict[str, str], settings: Settings, tmp_path: Path
 ) -> None:
-    path = tmp_path / "XYZ.csv"
+    def tradefloor(*words: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "trading.cli", "market", *words],
+            env=environment, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=60, check=True,
+        ).stdout  # fmt: skip
+
     stamps = pd.date_range("2024-03-01T10:00Z", periods=120, freq="1min")
     closes = 7.00 + 0.01 * np.arange(120)
     frame = pd.DataFrame({"ts": stamps, "open": closes, "high": closes + 0.02, "low": closes - 0.02, "close": closes})
-    frame.assign(volume=100).to_csv(path, index=False)
+    frame = frame.assign(volume=100.0)
+    pool = open_pool(connections.dsn(settings, "tf_app"), max_size=1)
+    Lake(settings.lake_dir, pool).write("bars", "test/XYZ/M1", frame)
+    pool.close()
     bus = RedisBus(settings.redis_url)
     until(lambda: len(bus.last_ticks()) == len(shipped_profiles()), "a quote of every instrument")
     with psycopg.connect(connections.dsn(settings, "tf_app")) as connection:
@@ -266,12 +275,13 @@ def test_an_open_market_replays_a_file_of_bars_and_goes_on_with_its_simulator(
     assert row is not None
     key = int(row[0])
 
+    stored = ["lake:bars/test/XYZ/M1"]
     at_once = {"symbol": None, "zone": None, "from_ns": None, "follow": False}
     with pytest.raises(NotFound, match="no instrument NOPE"):
-        replay_files(settings, [str(path)], as_symbol="NOPE", speed=1, paused=False, **at_once)
+        replay_files(settings, stored, as_symbol="NOPE", speed=1, paused=False, **at_once)
     with pytest.raises(Invalid, match="nothing is being replayed"):
         steer(settings, {"do": "pause", "symbol": None})
-    assert replay_files(settings, [str(path)], as_symbol="aapl", speed=60, paused=True, **at_once) == 0
+    assert replay_files(settings, stored, as_symbol="aapl", speed=60, paused=True, **at_once) == 0
     assert steer(settings, {"do": "seek", "symbol": None, "to_ns": instant_ns("2024-03-01T11:00")}) == 0
     assert steer(settings, {"do": "play", "symbol": "AAPL"}) == 0
 
@@ -284,13 +294,11 @@ def test_an_open_market_replays_a_file_of_bars_and_goes_on_with_its_simulator(
         return own["trade_ticks"][(own["trade_ticks"] > 700) & (own["trade_ticks"] < 900)].tolist()
 
     until(lambda: len(replayed()) > 10, "records of the file on the tape")
+    book = bus.last_books([key])[key]
+    assert (book["ask_ticks"] - book["bid_ticks"]).tolist() == [3], "the instrument has depth, so the replay has"
     assert replayed()[:8] == [760, 762, 758, 760, 761, 763, 759, 761]
-    status = subprocess.run(
-        [sys.executable, "-m", "trading.cli", "market", "status", "--json"],
-        env=environment, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
-    told = json.loads(status.stdout)["replays"][0]
-    assert (told["symbol"], told["title"], told["state"]) == ("AAPL", "XYZ.csv", "playing")
+    told = json.loads(tradefloor("status", "--json"))["replays"][0]
+    assert (told["symbol"], told["title"], told["state"]) == ("AAPL", stored[0], "playing")
     assert pd.Timestamp(told["position_ns"], tz="UTC") > pd.Timestamp("2024-03-01T11:00Z")
     assert steer(settings, {"do": "speed", "symbol": None, "speed": 100_000}) == 0
     until(lambda: own_tape()["bid_ticks"][-1] > 1000, "the simulator's own price again")
@@ -300,6 +308,11 @@ def test_an_open_market_replays_a_file_of_bars_and_goes_on_with_its_simulator(
     assert (np.diff(own["ts_ns"]) >= 0).all()
     gaps = np.flatnonzero(own["kind"] & GAP)
     assert (own["bid_ticks"][gaps] > 1000).tolist() == [True, False, True], "the market's start, the replay's, its end"
+    path = tmp_path / "XYZ.csv"
+    frame.to_csv(path, index=False)
+    followed = tradefloor("replay", str(path), "--as", "aapl", "--from", "2024-03-01T11:55", "--speed", "10000")
+    assert "The recording is over" in followed, followed
+    assert "simulated again" in followed
     market.send_signal(signal.SIGTERM)
     assert market.wait(timeout=20) == 0
     bus.close()

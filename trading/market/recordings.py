@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trading.market.replay import SNAPSHOT_NS, depth_records
-from trading.market.ticks import QUOTE, TICK, TRADE, Ticks
+from trading.market.ticks import DEPTH, QUOTE, RESET, TICK, TRADE, Ticks
 
 DEPTH_LEVELS = 10
 _GRID = 1e-3
@@ -194,6 +194,20 @@ class _Side:
             return list(told.items())
         gone = [(ticks, 0) for ticks in before if ticks not in told]
         return gone + [(ticks, lots) for ticks, lots in told.items() if before.get(ticks) != lots]
+
+
+def with_books(ticks: Ticks) -> Ticks:
+    """Records without depth with a book of one level a side before each quote; others as they are.
+
+    Who follows an instrument that has depth takes its liquidity from there and not from quotes.
+    """
+    if ((ticks["kind"] & DEPTH) != 0).any():
+        return ticks
+    quotes = ticks[(ticks["kind"] & QUOTE) != 0]
+    quotes["kind"], quotes["aggressor"], quotes["trade_ticks"], quotes["trade_lots"] = DEPTH | RESET, 0, 0, 0
+    for side in ("bid", "ask"):
+        quotes[f"{side}_lots"] = np.where(quotes[f"{side}_lots"] > 0, quotes[f"{side}_lots"], -1)
+    return np.insert(ticks, np.flatnonzero((ticks["kind"] & QUOTE) != 0), quotes)
 
 
 def merged(parts: list[Ticks]) -> Ticks:

@@ -5,9 +5,9 @@ says where in it one stands; `advance` gives the records that are due and the ne
 
 The tape's time is the time of publishing, since the engine's time cannot go back: a record carries the moment at which
 it was due at the playback's speed. Its historic time is `position_ns`, which the replay's status tells. After a start
-or a seek the first record says GAP, and what holds there is told: the last quote, and the whole book where there is
-depth. Depth is told whole again at least every second of publishing. While paused nothing is published, so that the
-instrument is not live after five seconds; nothing is lost by it, and going on is no gap.
+or a seek the first record says GAP (and that the session is open), and what holds there is told: the last quote, and
+the whole book where there is depth. Depth is told whole again at least every second of publishing. While paused nothing
+is published, so that the instrument is not live after five seconds; nothing is lost by it, and going on is no gap.
 """
 
 from dataclasses import dataclass, replace
@@ -125,6 +125,14 @@ def is_over(recording: Recording, playback: Playback) -> bool:
     return playback.at >= len(recording.ts_ns)
 
 
+def wait_ns(recording: Recording, playback: Playback, now_ns: int) -> int | None:
+    """How long nothing is due; None where nothing will be, as it stands."""
+    if playback.paused or is_over(recording, playback):
+        return None
+    ahead_ns = int(recording.ts_ns[playback.at]) - position_ns(recording, playback, now_ns)
+    return max(0, int(ahead_ns / playback.speed))
+
+
 def advance(recording: Recording, playback: Playback, now_ns: int) -> tuple[Playback, Ticks]:
     """The records that are due by ``now_ns``, with the tape's times, and where the playback stands then."""
     if playback.paused or is_over(recording, playback):
@@ -144,7 +152,7 @@ def advance(recording: Recording, playback: Playback, now_ns: int) -> tuple[Play
     before["ts_ns"] = due["ts_ns"][0] if len(due) else now_ns
     records = np.concatenate([before, due]) if len(before) else due
     if playback.resync and len(records):
-        records["kind"][0] |= GAP | OPENED
+        records = _after_a_gap(records)
         playback = replace(playback, resync=False)
     if ((records["kind"] & RESET) != 0).any():
         playback = replace(playback, snapshot_ns=now_ns)
@@ -161,6 +169,16 @@ def _before(recording: Recording, playback: Playback, now_ns: int) -> Ticks:
     if len(recording.resets) and now_ns - playback.snapshot_ns >= SNAPSHOT_NS:
         return snapshot(recording, playback.at)
     return np.empty(0, dtype=TICK)
+
+
+def _after_a_gap(records: Ticks) -> Ticks:
+    """Say GAP, and that the session is open, with the first quote, or in a record of its own before anything else."""
+    if records["kind"][0] & (QUOTE | DEPTH) != QUOTE:
+        bare = np.zeros(1, dtype=TICK)
+        bare["instrument_id"], bare["ts_ns"] = records["instrument_id"][0], records["ts_ns"][0]
+        records = np.concatenate([bare, records])
+    records["kind"][0] |= GAP | OPENED
+    return records
 
 
 def _last_quote(recording: Recording, at: int) -> Ticks:

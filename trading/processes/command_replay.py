@@ -100,7 +100,7 @@ def _recorded(
     from trading.adapters.postgres.pool import open_pool
     from trading.adapters.sources import recordings
     from trading.market.bar_table import symbol_of_name
-    from trading.market.recordings import Target, merged
+    from trading.market.recordings import Target, merged, with_books
     from trading.processes import market_rows
 
     wanted = (as_symbol or symbol or symbol_of_name(_title(sources[0]))).upper()
@@ -125,7 +125,7 @@ def _recorded(
         pool.close()
     folder = settings.data_dir / "market" / replays.FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    ticks = merged(parts)
+    ticks = with_books(merged(parts))
     if len(ticks) == 0:
         raise Invalid("there is nothing to replay in that", "no_rows")
     name = f"{uuid4().hex}.ticks"

@@ -31,7 +31,7 @@ _NAME = re.compile(r"[0-9a-f]{32}\.ticks")
 LISTEN_NS = 25_000_000
 TELL_NS = 250_000_000
 FLUSH_NS = 1_000_000
-"""While something is due more often than this, records are published together."""
+"""Records that are due within this are published together."""
 ANSWERS_KEPT = 32
 
 
@@ -71,14 +71,10 @@ class Replays:
         self._answers: dict[str, str] = {}
         self._heard: str | None = None
         self._listen_ns = self._tell_ns = 0
+        self.wait_s = 0.0
+        """How long nothing need be done here, in seconds, as of the last step."""
         for left in folder.glob("*.ticks"):
             left.unlink(missing_ok=True)
-
-    @property
-    def wait_s(self) -> float:
-        """How long nothing need be done here, in seconds."""
-        playing = any(not each.playback.paused for each in self._playing.values())
-        return (FLUSH_NS if playing else LISTEN_NS) / 1e9
 
     def step(self, now_ns: int) -> None:
         """Publish what is due, hear what is asked, tell how far it is."""
@@ -96,6 +92,9 @@ class Replays:
             self._listen(now_ns)
         if now_ns - self._tell_ns >= TELL_NS:
             self._tell(now_ns)
+        waits = [replay.wait_ns(each.recording, each.playback, now_ns) for each in self._playing.values()]
+        due_ns = min((wait_ns for wait_ns in waits if wait_ns is not None), default=LISTEN_NS)
+        self.wait_s = min(LISTEN_NS, max(FLUSH_NS, due_ns)) / 1e9
 
     def close(self) -> None:
         """The process ends: the simulator has every instrument when it comes back."""
