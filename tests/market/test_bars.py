@@ -144,10 +144,12 @@ def test_forming_bars_are_the_newest_of_those_made_at_once(stream: Ticks) -> Non
 
 
 def test_bars_of_the_simulator_equal_sql_over_its_archived_ticks() -> None:
-    own = Simulator([1, 2, 3], PROFILES[:3], seed=5, ticks_per_s=0.2)
-    state, parts, builder, closed = own.start(20_000 * DAY_NS + 7), [], BarBuilder(), []
+    own = Simulator([1, 2, 3], PROFILES[:3], seed=5, start_ns=20_000 * DAY_NS + 7, ticks_per_s=0.2)
+    parts, builder, closed, count = [], BarBuilder(), [], 0
     for _ in range(3_000):
-        state, ticks = own.advance(state, state.ts_ns + 45 * 10**9)
+        ticks = own.advance(own.prices.ts_ns + 45 * 10**9)
+        ticks["seq"] = count + np.arange(1, len(ticks) + 1)
+        count += len(ticks)
         parts.append(ticks)
         closed.append(builder.add(ticks))
     bars = np.concatenate([*closed, builder.forming()])
