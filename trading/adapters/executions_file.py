@@ -12,7 +12,17 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from trading.domain.errors import Invalid, Unavailable
-from trading.exchange.compiled.layout import NO_LIMIT, Accepted, Cancelled, Event, Fill, Modified, Rejected
+from trading.exchange.compiled.layout import (
+    NO_LIMIT,
+    Accepted,
+    Cancelled,
+    Event,
+    Fill,
+    Modified,
+    Rejected,
+    Sized,
+    Triggered,
+)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -39,8 +49,10 @@ _CODES: Final[dict[Event, Any]] = {
     Event.FILL: Fill,
     Event.CANCELLED: Cancelled,
     Event.MODIFIED: Modified,
+    Event.TRIGGERED: Triggered,
+    Event.SIZED: Sized,
 }
-_CODES_MAX: Final = 16
+_CODES_MAX: Final = 32
 
 
 def _code_words() -> Any:

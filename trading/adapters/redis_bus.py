@@ -2,14 +2,16 @@
 
 The server may vanish at any time. Publishing then does nothing and answers False, and does not try again for
 ``RETRY_AFTER_S`` so that a frozen server cannot slow the publisher down; peeking answers "nothing"; a reader of the
-tape gets `Unavailable` and decides itself. Pub/sub ignores the database number of the address, so channels of
+tape gets `Unavailable` and decides itself. A publication of ticks is one write and one wait for its replies, on a
+connection of its own (`trading.adapters.tick_wire`). Pub/sub ignores the database number of the address, so channels of
 databases other than 0 carry it in their name and two floors can share one server.
 """
 
 import asyncio
 import json
+import threading
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,21 +22,15 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from trading.adapters.tick_wire import BOOKS, LAST, TickWire
 from trading.domain.errors import Unavailable
-from trading.market.depth import snapshots
-from trading.market.ticks import BARS, CHANNEL, EVENTS, QUOTE, STREAM, TICK, WAKE, Ticks, pack, unpack
+from trading.market.ticks import BARS, CHANNEL, EVENTS, STREAM, TICK, WAKE, Ticks, unpack
 
 PROTOCOL = 2
 PUBLISH_TIMEOUT_S = 0.5
 READ_TIMEOUT_S = 5.0
 RETRY_AFTER_S = 0.5
-TAPE_ENTRIES = 16_384
-"""Kept entries of the tape, roughly: more than ten minutes at 20 publications a second."""
 WAKE_ENTRIES = 1_024
-LAST = "last"
-"""Hash of the newest quote by instrument id, each one packed tick."""
-BOOKS = "books"
-"""Hash of the newest complete snapshot of displayed levels by instrument id, packed ticks."""
 TAIL = "bars:tail"
 OPEN_BARS = "bars:open"
 """Simulated bars not yet in the lake: closed ones, and those still forming. Packed `trading.market.bars.BAR`."""
@@ -73,6 +69,9 @@ class RedisBus:
         database = int(self._publisher.connection_pool.connection_kwargs.get("db") or 0)
         self._suffix = f"@{database}" if database else ""
         self._quiet_until_s = 0.0
+        self._wire = TickWire(self.channel(CHANNEL))
+        self._ticks = self._publisher.connection_pool.make_connection()
+        self._ticks_lock = threading.Lock()
 
     def _client(self, timeout_s: float) -> redis.Redis:
         return redis.Redis.from_url(
@@ -90,6 +89,7 @@ class RedisBus:
 
     def close(self) -> None:
         """Give the connections back."""
+        self._ticks.disconnect()  # type: ignore[no-untyped-call]
         self._publisher.close()
         self._reader.close()
 
@@ -110,22 +110,33 @@ class RedisBus:
         return True
 
     def publish_ticks(self, ticks: Ticks) -> bool:
-        """Put ticks on the tape, tell the screens, and remember the newest quote of each instrument."""
+        """Put ticks on the tape, tell the screens, and remember the newest quote and book of each instrument."""
         if len(ticks) == 0:
             return True
-        payload = pack(ticks)
-        quotes = ticks[(ticks["kind"] & QUOTE) != 0]
-        newest = {int(tick["instrument_id"]): tick.tobytes() for tick in quotes}
-        commands: list[tuple[Any, ...]] = [
-            ("XADD", STREAM, "MAXLEN", "~", TAPE_ENTRIES, "*", "b", payload),
-            ("PUBLISH", self.channel(CHANNEL), payload),
-        ]
-        if newest:
-            commands.append(("HSET", LAST, *(part for pair in newest.items() for part in pair)))
-        books = snapshots(ticks)
-        if books:
-            commands.append(("HSET", BOOKS, *(part for key, rows in books.items() for part in (key, pack(rows)))))
-        return self._send(*commands)
+        with self._ticks_lock:
+            if time.monotonic() < self._quiet_until_s:
+                return False
+            command, replies = self._wire.commands(ticks)
+            try:
+                self._renew_if_stale()
+                self._ticks.send_packed_command([command])  # type: ignore[no-untyped-call]
+                for _ in range(replies):
+                    self._ticks.read_response(disable_decoding=True)
+            except _FAILURES:
+                # Replies that were not read must not answer the next publication.
+                self._ticks.disconnect()  # type: ignore[no-untyped-call]
+                self._quiet_until_s = time.monotonic() + RETRY_AFTER_S
+                return False
+        return True
+
+    def _renew_if_stale(self) -> None:
+        """Connect anew where the server hung up since the last publication: nothing else could be there to read."""
+        try:
+            stale = self._ticks.can_read(timeout=0)
+        except _FAILURES:
+            stale = True
+        if stale:
+            self._ticks.disconnect()  # type: ignore[no-untyped-call]
 
     def publish_bars(self, bars: Sequence[Mapping[str, Any]]) -> bool:
         """Closed simulated bars, JSON ``{"v": 1, "bars": [...]}``."""
@@ -154,14 +165,13 @@ class RedisBus:
             return {}
         return {int(key): unpack(value) for key, value in found.items()}
 
-    def last_books(self, ids: Iterable[int]) -> dict[int, Ticks]:
-        """The newest complete snapshot of displayed levels of each of ``ids`` that has one."""
-        wanted = list(ids)
+    def last_books(self, ids: Sequence[int]) -> dict[int, Ticks]:
+        """The newest whole snapshot of depth of those of the instruments that have one, as its DEPTH records."""
         try:
-            found: Any = self._reader.hmget(BOOKS, wanted) if wanted else []
+            found: Any = self._reader.hmget(BOOKS, [str(key) for key in ids]) if ids else []
         except _FAILURES:
             return {}
-        return {key: unpack(value) for key, value in zip(wanted, found, strict=True) if value}
+        return {key: unpack(value) for key, value in zip(ids, found, strict=True) if value is not None}
 
     def get_bars(self) -> tuple[bytes, bytes]:
         """Simulated bars not yet in the lake, closed ones and forming ones, as `put_bars` was given them."""

@@ -10,7 +10,7 @@ from trading.backtest.result import BarFill
 from trading.domain.instruments import Instrument
 from trading.domain.ledger import FloorAccounts, Hold, OpenOrder, post_end, post_fill
 from trading.domain.money import div_half_even
-from trading.domain.orders import OrderState, Side
+from trading.domain.orders import OrderState, OrderType, Side, Terms
 from trading.domain.positions import FillId, Lot, close_fifo, open_lot
 
 _CASH, _ASSET, _FLOOR = 1, 2, FloorAccounts(3, 4, 5)
@@ -86,6 +86,7 @@ class Account:
             state=OrderState.ACCEPTED,
             cash=Hold(_CASH, worst + instrument.fee.total(lots, worst) if buying else 0),
             asset=Hold(_ASSET, 0 if buying else lots),
+            terms=Terms(OrderType.MARKET, protection_ticks),
         )
         order = Order(book, symbol, protection_ticks, reason)
         self._symbols[book.id] = symbol
@@ -97,7 +98,7 @@ class Account:
         symbol = self._symbols[fill.order_id]
         order = self.working[symbol]
         posting = post_fill(order.book, price_ticks, lots, _FLOOR)
-        self.cash += posting.balances[_CASH][0]
+        self.cash += posting.posted[_CASH]
         if order.book.side is Side.BUY:
             self._lots[symbol].append(open_lot(fill, ts_ns, lots, posting.notional, posting.fee))
         else:

@@ -1,9 +1,10 @@
 """What each event posts. A transfer moves an amount of one asset from its debit account to its credit account."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from trading.domain.instruments import Instrument
-from trading.domain.orders import OrderState, Side
+from trading.domain.orders import EXITS, GroupRole, OrderState, Side, Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """What is left of an order's reservation on one account, in minor units."""
+    """What is left of a reservation on one account, in minor units; 0 where there never was one."""
 
     account_id: int
     left: int
@@ -35,8 +36,25 @@ class FloorAccounts:
 
 
 @dataclass(frozen=True, slots=True)
+class Done:
+    """What an order has traded so far: cumulative lots, price x lots, notional and fee."""
+
+    lots: int = 0
+    price_lots_sum: int = 0
+    notional: int = 0
+    fee: int = 0
+
+
+NOTHING = Done()
+
+
+@dataclass(frozen=True, slots=True)
 class OpenOrder:
-    """The accounting of an order that can still fill. Totals are cumulative over its fills."""
+    """The accounting of an order that can still fill. Totals are cumulative over its fills.
+
+    ``planned_lots`` of an exit are those that its entry has yet to buy: part of the quantity, not open. Orders that may
+    trade in each other's place share one hold, kept under the group's first order; an entry has its own.
+    """
 
     id: int
     portfolio_id: int
@@ -50,50 +68,96 @@ class OpenOrder:
     state: OrderState
     cash: Hold
     asset: Hold
+    terms: Terms
+    group_id: int | None = None
+    role: GroupRole | None = None
+    planned_lots: int = 0
+
+    @property
+    def open_lots(self) -> int:
+        """What may fill now."""
+        return self.quantity_lots - self.filled_lots - self.planned_lots
+
+    @property
+    def holder_id(self) -> int:
+        """The order under which its hold is kept."""
+        return self.id if self.group_id is None or self.role is GroupRole.ENTRY else self.group_id
+
+    @property
+    def is_exit(self) -> bool:
+        """Whether it is sized to the fills of an entry."""
+        return self.role in EXITS
+
+    @property
+    def done(self) -> Done:
+        """What it has traded."""
+        return Done(self.filled_lots, self.price_lots_sum, self.notional, self.fee)
 
 
 @dataclass(frozen=True, slots=True)
 class HoldUse:
-    """How a hold changes: used by a fill, released to the account."""
+    """How a hold changes: grown by what an entry bought, used by a fill, released to the account; over at the end."""
 
+    holder_id: int
     leg: str
     account_id: int
-    used: int
-    released: int
-    resolved: bool
+    used: int = 0
+    released: int = 0
+    grown: int = 0
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """All that one fill (or the end of an order) does to the ledger.
-
-    ``balances`` maps account ids to (change of posted, change of held).
-    """
+    """All that one fill (or the end of an order) does to the ledger. ``posted`` maps account ids to changes."""
 
     order: OpenOrder
-    notional: int
-    fee: int
-    transfers: tuple[Transfer, ...]
-    uses: tuple[HoldUse, ...]
-    balances: dict[int, tuple[int, int]]
+    notional: int = 0
+    fee: int = 0
+    transfers: tuple[Transfer, ...] = ()
+    uses: tuple[HoldUse, ...] = ()
+    posted: dict[int, int] = field(default_factory=dict)
+
+
+def hold_needed(
+    instrument: Instrument, side: Side, worst_ticks: int, open_lots: int, done: Done = NOTHING, planned_lots: int = 0
+) -> tuple[int, int]:
+    """Cash and shares (minor units, lots) that cover all that ``open_lots`` may cost at ``worst_ticks`` or better.
+
+    A buy needs price x quantity and the most its fee can be. A sale needs its shares and the part of the fee that does
+    not depend on the price; the rest comes out of the proceeds.
+    """
+    lots = done.lots + open_lots + planned_lots
+    if side is Side.BUY:
+        notional = instrument.notional(done.price_lots_sum + worst_ticks * open_lots)
+        return notional + instrument.fee.total(lots, notional) - done.notional - done.fee, 0
+    return max(instrument.fee.total(lots, 0) - done.fee, 0), open_lots
+
+
+def shared_hold(instrument: Instrument, needs: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """What covers orders of which any may trade any part: the larger need.
+
+    Each of two can trade a part and be charged its own least fee, and each rounds on its own: that much more is held.
+    """
+    cash, asset = max(cash for cash, _ in needs), max(asset for _, asset in needs)
+    return cash + (len(needs) - 1) * (instrument.fee.minimum + 2), asset
 
 
 def post_fill(order: OpenOrder, price_ticks: int, lots: int, floor: FloorAccounts) -> Posting:
-    """Post one fill: cash against shares, the fee, and the hold's part; a completed order's holds are released.
+    """Post one fill: cash against shares, the fee, and the hold's part.
 
     Cash and fee are rounded half-even on the order's cumulative totals, so that many small fills cost what one would.
-    Raises ValueError when the fill is larger than what is open.
+    Raises ValueError when the fill is larger than what is open, or than what is held.
     """
     filled = order.filled_lots + lots
-    if lots <= 0 or filled > order.quantity_lots:
-        raise ValueError(f"order {order.id}: fill of {lots} with {order.quantity_lots - order.filled_lots} open")
+    if lots <= 0 or lots > order.open_lots:
+        raise ValueError(f"order {order.id}: fill of {lots} with {order.open_lots} open")
     price_lots_sum = order.price_lots_sum + price_ticks * lots
     notional_total = order.instrument.notional(price_lots_sum)
     fee_total = order.instrument.fee.total(filled, notional_total)
     notional, fee = notional_total - order.notional, fee_total - order.fee
-    complete = filled == order.quantity_lots
-    state = OrderState.FILLED if complete else OrderState.PARTIALLY_FILLED
-    if not complete and order.state is OrderState.CANCEL_PENDING:
+    state = OrderState.FILLED if filled == order.quantity_lots else OrderState.PARTIALLY_FILLED
+    if state is not OrderState.FILLED and order.state is OrderState.CANCEL_PENDING:
         state = OrderState.CANCEL_PENDING  # the fill overtook the cancel, which is still to come
     cash, asset, currency = order.cash.account_id, order.asset.account_id, order.instrument.currency.id
     shares = order.instrument.asset.id
@@ -102,13 +166,18 @@ def post_fill(order: OpenOrder, price_ticks: int, lots: int, floor: FloorAccount
             Transfer(cash, floor.market_cash, currency, notional, "trade"),
             Transfer(floor.market_asset, asset, shares, lots, "trade"),
         )
-        posted_cash, posted_asset, used_cash, used_asset = -notional - fee, lots, notional + fee, 0
+        posted = {cash: -notional - fee, asset: lots}
+        used_cash, used_asset = notional + fee, 0
     else:
         trade = (
             Transfer(floor.market_cash, cash, currency, notional, "trade"),
             Transfer(asset, floor.market_asset, shares, lots, "trade"),
         )
-        posted_cash, posted_asset, used_cash, used_asset = notional - fee, -lots, min(fee, order.cash.left), lots
+        posted = {cash: notional - fee, asset: -lots}
+        used_cash, used_asset = min(fee, order.cash.left), lots
+    for leg, hold, used in (("cash", order.cash, used_cash), ("asset", order.asset, used_asset)):
+        if used > hold.left:
+            raise ValueError(f"order {order.id}: the {leg} hold is short by {used - hold.left}")
     transfers = (*trade, Transfer(cash, floor.fees, currency, fee, "fee"))
     after = replace(
         order,
@@ -120,32 +189,45 @@ def post_fill(order: OpenOrder, price_ticks: int, lots: int, floor: FloorAccount
         cash=replace(order.cash, left=order.cash.left - used_cash),
         asset=replace(order.asset, left=order.asset.left - used_asset),
     )
-    uses, after = _use(after, used_cash, used_asset, release=complete)
-    held = {use.account_id: -use.used - use.released for use in uses}
-    balances = {
-        cash: (posted_cash, held.get(cash, 0)),
-        asset: (posted_asset, held.get(asset, 0)),
-    }
+    uses = (
+        HoldUse(order.holder_id, "cash", cash, used=used_cash),
+        HoldUse(order.holder_id, "asset", asset, used=used_asset),
+    )
     kept = tuple(transfer for transfer in transfers if transfer.amount > 0)
-    return Posting(after, notional, fee, kept, uses, balances)
+    return Posting(after, notional, fee, kept, tuple(use for use in uses if use.used), posted)
 
 
 def post_end(order: OpenOrder, state: OrderState) -> Posting:
-    """An order ends without (further) fills: what its holds still reserve goes back."""
-    uses, after = _use(replace(order, state=state), 0, 0, release=True)
-    balances = {use.account_id: (0, -use.released) for use in uses}
-    return Posting(after, 0, 0, (), uses, balances)
+    """An order ends without (further) fills."""
+    return Posting(replace(order, state=state))
 
 
-def _use(order: OpenOrder, cash: int, asset: int, *, release: bool) -> tuple[tuple[HoldUse, ...], OpenOrder]:
-    uses = []
-    for leg, hold, used in (("cash", order.cash, cash), ("asset", order.asset, asset)):
-        released = hold.left if release else 0
-        if hold.left < 0:
-            raise ValueError(f"order {order.id}: the {leg} hold is short by {-hold.left}")
-        # A hold that never was (a buy holds no shares) has nothing left and nothing used.
-        if used or released or (release and hold.left):
-            uses.append(HoldUse(leg, hold.account_id, used, released, resolved=release or hold.left == 0))
-    if release:
-        order = replace(order, cash=replace(order.cash, left=0), asset=replace(order.asset, left=0))
-    return tuple(uses), order
+def post_growth(order: OpenOrder, lots: int) -> Posting:
+    """An entry bought ``lots``: they are held for its exits from now on, so that nothing else can sell them."""
+    after = replace(order, asset=replace(order.asset, left=order.asset.left + lots))
+    return Posting(after, uses=(HoldUse(order.holder_id, "asset", order.asset.account_id, grown=lots),))
+
+
+def post_release(order: OpenOrder, *, cash: int = 0, asset: int = 0) -> Posting:
+    """What a hold does not need any more goes back."""
+    uses = (
+        HoldUse(order.holder_id, "cash", order.cash.account_id, released=cash),
+        HoldUse(order.holder_id, "asset", order.asset.account_id, released=asset),
+    )
+    after = replace(
+        order,
+        cash=replace(order.cash, left=order.cash.left - cash),
+        asset=replace(order.asset, left=order.asset.left - asset),
+    )
+    return Posting(after, uses=tuple(use for use in uses if use.released))
+
+
+def post_over(order: OpenOrder) -> Posting:
+    """The last order that a hold served is over: what it still reserves goes back."""
+    cash, asset = order.cash, order.asset
+    uses = (
+        HoldUse(order.holder_id, "cash", cash.account_id, released=cash.left, over=True),
+        HoldUse(order.holder_id, "asset", asset.account_id, released=asset.left, over=True),
+    )
+    after = replace(order, cash=Hold(cash.account_id, 0), asset=Hold(asset.account_id, 0))
+    return Posting(after, uses=uses)

@@ -57,11 +57,11 @@ def close_fifo(lots: Sequence[Lot], quantity_lots: int, proceeds: int) -> tuple[
     left, shared, done = quantity_lots, 0, 0
     after: list[Lot] = []
     closes: list[LotClose] = []
-    for lot in lots:
+    for at, lot in enumerate(lots):
+        if left == 0:
+            after += lots[at:]
+            break
         taken = min(left, lot.remaining_lots)
-        if taken == 0:
-            after.append(lot)
-            continue
         cost = div_half_even(lot.remaining_cost * taken, lot.remaining_lots)
         left -= taken
         done += taken

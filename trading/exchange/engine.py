@@ -1,93 +1,104 @@
-"""The matching engine: price-time priority among users, then the outside quote. No I/O, no clock, no floats.
+"""The floor's engine: the compiled core, spoken to in messages. No I/O, no clock, no floats.
 
 The state is a value: it can be saved, loaded, hashed and compared, and the same inputs on the same state give the same
-events. Rules (sources in the project's trading rules):
-
-- a new order trades against the current quote if that was received within `QUOTE_MAX_AGE_NS`, else against the next;
-- displayed size is consumed once for each update; what is left of a market order waits for the next one;
-- nothing trades beyond an order's limit; a market order's limit is its protection price (``price_protection``);
-- a resting order fills at its limit once the opposite quote reaches it, or when a trade goes through it;
-- at an equal price users' orders come before outside liquidity, then time; no trade between orders of one portfolio:
-  the newer is cancelled.
+events. The rules are the core's (docs/EXCHANGE.md). Added here is what the core does not know: instrument ids, which
+it numbers in order of their first appearance, and the quote that a fill was decided on.
 """
 
 import hashlib
 import json
-from collections.abc import Sequence
-from typing import Any
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple
+from typing import Any, Final
 
-from trading.exchange.book import Book, Resting
-from trading.exchange.messages import BUY, Cancel, Closed, Event, Filled, Gap, Halt, Input, Submit, Tick, Timer, Working
+import numpy as np
 
-ENGINE_REV = 1
-QUOTE_MAX_AGE_NS = 5_000_000_000
-_QUOTE, _TRADE, _GAP = 1, 2, 4
+from trading.exchange import rows
+from trading.exchange.compiled.engine import CompiledEngine
+from trading.exchange.compiled.layout import INPUT
+from trading.exchange.messages import Cancel, Event, Gap, Group, Halt, Input, Modify, Run, Session, Submit, Tick
+from trading.exchange.rows import Record
+from trading.exchange.telling import OpenOrder, Quote, Telling
+
+ENGINE_REV: Final = 2
+_EVENT: Final = struct.Struct("<7qi4B")
+_LENGTH: Final = struct.Struct("<I")
 
 
 class Engine:
-    """Books of one floor. Feed it with `apply`; read nothing else."""
+    """Books of one floor. Feed it with `apply` and `apply_run`; ``seq`` is the last input it has taken."""
 
-    def __init__(self) -> None:
-        self.seq = 0
-        self.books: dict[int, Book] = {}
-        self.orders: dict[int, tuple[int, Resting]] = {}
+    def __init__(self, seq: int = 0) -> None:
+        self.seq = seq
+        self.orders: dict[int, OpenOrder] = {}
         self.halted: set[str] = set()
-        self._now_ns = 0
-        self._fills = 0
-        self._events: list[Event] = []
+        self._core = CompiledEngine(1, waits=True)
+        self._symbols: dict[int, int] = {}
+        self._deep: set[int] = set()
+        self._quotes: dict[int, Quote] = {}
 
     def apply(self, step: Input) -> Sequence[Event]:
         """Take the next input; returns what it caused, in order. Raises ValueError where the sequence has a hole."""
-        if step.seq != self.seq + 1:
-            raise ValueError(f"input {step.seq} does not follow {self.seq}")
-        self.seq, self._now_ns, self._fills, self._events = step.seq, step.ts_ns, 0, []
         body = step.body
         if isinstance(body, Tick):
-            self._tick(body)
-        elif isinstance(body, Submit):
-            self._submit(body)
-        elif isinstance(body, Cancel):
-            if body.order_id in self.orders:
-                self._close(body.order_id, "cancelled", "cancel")
-        elif isinstance(body, Halt):
-            (self.halted.add if body.mode == "halted" else self.halted.discard)(body.scope)
-        elif isinstance(body, Gap):
-            for book in self.books.values():
-                book.fresh = False
-        elif isinstance(body, Timer):
-            for order_id in [i for i, (_, o) in self.orders.items() if (o.expires_ns or step.ts_ns + 1) <= step.ts_ns]:
-                self._close(order_id, "expired", "day_end")
-        return self._events
+            caused = self._ticks(step.seq, step.ts_ns, [astuple(body)])
+            return caused[0][1] if caused else []
+        self._follows(step.seq)
+        telling = Telling(self.orders, self._quotes, body)
+        for event in self._run(self._rows(step)):
+            telling.take(event)
+        self.seq = step.seq
+        return telling.done()
+
+    def apply_run(self, run: Run) -> Sequence[tuple[int, Sequence[Event]]]:
+        """Take a run of ticks at once; returns number and events of those inputs that caused any."""
+        return self._ticks(run.seq, run.ts_ns, [(*row[:3], *row[4:]) for row in run.ticks.tolist()])
 
     def next_expiry_ns(self) -> int | None:
         """When a `Timer` is due."""
-        return min((o.expires_ns for _, o in self.orders.values() if o.expires_ns is not None), default=None)
+        return self._core.next_expiry_ns()
+
+    def bids(self) -> Mapping[int, int]:
+        """Bid ticks of the newest quotes by instrument id, where there is a bid."""
+        return {key: quote[2] for key, quote in self._quotes.items() if quote[2] > 0}
 
     # State as a value ----------------------------------------------------------------------------------------------
 
     def save(self) -> bytes:
         """Canonical form: equal states give equal bytes, whatever way they were reached."""
-        value: dict[str, Any] = {
+        own: dict[str, Any] = {
             "v": 1,
             "rev": ENGINE_REV,
             "seq": self.seq,
             "halted": sorted(self.halted),
-            "books": {str(key): book.to_value() for key, book in sorted(self.books.items())},
+            "instruments": list(self._symbols),
+            "deep": sorted(self._deep),
+            "quotes": [[key, *quote] for key, quote in sorted(self._quotes.items())],
+            "orders": [[key, *astuple(order)] for key, order in sorted(self.orders.items())],
         }
-        return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+        head = json.dumps(own, sort_keys=True, separators=(",", ":")).encode()
+        return _LENGTH.pack(len(head)) + head + self._core.save()
 
     @staticmethod
     def load(state: bytes) -> "Engine":
-        """Inverse of `save`. Raises ValueError for another engine revision."""
-        value = json.loads(state)
-        if value["rev"] != ENGINE_REV:
-            raise ValueError(f"state of engine revision {value['rev']}, this is {ENGINE_REV}")
-        engine = Engine()
-        engine.seq, engine.halted = value["seq"], set(value["halted"])
-        engine.books = {int(key): Book.from_value(book) for key, book in value["books"].items()}
-        for key, book in engine.books.items():
-            for order in (*book.buys, *book.sells, *book.waiting):
-                engine.orders[order.order_id] = (key, order)
+        """Inverse of `save`. Raises ValueError for another engine revision and for damaged bytes."""
+        try:
+            end = _LENGTH.size + _LENGTH.unpack_from(state)[0]
+            own = json.loads(state[_LENGTH.size : end])
+            rev = own["rev"]
+        except (struct.error, ValueError, KeyError, TypeError) as error:
+            raise ValueError("not a state of this engine") from error
+        if rev != ENGINE_REV:
+            raise ValueError(f"state of engine revision {rev}, this is {ENGINE_REV}")
+        engine = Engine(own["seq"])
+        engine.halted, engine._deep = set(own["halted"]), set(own["deep"])
+        engine._symbols = {key: symbol for symbol, key in enumerate(own["instruments"])}
+        engine._quotes = {key: tuple(quote) for key, *quote in own["quotes"]}
+        for key, *numbers, legs in own["orders"]:
+            order = engine.orders[key] = OpenOrder(*numbers)
+            order.legs = tuple(legs)
+        engine._core = CompiledEngine.load(state[end:])
         return engine
 
     def state_hash(self) -> bytes:
@@ -96,129 +107,87 @@ class Engine:
 
     # Inputs --------------------------------------------------------------------------------------------------------
 
-    def _tick(self, tick: Tick) -> None:
-        book = self.books.setdefault(tick.instrument_id, Book())
-        if tick.kind & _GAP:
-            book.fresh = False
-        if tick.kind & _QUOTE:
-            book.take_quote(tick, self._now_ns)
-            for order in list(book.waiting):
-                if order.order_id in self.orders:
-                    if not order.market:  # it arrived on a stale quote; this is the quote it was waiting for
-                        book.remove(order)
-                        order.waits = False
-                        book.rest(order)
-                    self._take(tick.instrument_id, book, order)
-            for direction in (BUY, -BUY):
-                self._quote_reaches(tick.instrument_id, book, direction)
-        if tick.kind & _TRADE:
-            self._trade_through(tick, book)
+    def _follows(self, seq: int) -> None:
+        if seq != self.seq + 1:
+            raise ValueError(f"input {seq} does not follow {self.seq}")
 
-    def _submit(self, submit: Submit) -> None:
-        book = self.books.setdefault(submit.instrument_id, Book())
-        order = Resting(
-            submit.order_id,
-            submit.portfolio_id,
-            submit.user_id,
-            submit.direction,
-            submit.market,
-            submit.limit_ticks,
-            submit.quantity_lots,
-            self.seq,
-            submit.expires_ns,
-            waits=submit.market or not book.is_live(self._now_ns, QUOTE_MAX_AGE_NS),
-        )
-        self.orders[order.order_id] = (submit.instrument_id, order)
-        book.rest(order)
-        if self._may_fill(submit.instrument_id, order):
-            self._take(submit.instrument_id, book, order)
-        if order.order_id in self.orders:
-            if submit.tif == "ioc":
-                self._close(order.order_id, "cancelled", "ioc")
-            elif order.remaining_lots == submit.quantity_lots:
-                self._events.append(Working(order.order_id))
+    def _symbol(self, instrument_id: int) -> int:
+        symbol = self._symbols.get(instrument_id)
+        if symbol is None:
+            symbol = self._symbols[instrument_id] = len(self._symbols)
+            self._core.add_symbols(symbol + 1)
+        return symbol
 
-    def _may_fill(self, instrument_id: int, order: Resting) -> bool:
-        return not self.halted or self.halted.isdisjoint(
-            ("floor", f"user:{order.user_id}", f"instrument:{instrument_id}")
-        )
+    def _rows(self, step: Input) -> list[bytes]:
+        """Rows of an input that is no tick."""
+        seq, ts_ns, body = self._core.seq + 1, step.ts_ns, step.body
+        if isinstance(body, Submit):
+            return [rows.submit_row(seq, ts_ns, self._symbol(body.instrument_id), body, more=False)]
+        if isinstance(body, Group):
+            last = len(body.orders) - 1
+            return [
+                rows.submit_row(seq + n, ts_ns, self._symbol(order.instrument_id), order, more=n < last)
+                for n, order in enumerate(body.orders)
+            ]
+        if isinstance(body, Cancel):
+            return [rows.cancel_row(seq, ts_ns, body.order_id)]
+        if isinstance(body, Modify):
+            return [rows.modify_row(seq, ts_ns, body)]
+        if isinstance(body, Halt):
+            return [self._halt_row(seq, ts_ns, body)]
+        if isinstance(body, Session):
+            return [rows.session_row(seq, ts_ns, self._symbol(body.instrument_id), body.open)]
+        if isinstance(body, Gap):
+            return [rows.gap_row(seq, ts_ns)]
+        return [rows.time_row(seq, ts_ns)]
 
-    # Matching ------------------------------------------------------------------------------------------------------
+    def _halt_row(self, seq: int, ts_ns: int, halt: Halt) -> bytes:
+        on = halt.mode == "halted"
+        if on:
+            self.halted.add(halt.scope)
+        else:
+            self.halted.discard(halt.scope)
+        what, _, number = halt.scope.partition(":")
+        symbol = self._symbol(int(number)) if what == "instrument" else rows.ALL_SYMBOLS
+        return rows.halt_row(seq, ts_ns, symbol, int(number) if what == "user" else 0, on)
 
-    def _take(self, instrument_id: int, book: Book, order: Resting) -> None:
-        """Trade as the taker against users' resting orders and the quote, best price first."""
-        live = book.is_live(self._now_ns, QUOTE_MAX_AGE_NS)
-        while order.remaining_lots and order.order_id in self.orders and self._may_fill(instrument_id, order):
-            price, lots = book.outside(order.direction) if live else (0, 0)
-            other = next((o for o in book.side(-order.direction) if self._may_fill(instrument_id, o)), None)
-            inside = other is not None and (lots <= 0 or order.direction * (price - other.limit_ticks) >= 0)
-            best = other.limit_ticks if inside and other is not None else price
-            if not inside and lots <= 0:
-                return
-            if order.direction * (best - order.limit_ticks) > 0:
-                if order.market:
-                    self._close(order.order_id, "cancelled", "price_protection")
-                return
-            if inside and other is not None:
-                if other.portfolio_id == order.portfolio_id:
-                    self._close(order.order_id, "cancelled", "self_trade")
-                    return
-                traded = min(order.remaining_lots, other.remaining_lots)
-                self._fill(book, order, best, traded, "taker", "internal_cross", other.remaining_lots)
-                self._fill(book, other, best, traded, "maker", "internal_cross", order.remaining_lots + traded)
-            else:
-                traded = min(order.remaining_lots, lots)
-                book.consume(order.direction, traded)
-                self._fill(book, order, best, traded, "taker", "quote", lots)
+    def _ticks(self, seq: int, ts_ns: int, ticks: Sequence[Record]) -> list[tuple[int, Sequence[Event]]]:
+        """Apply ticks as inputs from ``seq`` on. Each event is told with the quotes as they were at its tick."""
+        self._follows(seq)
+        packed: list[bytes] = []
+        before = self._core.seq
+        last_rows: list[int] = []  # for each tick the number of its last row
+        for tick in ticks:
+            if tick[1] & rows.RESET:
+                self._deep.add(tick[0])
+            rows.tick_rows(packed, before, ts_ns, self._symbol(tick[0]), tick[0] in self._deep, tick)
+            last_rows.append(before + len(packed))
+        caused: list[tuple[int, Sequence[Event]]] = []
+        telling: Telling | None = None
+        at = -1
+        for event in self._run(packed):
+            if telling is None or event[1] > last_rows[at]:
+                if telling is not None:
+                    caused.append((seq + at, telling.done()))
+                while at < 0 or event[1] > last_rows[at]:
+                    at += 1
+                    self._remember(ticks[at])
+                telling = Telling(self.orders, self._quotes, None, ticks[at][10])
+            telling.take(event)
+        if telling is not None:
+            caused.append((seq + at, telling.done()))
+        for tick in ticks[at + 1 :]:
+            self._remember(tick)
+        self.seq += len(ticks)
+        return [(number, events) for number, events in caused if events]
 
-    def _quote_reaches(self, instrument_id: int, book: Book, direction: int) -> None:
-        """Resting orders that the opposite quote has come to fill at their own limit."""
-        for order in list(book.side(direction)):
-            price, lots = book.outside(direction)
-            if lots <= 0 or direction * (price - order.limit_ticks) > 0:
-                return
-            if self._may_fill(instrument_id, order):
-                traded = min(order.remaining_lots, lots)
-                book.consume(direction, traded)
-                self._fill(book, order, order.limit_ticks, traded, "maker", "quote_reached", lots)
+    def _remember(self, tick: Record) -> None:
+        if tick[1] & rows.QUOTE:
+            self._quotes[tick[0]] = tick[3:9]
 
-    def _trade_through(self, tick: Tick, book: Book) -> None:
-        """A trade beyond a resting order's limit would have met it first; the printed size is shared by priority."""
-        left = tick.trade_lots
-        for direction in (BUY, -BUY):
-            for order in list(book.side(direction)):
-                if left <= 0 or direction * (order.limit_ticks - tick.trade_ticks) <= 0:
-                    break
-                if self._may_fill(tick.instrument_id, order):
-                    traded = min(order.remaining_lots, left)
-                    left -= traded
-                    self._fill(book, order, order.limit_ticks, traded, "maker", "trade_through", tick.trade_lots)
-
-    def _fill(
-        self, book: Book, order: Resting, price: int, lots: int, liquidity: Any, rule: str, displayed: int
-    ) -> None:
-        order.remaining_lots -= lots
-        self._events.append(
-            Filled(
-                order.order_id,
-                self._fills,
-                price,
-                lots,
-                liquidity,
-                rule,
-                book.quote_seq,
-                book.quote_ts_ns,
-                book.bid_ticks,
-                book.ask_ticks,
-                displayed,
-            )
-        )
-        self._fills += 1
-        if order.remaining_lots == 0:
-            book.remove(order)
-            del self.orders[order.order_id]
-
-    def _close(self, order_id: int, state: Any, reason: str) -> None:
-        instrument_id, order = self.orders.pop(order_id)
-        self.books[instrument_id].remove(order)
-        self._events.append(Closed(order_id, state, reason))
+    def _run(self, packed: list[bytes]) -> Iterator[tuple[int, ...]]:
+        """Events of rows as tuples, fields in the order of `EVENT`."""
+        if not packed:
+            return iter(())
+        events = self._core.apply(np.frombuffer(b"".join(packed), INPUT))
+        return _EVENT.iter_unpack(events.tobytes())

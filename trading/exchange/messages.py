@@ -1,16 +1,39 @@
 """What goes into the engine and what comes out of it. Prices in ticks, quantities in lots, time in ns UTC."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 BUY: Final = 1
 SELL: Final = -1
+TICK: Final = np.dtype(
+    [
+        ("instrument_id", "<i4"),
+        ("kind", "u1"),
+        ("aggressor", "i1"),
+        ("reserved", "<u2"),
+        ("seq", "<i8"),
+        ("ts_ns", "<i8"),
+        ("bid_ticks", "<i8"),
+        ("ask_ticks", "<i8"),
+        ("bid_lots", "<i8"),
+        ("ask_lots", "<i8"),
+        ("trade_ticks", "<i8"),
+        ("trade_lots", "<i8"),
+    ]
+)
+"""The record that `trading.market.ticks` describes."""
 Direction = Literal[1, -1]
+Trigger = Literal["", "stop", "trail", "trail_ppm"]
+Link = Literal["", "oco", "held", "held_oco", "entry"]
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Outside liquidity: a quote, a trade, or both. A side without liquidity has size 0."""
+    """What happened outside: the fields of one `trading.market.ticks.TICK` record, which says what ``kind`` means."""
 
     instrument_id: int
     kind: int
@@ -27,7 +50,12 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """A new order. ``limit_ticks`` is the worst price it may trade at: a market order's is its protection price."""
+    """A new order. ``limit_ticks`` is the worst price it may trade at: a market order's is its protection price.
+
+    ``trigger``: ``stop`` waits for ``stop_ticks``, ``trail`` follows by ``trail`` ticks, ``trail_ppm`` by millionths.
+    ``link``: ``oco`` (sibling of ``link_order_id``, an open order), ``held`` (an exit leg, without size until its entry
+    fills), ``held_oco`` (the same, sibling of a held one), ``entry`` (whose first leg is ``link_order_id``).
+    """
 
     order_id: int
     portfolio_id: int
@@ -39,6 +67,30 @@ class Submit:
     quantity_lots: int
     limit_ticks: int
     expires_ns: int | None = None
+    post_only: bool = False
+    trigger: Trigger = ""
+    stop_ticks: int = 0
+    trail: int = 0
+    link: Link = ""
+    link_order_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Orders that come in together, of one instrument and user: a bracket (legs, then entry) or two that exclude."""
+
+    orders: tuple[Submit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Modify:
+    """New terms of an open order; ``open_lots`` is what may still fill, 0 for a leg that has no size yet."""
+
+    order_id: int
+    limit_ticks: int
+    open_lots: int
+    stop_ticks: int = 0
+    trail: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +102,21 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """The kill switch changed: ``scope`` is ``floor``, ``user:ID`` or ``instrument:ID``."""
+    """The kill switch changed: ``scope`` is ``floor``, ``user:ID`` or ``instrument:ID``.
+
+    The mode ``halted`` cancels what is open in the scope and refuses what comes; any other takes the scope away again.
+    """
 
     scope: str
     mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An instrument's session begins or ends by an admin's word; ticks say it by their ``kind``."""
+
+    instrument_id: int
+    open: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +131,7 @@ class Timer:
     """Time passed an expiry."""
 
 
-Body = Tick | Submit | Cancel | Halt | Gap | Timer
+Body = Tick | Submit | Cancel | Halt | Gap | Timer | Group | Modify | Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +141,20 @@ class Input:
     seq: int
     ts_ns: int
     body: Body
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """Consecutive inputs from ``seq`` on, a tick each, received at once; ``ticks`` is an array of `TICK`."""
+
+    seq: int
+    ts_ns: int
+    ticks: NDArray[Any]
+
+    def inputs(self) -> Iterator[Input]:
+        """One by one."""
+        for seq, row in enumerate(self.ticks.tolist(), self.seq):
+            yield Input(seq, self.ts_ns, Tick(*row[:3], *row[4:]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,4 +190,49 @@ class Closed:
     reason: str
 
 
-Event = Working | Filled | Closed
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Accepted: the order waits for its trigger or, an exit leg, for its entry to fill."""
+
+    order_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Triggered:
+    """The stop price was met, ``by`` a trade or the quote: from now on a plain limit or market order."""
+
+    order_id: int
+    stop_ticks: int
+    by: Literal["trade", "quote"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """A linked order's open quantity changed by ``change_lots`` (negative: it shrank) because of another's fill."""
+
+    order_id: int
+    open_lots: int
+    change_lots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Modified:
+    """New terms are in force. An order that did not keep its place is at the end of the queue."""
+
+    order_id: int
+    limit_ticks: int
+    open_lots: int
+    stop_ticks: int
+    trail: int
+    kept_place: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A modify that was not possible; the order goes on with its old terms."""
+
+    order_id: int
+    reason: str
+
+
+Event = Working | Filled | Closed | Pending | Triggered | Sized | Modified | Refused

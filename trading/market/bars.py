@@ -5,18 +5,20 @@ The rules, one each:
 * A bar is made of *trades* alone: open, high, low, close in ticks, volume in lots. A minute without a trade has no bar.
 * A bar's time is its start, UTC, and buckets are counted from the epoch, so days start at midnight UTC.
 * Order is the order of arrival, which for one source is that of ``seq``; a ``seq`` that is not above the last one of
-  its instrument is a repeat and ignored.
-* A trade of a minute that is already closed is late: it is counted in `BarBuilder.late` and changes nothing.
+  its instrument is a repeat and ignored. Within the open minute an earlier time is no matter.
+* A trade of a minute that is already closed is late: it is counted in `BarBuilder.late` and changes nothing, in no
+  frame, so that a bar never changes once somebody has seen it closed and the frames agree with one another.
+* Records of depth (``DEPTH``) carry no trade.
 * M1 closes when a trade of a later minute arrives or when the clock says so; a longer bar closes with its last M1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trading.market.ticks import TRADE, Ticks
+from trading.market.ticks import DEPTH, TRADE, Ticks
 
 MINUTE_NS = 60_000_000_000
 FRAMES: dict[str, int] = {"M1": 1, "M5": 5, "M15": 15, "M30": 30, "H1": 60, "H4": 240, "D1": 1440}
@@ -40,7 +42,9 @@ BAR = np.dtype(
 """56 bytes; prices in ticks, volume in lots."""
 
 Bars = NDArray[np.void]
+_Words = NDArray[np.int64]
 _M1 = 0
+_OUT_ROWS = 4096  # small enough to stay in the cache
 
 
 def no_bars() -> Bars:
@@ -85,7 +89,7 @@ def bars_of_ticks(ticks: Ticks, frame: str) -> Bars:
     """
     kept = []
     for instrument_id in np.unique(ticks["instrument_id"]):
-        own = ticks[(ticks["instrument_id"] == instrument_id) & ((ticks["kind"] & TRADE) != 0)]
+        own = ticks[(ticks["instrument_id"] == instrument_id) & ((ticks["kind"] & (TRADE | DEPTH)) == TRADE)]
         if len(own) == 0:
             continue
         highest = np.maximum.accumulate(own["seq"])
@@ -108,111 +112,101 @@ class BarBuilder:
     """Open bars of every instrument and frame; feed it ticks, take the closed bars. Not for use by several threads."""
 
     def __init__(self) -> None:
-        # (instrument, frame) -> [start_ns, open, high, low, close, volume]
-        self._open: dict[tuple[int, int], list[int]] = {}
-        self._seq: dict[int, int] = {}
-        self._closed_until_ns: dict[int, int] = {}
-        self.late = 0
+        # Late: most who know what a bar is build none, and the compiled code takes a moment to load.
+        from trading.market import bars_kernel
+
+        self._kernel = bars_kernel
+        self._counters = bars_kernel.empty_counters()
+        self._out: _Words = np.empty((_OUT_ROWS, bars_kernel.OUT_WORDS), dtype=np.int64)
+        self._book: _Words = np.empty((0, bars_kernel.BOOK_WORDS), dtype=np.int64)
+        self._index: _Words = np.empty(0, dtype=np.int64)
+        self._room_for(64)
+
+    @property
+    def late(self) -> int:
+        """Trades so far that came after their minute was closed."""
+        return int(self._counters[self._kernel.LATE])
 
     def add(self, ticks: Ticks) -> Bars:
         """Take ticks in their order of arrival; returns the bars they closed."""
-        closed: list[tuple[int, ...]] = []
-        trades = ticks[(ticks["kind"] & TRADE) != 0]
-        columns = ("instrument_id", "seq", "ts_ns", "trade_ticks", "trade_lots")
-        for instrument_id, seq, ts_ns, price, lots in zip(*(trades[name].tolist() for name in columns), strict=True):
-            if seq <= self._seq.get(instrument_id, seq - 1):
-                continue
-            self._seq[instrument_id] = seq
-            start_ns = ts_ns - ts_ns % MINUTE_NS
-            if start_ns < self._closed_until_ns.get(instrument_id, start_ns):
-                self.late += 1
-                continue
-            self._take(instrument_id, _M1, start_ns, (price, price, price, price, lots), closed)
-        return _array(closed)
+        words = np.ascontiguousarray(ticks).view(np.int64).reshape(-1, self._kernel.TICK_WORDS)
+        return self._run(self._kernel.add, words)
 
     def merge(self, bars: Bars) -> Bars:
         """Take M1 bars made elsewhere, in order of time, as if their trades had arrived; returns the bars they closed.
 
         A bar of the minute that is open joins it.
         """
-        closed: list[tuple[int, ...]] = []
-        for instrument_id, frame, _, start_ns, *values in bars.tolist():
-            if frame != _M1:
-                raise ValueError("only M1 bars can be merged")
-            if start_ns >= self._closed_until_ns.get(instrument_id, start_ns):
-                self._take(instrument_id, _M1, start_ns, values, closed)
-        return _array(closed)
+        if (bars["frame"] != _M1).any():
+            raise ValueError("only M1 bars can be merged")
+        words = np.ascontiguousarray(bars).view(np.int64).reshape(-1, self._kernel.OUT_WORDS)
+        return self._run(self._kernel.merge, words)
 
     def close_until(self, now_ns: int) -> Bars:
         """Close every bar that ends at or before ``now_ns``; later trades of those minutes are late."""
-        closed: list[tuple[int, ...]] = []
-        until_ns = now_ns - now_ns % MINUTE_NS
-        for instrument_id in {key[0] for key in self._open}:
-            self._close_minute(instrument_id, until_ns, closed)
-            self._close_longer(instrument_id, until_ns, closed)
-        return _array(closed)
+        self._room_for_all()
+        self._kernel.close_until(now_ns - now_ns % MINUTE_NS, self._book, self._counters, self._out)
+        return self._taken()
 
     def forming(self) -> Bars:
-        """The bars of every frame as they stand now, the open minute included."""
-        rows = []
-        for instrument_id in sorted({key[0] for key in self._open}):
-            minute = self._open.get((instrument_id, _M1))
-            for frame in range(len(FRAMES)):
-                bar = self._open.get((instrument_id, frame))
-                if frame != _M1 and minute is not None:
-                    bar = _joined(bar, minute, int(FRAME_NS[frame]))
-                if bar is not None:
-                    rows.append((instrument_id, frame, 0, *bar))
-        return _array(rows)
+        """The bars of every frame as they stand now, the open minute included, by instrument, then frame."""
+        self._room_for_all()
+        order = np.argsort(self._rows()[:, self._kernel.ID]).astype(np.int64)
+        self._kernel.forming(order, self._book, self._counters, self._out)
+        return self._taken()
 
     # The working parts ------------------------------------------------------------------------------------------------
 
-    def _take(
-        self, instrument_id: int, frame: int, start_ns: int, values: Sequence[int], closed: list[tuple[int, ...]]
-    ) -> None:
-        """Put open, high, low, close, volume into the bar that starts at ``start_ns``, opening it where it is new."""
-        bar = self._open.get((instrument_id, frame))
-        if bar is not None and bar[0] == start_ns:
-            bar[2] = max(bar[2], values[1])
-            bar[3] = min(bar[3], values[2])
-            bar[4] = values[3]
-            bar[5] += values[4]
-            return
-        if frame == _M1:
-            self._close_minute(instrument_id, start_ns, closed)
-            self._close_longer(instrument_id, start_ns, closed)
-        self._open[instrument_id, frame] = [start_ns, *values]
+    def _run(self, step: Callable[..., int], words: _Words) -> Bars:
+        """Run a kernel over all rows; where it stops, room was short of bars or of instruments."""
+        kernel, at, closed = self._kernel, 0, []
+        while (at := step(words, at, self._index, self._book, self._counters, self._out)) < len(words):
+            if self._counters[kernel.CLOSED] + kernel.CLOSED_MAX > len(self._out):
+                closed.append(self._taken())
+            else:
+                self._room_for(2 * len(self._book))
+        return np.concatenate([*closed, self._taken()]) if closed else self._taken()
 
-    def _close_minute(self, instrument_id: int, until_ns: int, closed: list[tuple[int, ...]]) -> None:
-        """Close the open minute if it ends by ``until_ns`` (a whole minute) and put it into the longer bars."""
-        self._closed_until_ns[instrument_id] = max(until_ns, self._closed_until_ns.get(instrument_id, until_ns))
-        minute = self._open.get((instrument_id, _M1))
-        if minute is None or minute[0] >= until_ns:
-            return
-        del self._open[instrument_id, _M1]
-        closed.append((instrument_id, _M1, 0, *minute))
-        # A longer bar that ended before this minute closes first, so that each stays one bucket.
-        self._close_longer(instrument_id, minute[0], closed)
-        for frame in range(1, len(FRAMES)):
-            length_ns = int(FRAME_NS[frame])
-            self._take(instrument_id, frame, minute[0] - minute[0] % length_ns, minute[1:], closed)
+    def _taken(self) -> Bars:
+        """The bars that a kernel has written, as an array of their own."""
+        count = int(self._counters[self._kernel.CLOSED])
+        self._counters[self._kernel.CLOSED] = 0
+        return self._out[:count].copy().view(BAR).reshape(-1)
 
-    def _close_longer(self, instrument_id: int, until_ns: int, closed: list[tuple[int, ...]]) -> None:
-        for frame in range(1, len(FRAMES)):
-            bar = self._open.get((instrument_id, frame))
-            if bar is not None and bar[0] + int(FRAME_NS[frame]) <= until_ns:
-                del self._open[instrument_id, frame]
-                closed.append((instrument_id, frame, 0, *bar))
+    def _rows(self) -> _Words:
+        return self._book[: self._counters[self._kernel.INSTRUMENTS]]
+
+    def _room_for(self, instruments: int) -> None:
+        book = np.empty((instruments, self._kernel.BOOK_WORDS), dtype=np.int64)
+        rows = self._rows()
+        book[: len(rows)] = rows
+        # Twice the rows, in a power of two.
+        self._index = np.empty(1 << (2 * instruments - 1).bit_length(), dtype=np.int64)
+        self._book = book
+        self._kernel.index_book(self._index, self._book, len(rows))
+
+    def _room_for_all(self) -> None:
+        """Room for every bar that is open, and for the longer ones that it begins and closes."""
+        needed = len(self._rows()) * self._kernel.CLOSED_MAX
+        if needed > len(self._out):
+            self._out = np.empty((needed, self._kernel.OUT_WORDS), dtype=np.int64)
 
     # Saving -----------------------------------------------------------------------------------------------------------
 
     def dump(self) -> dict[str, Any]:
         """The open bars as a JSON object."""
+        kernel, rows = self._kernel, self._rows()
+        bars = rows[:, kernel.OPEN :].reshape(-1, kernel.BAR_WORDS).tolist()
+        keys = [(instrument_id, frame) for instrument_id in rows[:, kernel.ID].tolist() for frame in range(len(FRAMES))]
+
+        def known(word: int) -> list[list[int]]:
+            return [pair for pair in rows[:, [kernel.ID, word]].tolist() if pair[1] != kernel.NONE]
+
         return {
             "v": 1,
-            "open": [[*key, *bar] for key, bar in self._open.items()],
-            "seq": list(self._seq.items()),
-            "closed_until_ns": list(self._closed_until_ns.items()),
+            "open": [[*key, *bar] for key, bar in zip(keys, bars, strict=True) if bar[0] != kernel.NONE],
+            "seq": known(kernel.SEQ),
+            "closed_until_ns": known(kernel.UNTIL),
             "late": self.late,
         }
 
@@ -220,19 +214,17 @@ class BarBuilder:
     def load(cls, saved: Mapping[str, Any]) -> "BarBuilder":
         """The builder out of `dump`."""
         builder = cls()
-        builder._open = {(row[0], row[1]): list(row[2:]) for row in saved["open"]}
-        builder._seq = dict(saved["seq"])
-        builder._closed_until_ns = dict(saved["closed_until_ns"])
-        builder.late = int(saved["late"])
+        kernel, seq, until_ns = builder._kernel, dict(saved["seq"]), dict(saved["closed_until_ns"])
+        ids = sorted({row[0] for row in saved["open"]} | set(seq) | set(until_ns))
+        builder._room_for(max(64, len(ids)))
+        builder._counters[kernel.INSTRUMENTS], builder._counters[kernel.LATE] = len(ids), saved["late"]
+        rows = builder._rows()
+        rows[:] = kernel.NONE
+        rows[:, kernel.ID] = ids
+        rows[:, kernel.SEQ] = [seq.get(key, kernel.NONE) for key in ids]
+        rows[:, kernel.UNTIL] = [until_ns.get(key, kernel.NONE) for key in ids]
+        for instrument_id, frame, *bar in saved["open"]:
+            at = kernel.OPEN + frame * kernel.BAR_WORDS
+            rows[ids.index(instrument_id), at : at + kernel.BAR_WORDS] = bar
+        kernel.index_book(builder._index, builder._book, len(ids))
         return builder
-
-
-def _joined(bar: list[int] | None, minute: list[int], length_ns: int) -> list[int]:
-    start_ns = minute[0] - minute[0] % length_ns
-    if bar is None or bar[0] != start_ns:
-        return [start_ns, *minute[1:]]
-    return [bar[0], bar[1], max(bar[2], minute[2]), min(bar[3], minute[3]), minute[4], bar[5] + minute[5]]
-
-
-def _array(rows: list[tuple[int, ...]]) -> Bars:
-    return np.array(rows, dtype=BAR) if rows else no_bars()

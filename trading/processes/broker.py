@@ -13,10 +13,9 @@ import structlog
 from trading.adapters.clock import SystemClock
 from trading.adapters.embedded import connections
 from trading.adapters.postgres.broker_store import PostgresBroker
-from trading.adapters.redis_bus import RedisBus, TapeBatch, TapePosition
+from trading.adapters.redis_bus import RedisBus, TapeBatch, TapePosition, no_ticks
 from trading.config import Settings
 from trading.domain.errors import Fenced, Halted, Stale, TradefloorError, Unavailable
-from trading.exchange.codec import tick_of
 from trading.processes import logs
 from trading.services.paper_broker import PaperBroker
 from trading.services.ports.clock import Clock
@@ -84,16 +83,16 @@ class BrokerProcess:
     def _turn(self, broker: PaperBroker) -> None:
         self._keep_lease(broker)
         read = self._read_tape()
-        ticks = [] if read is None else [tick_of(record.tobytes()) for record in read.ticks]
+        ticks = no_ticks() if read is None else read.ticks
         commands = []
         if (read is not None and read.woken) or self._timers.due("poll", POLL_S):
-            commands = list(self._store.waiting_commands(COMMANDS_MAX))
+            commands = list(self._store.waiting_commands(COMMANDS_MAX, broker.queue.known))
         gap, self._gap = self._gap, ""
         done = broker.advance(self._clock.now_ns(), ticks, commands, gap)
         self._inputs += done.inputs
         self._fills += done.fills
-        if ticks:
-            self._last_tick_ns = ticks[-1].ts_ns
+        if len(ticks):
+            self._last_tick_ns = int(ticks["ts_ns"][-1])
         if done.effects or commands or self._timers.due("outbox", 0.25):
             for event in self._store.publish_outbox(500):
                 self._bus.publish_event(event)
@@ -146,7 +145,7 @@ class BrokerProcess:
         while not self._stop.is_set():
             try:
                 self._store.renew_lease(broker.epoch, LEASE_TTL_S)
-                broker.restore(lambda: self._keep_lease(broker))
+                broker.restore(self._clock.now_ns(), lambda: self._keep_lease(broker))
                 self._gap, self._position = why, None
                 log.info("restored", why=why, input_seq=broker.engine.seq)
                 return

@@ -10,7 +10,7 @@ from trading.domain.errors import Invalid
 from trading.exchange.compiled.engine import CompiledEngine
 from trading.exchange.compiled.layout import Event, Model
 
-QUEUE_MODELS = {"through": Model.THROUGH, "touch": Model.TOUCH}
+QUEUE_MODELS = {model.name.lower(): model for model in Model}
 
 
 def replay_events(events: Path, out: Path, queue_model: str, as_json: bool) -> int:

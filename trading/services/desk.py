@@ -1,18 +1,17 @@
-"""The desk: a ticket comes in, an order with its holds or a refusal with a code goes out."""
+"""The desk: a ticket comes in, orders with their holds or a refusal with a code go out; open orders change or end."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from trading.domain import risk
 from trading.domain.errors import Invalid, Unavailable
 from trading.domain.instruments import Instrument
-from trading.domain.money import INT64_MAX
-from trading.domain.orders import Acceptance, Effect, OrderType, Refusal, Side, Ticket
+from trading.domain.orders import Acceptance, Change, GroupRole, Refusal, Side, Terms, Ticket
 from trading.market.ticks import Ticks
 from trading.services.access import Actor, Reach, Role, operation
+from trading.services.changes import decide_change
 from trading.services.floor import Floor
-from trading.services.ports.desk import Decision, DeskContext
+from trading.services.tickets import BestQuote, decide
 
 QUOTE_MAX_AGE_NS = 5_000_000_000
 """A market order needs a quote at most this old, like the engine's fills."""
@@ -35,29 +34,21 @@ class Preview:
     cash_after_hold: int
 
 
-@dataclass(frozen=True, slots=True)
-class BestQuote:
-    """Best bid and ask in ticks, 0 where a side is empty."""
-
-    bid_ticks: int
-    ask_ticks: int
-
-
 @operation(_OWN)
 def submit(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket, key: str) -> Acceptance | Refusal:
     """Accept or refuse a ticket, once for each ``key`` of this user; a retry gets the first answer.
 
-    Raises `Conflict` (key in flight or used for another body), `Halted`, `Unavailable`.
+    A bracket or a pair is one ticket: all its orders are accepted or none. Raises `Conflict` (key in flight or used for
+    another body), `Halted`, `Unavailable`.
     """
-    if not 1 <= len(key) <= 200:
-        raise Invalid("the idempotency key must have 1 to 200 characters", "bad_key")
+    _check_key(key)
     ticks, now_ns = _ticks(floor), floor.clock.now_ns()
     answer = floor.desk.submit(
         actor.user_id,
         portfolio_id,
         key,
         ticket,
-        lambda context: decide(context, ticket, _best(ticks, context.instrument.id, now_ns)),
+        lambda context: decide(context, ticket, _best(ticks, context.instrument.id, now_ns), now_ns),
         now_ns,
         actor.origin,
     )
@@ -68,30 +59,55 @@ def submit(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket, key: s
 
 @operation(_OWN)
 def preview(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket) -> Preview | Refusal:
-    """What `submit` would do now, without doing it."""
+    """What `submit` would do now, without doing it; of a bracket the price is the entry's."""
     context = floor.desk.context(actor.user_id, portfolio_id, ticket.symbol, ticket.venue)
     if context is None:
         return Refusal("unknown_instrument", f"{ticket.symbol[:20]!r} is not traded on {ticket.venue[:10]}.")
-    quote = _best(_ticks(floor), context.instrument.id, floor.clock.now_ns())
-    judged = decide(context, ticket, quote)
+    now_ns = floor.clock.now_ns()
+    quote = _best(_ticks(floor), context.instrument.id, now_ns)
+    judged = decide(context, ticket, quote, now_ns)
     if isinstance(judged, Refusal):
         return judged
-    instrument = context.instrument
-    best = 0 if quote is None else (quote.ask_ticks if judged.side is Side.BUY else quote.bid_ticks)
-    price = best or judged.protection_ticks
-    if judged.limit_ticks is not None:
-        better = min if judged.side is Side.BUY else max
-        price = better(judged.limit_ticks, best) if best else judged.limit_ticks
+    main = next((order for order in judged if order.role is GroupRole.ENTRY), judged[0])
+    instrument, buy = context.instrument, main.side is Side.BUY
+    price = _likely_ticks(main.terms, buy, 0 if quote is None else quote.opposite(buy))
+    held = sum(order.cash_hold for order in judged)
     return Preview(
         instrument=instrument,
         estimated_price=instrument.price(price),
-        estimated_notional=instrument.notional(price * judged.quantity_lots),
-        fee_at_most=judged.fee_at_most,
-        protection_price=instrument.price(judged.protection_ticks),
-        cash_hold=judged.cash_hold,
+        estimated_notional=instrument.notional(price * main.quantity_lots),
+        fee_at_most=main.fee_at_most,
+        protection_price=instrument.price(main.terms.protection_ticks),
+        cash_hold=held,
         cash_available=context.cash_available,
-        cash_after_hold=context.cash_available - judged.cash_hold,
+        cash_after_hold=context.cash_available - held,
     )
+
+
+@operation(_OWN)
+def modify(
+    floor: Floor, actor: Actor, portfolio_id: int, order_id: int, change: Change, key: str
+) -> Acceptance | Refusal:
+    """Ask for new terms of an open order, once for each ``key``; they are in force once the broker has sequenced them.
+
+    A fill may overtake the change; the exchange may refuse it then, and what was held for it goes back. Only a change
+    that leaves the price and does not raise the quantity keeps its place in the queue. Raises like `submit`.
+    """
+    _check_key(key)
+    ticks, now_ns = _ticks(floor), floor.clock.now_ns()
+    answer = floor.desk.change(
+        actor.user_id,
+        portfolio_id,
+        order_id,
+        key,
+        change,
+        lambda context, standing: decide_change(context, standing, change, _best(ticks, context.instrument.id, now_ns)),
+        now_ns,
+        actor.origin,
+    )
+    if isinstance(answer, Acceptance):
+        floor.bus.wake_broker()
+    return answer
 
 
 @operation(_OWN)
@@ -114,103 +130,18 @@ def instruments(floor: Floor, actor: Actor) -> Sequence[Instrument]:
     return floor.desk.instruments("SIM")
 
 
-def decide(context: DeskContext, ticket: Ticket, quote: BestQuote | None) -> Decision | Refusal:
-    """Judge a ticket on what was read: units, halts, limits, protection price, holds. Pure.
-
-    A buy holds protection price x quantity + the most its fee can be; a sell holds its shares and the fee that does
-    not depend on the price, the rest of the fee comes out of the proceeds.
-    """
-    instrument = context.instrument
-    try:
-        lots = instrument.quantity_to_lots(ticket.quantity)
-        limit = None if ticket.limit_price is None else instrument.price_to_ticks(ticket.limit_price)
-    except Invalid as error:
-        return Refusal(error.code, f"{str(error)[:1].upper()}{str(error)[1:]}.")
-    buy = ticket.side is Side.BUY
-    best = 0 if quote is None else (quote.ask_ticks if buy else quote.bid_ticks)
-    refusal = (
-        _portfolio_refusal(context, buy)
-        or _size_refusal(context, lots)
-        or _price_refusal(context, ticket, limit, best, buy)
-        or risk.open_orders_breach(context.open_orders, context.limits.max_open_orders)
-    )
-    if refusal is not None:
-        return refusal
-    band = context.limits.price_band_ppm
-    protection = limit if limit is not None else risk.protection_ticks(buy, best, band)
-    # The price the order's size is judged at: the worst a buy can pay; for a sell the better of market and limit.
-    notional = instrument.notional(lots * (protection if buy else max(best, protection)))
-    if notional > INT64_MAX // 4:
-        return Refusal("out_of_range", "The order's value is out of range.")
-    fee = instrument.fee.total(lots, notional)
-    cash_hold = notional + fee if buy else instrument.fee.total(lots, 0)
-    refusal = risk.notional_breach(notional, context.limits.max_order_notional) or _cover_refusal(
-        context, buy, lots, cash_hold
-    )
-    return refusal or Decision(
-        side=ticket.side,
-        type=ticket.type,
-        effect=Effect.OPEN if buy else Effect.CLOSE,
-        time_in_force=ticket.time_in_force,
-        quantity_lots=lots,
-        limit_ticks=limit,
-        protection_ticks=protection,
-        cash_hold=cash_hold,
-        asset_hold=0 if buy else lots,
-        fee_at_most=fee,
-    )
+def _check_key(key: str) -> None:
+    if not 1 <= len(key) <= 200:
+        raise Invalid("the idempotency key must have 1 to 200 characters", "bad_key")
 
 
-def _portfolio_refusal(context: DeskContext, buy: bool) -> Refusal | None:
-    if context.portfolio_archived:
-        return Refusal("portfolio_archived", "This portfolio is archived; choose another.")
-    if context.portfolio_kind != "cash":
-        return Refusal("kind_not_open", "Orders are taken in cash portfolios only.")
-    for scope, mode in sorted(context.halts.items()):
-        if mode == "halted" or (mode == "reducing" and buy):
-            what = "halted" if mode == "halted" else "limited to closing positions"
-            return Refusal("halted", f"Trading is {what} ({scope}).", {"scope": scope, "mode": mode})
-    return None
-
-
-def _size_refusal(context: DeskContext, lots: int) -> Refusal | None:
-    if lots <= 0:
-        return Refusal("not_positive", "The quantity must be more than zero.")
-    if lots > context.instrument.max_order_lots:
-        most = context.instrument.quantity(context.instrument.max_order_lots)
-        return Refusal("too_large", f"One order may be at most {most:,f}.", {"most": f"{most:f}"})
-    return None
-
-
-def _price_refusal(context: DeskContext, ticket: Ticket, limit: int | None, best: int, buy: bool) -> Refusal | None:
-    if ticket.type is OrderType.LIMIT:
-        if limit is None:
-            return Refusal("limit_missing", "A limit order needs a limit price.")
-        if limit <= 0:
-            return Refusal("not_positive", "The limit price must be more than zero.")
-        return risk.price_band_breach(buy, limit, best, context.limits.price_band_ppm) if best else None
-    if limit is not None:
-        return Refusal("limit_not_used", "A market order has no limit price.")
-    if best <= 0:
-        return Refusal("no_quote", "There is no live price right now. Use a limit order or try again in a moment.")
-    return None
-
-
-def _cover_refusal(context: DeskContext, buy: bool, lots: int, cash_hold: int) -> Refusal | None:
-    if not buy and context.position_lots - context.position_held < lots:
-        free = context.instrument.quantity(context.position_lots - context.position_held)
-        return Refusal(
-            "insufficient_position",
-            f"Only {free:f} {context.instrument.symbol} can be sold; the rest is not held or is in open orders.",
-            {"available": f"{free:f}"},
-        )
-    if cash_hold > context.cash_available:
-        return Refusal(
-            "insufficient_cash",
-            "Not enough cash: the order would hold more than is available.",
-            {"needed": str(cash_hold), "available": str(context.cash_available)},
-        )
-    return None
+def _likely_ticks(terms: Terms, buy: bool, best: int) -> int:
+    """Where an order would trade as things stand: a stop at its stop, a limit at the better of limit and market."""
+    if terms.limit_ticks is None:
+        return terms.stop_ticks or best or terms.protection_ticks
+    if terms.stop_ticks is not None or not best:
+        return terms.limit_ticks
+    return min(terms.limit_ticks, best) if buy else max(terms.limit_ticks, best)
 
 
 def _ticks(floor: Floor) -> Mapping[int, Ticks]:

@@ -7,11 +7,12 @@ from typing import Any
 import pandas as pd
 
 from trading.domain.errors import Inconsistent
-from trading.exchange.codec import decode, events_hash
+from trading.exchange.codec import events_hash
 from trading.exchange.engine import Engine
 from trading.exchange.messages import Filled
 from trading.services.access import Actor, Reach, Role, operation
 from trading.services.floor import Floor
+from trading.services.floor_state import FloorState
 from trading.services.ports.broker import BookedFill, LogChunk
 
 KEEP_S = 3600
@@ -35,32 +36,38 @@ class Parity:
 def replay(floor: Floor, actor: Actor) -> Parity:
     """Put the logged inputs through a fresh engine: outputs, states and fills must be those that were booked.
 
-    Compares bit for bit up to the input that is newest when it starts, on a live floor too.
+    Compares bit for bit up to the input that is newest when it starts, on a live floor too: outputs and the chain of
+    hashes of every chunk, the whole state at every snapshot. Inputs that another engine revision took are not its.
     """
     start = floor.log.replay_start()
     last = floor.log.last_seq()
     if start is None:
         return Parity(False, 0, last, 0, 0, (_break("replay_start", "log", "a snapshot", "none"),))
-    engine = Engine.load(start.state) if start.state else Engine()
+    state = FloorState.load(start.state) if start.state else FloorState(Engine(start.seq))
+    engine = state.engine
     breaks: list[Mapping[str, Any]] = []
     found: list[BookedFill] = []
+    hashes = floor.log.snapshots(start.seq, last)
     for chunk in floor.log.chunks(start.seq, last):
         try:
-            steps = [(step.seq, engine.apply(step)) for step in decode(chunk.inputs)]
+            steps = state.replay(chunk)
         except ValueError as error:
             breaks.append(_break("inputs", f"input:{chunk.first_seq}", "the next inputs, whole", str(error)))
             break
-        events = [event for _, caused in steps for event in caused]
         found += [
             BookedFill(event.order_id, seq, event.n, event.price_ticks, event.lots, event.liquidity)
             for seq, caused in steps
             for event in caused
             if isinstance(event, Filled)
         ]
-        if events_hash(b"", events) != chunk.out_hash:
+        if events_hash(steps) != chunk.out_hash:
             breaks.append(_break("outputs", f"input:{chunk.first_seq}", chunk.out_hash.hex(), "other events"))
-        if engine.state_hash() != chunk.state_hash:
-            breaks.append(_break("state", f"input:{chunk.last_seq}", chunk.state_hash.hex(), "another state"))
+        if state.chain != chunk.state_hash:
+            breaks.append(_break("chain", f"input:{chunk.last_seq}", chunk.state_hash.hex(), "another chain"))
+            state.chain = chunk.state_hash
+        kept = hashes.get(chunk.last_seq)
+        if kept is not None and kept != engine.state_hash():
+            breaks.append(_break("state", f"input:{chunk.last_seq}", kept.hex(), "another state"))
     booked = list(floor.log.fills(start.seq, last))
     for fill in sorted(set(booked) ^ set(found), key=lambda f: (f.input_seq, f.n)):
         kind = "booked, not replayed" if fill in set(booked) else "replayed, not booked"
@@ -78,10 +85,7 @@ def archive_log(floor: Floor, actor: Actor) -> int:
     line: what is in both places is dropped by the next run.
     """
     boundary = floor.log.snapshot_before(floor.clock.now_ns() - KEEP_S * 10**9)
-    start = floor.log.replay_start()
-    if boundary is None or start is None or boundary <= start.seq:
-        return 0
-    chunks = list(floor.log.chunks(start.seq, boundary))
+    chunks = [] if boundary is None else list(floor.log.chunks(0, boundary))
     if not chunks or chunks[-1].last_seq != boundary:
         return 0
     series = f"floor/inputs/{chunks[0].first_seq}"
@@ -112,6 +116,7 @@ def _frame(chunks: list[LogChunk]) -> pd.DataFrame:
             "inputs": [c.inputs for c in chunks],
             "out_hash": [c.out_hash for c in chunks],
             "state_hash": [c.state_hash for c in chunks],
+            "engine_rev": [c.engine_rev for c in chunks],
         }
     )
 
@@ -119,7 +124,12 @@ def _frame(chunks: list[LogChunk]) -> pd.DataFrame:
 def _chunks(frame: pd.DataFrame) -> Iterator[LogChunk]:
     for row in frame.itertuples(index=False):
         yield LogChunk(
-            int(row.first_seq), int(row.last_seq), bytes(row.inputs), bytes(row.out_hash), bytes(row.state_hash)
+            int(row.first_seq),
+            int(row.last_seq),
+            bytes(row.inputs),
+            bytes(row.out_hash),
+            bytes(row.state_hash),
+            int(row.engine_rev),
         )
 
 

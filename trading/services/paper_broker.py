@@ -1,32 +1,22 @@
 """The paper broker: stamps one gapless input sequence, runs the engine, settles, commits.
 
 It holds the lease while it works. Whatever fails, memory is thrown away and rebuilt from snapshot and log: what is
-committed is the truth, and the same inputs give the same fills again.
+committed is the truth, and the same inputs give the same fills again. While the database takes one batch, the next is
+prepared; nothing is told to anybody before `advance` returns, and then all of it is durable.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from trading.domain.errors import Inconsistent
 from trading.domain.ledger import FloorAccounts, OpenOrder
-from trading.exchange.codec import decode, encode, events_hash
+from trading.exchange.codec import chain_hash, encode, events_hash
 from trading.exchange.engine import ENGINE_REV, Engine
-from trading.exchange.messages import (
-    BUY,
-    SELL,
-    Body,
-    Cancel,
-    Direction,
-    Event,
-    Filled,
-    Gap,
-    Halt,
-    Input,
-    Submit,
-    Tick,
-    Timer,
-)
+from trading.exchange.messages import Body, Event, Filled, Gap, Input, Run, Timer, Working
+from trading.market.ticks import Ticks
+from trading.services.command_inputs import CommandQueue, Delay, body_of, no_delay, order_ids, reentry
+from trading.services.floor_state import FloorState
 from trading.services.ports.broker import Batch, BrokerStore, Command
 from trading.services.settlement import Settlement
 
@@ -34,8 +24,8 @@ FILLS_MAX = 50
 """A batch closes at this many fills."""
 QUIET_COMMIT_NS = 100_000_000
 """Ticks without effects are logged at least this often."""
-DAY_NS = 86_400_000_000_000
-_DIRECTIONS: Mapping[str, Direction] = {"buy": BUY, "sell": SELL}
+Steps = list[tuple[int, int, Sequence[Event]]]
+"""Input number, time and what the input caused, of inputs that caused anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,130 +40,173 @@ class Committed:
 class PaperBroker:
     """One epoch of the one broker of a floor. Not safe for threads."""
 
-    def __init__(self, store: BrokerStore, epoch: int) -> None:
+    def __init__(self, store: BrokerStore, epoch: int, delay: Delay = no_delay) -> None:
         self._store = store
         self.epoch = epoch
-        self.engine = Engine()
+        self.queue = CommandQueue(delay)
+        self.committed_seq = 0
+        self._state = FloorState(Engine())
         self._settlement = Settlement({}, store.lots, self._accounts_of)
         self._accounts: dict[int, FloorAccounts] = {}
-        self._pending: list[Input] = []
-        self._pending_since_ns = 0
         self._tick_seqs: dict[int, int] = {}
+        self._pending: list[Input | Run] = []
+        self._pending_since_ns = 0
+        self._steps: Steps = []
+        self._sequenced: list[dict[str, Any]] = []
+        self._fills = 0
+        self._fills_sent = self._effects_sent = 0
 
     @property
-    def committed_seq(self) -> int:
-        """The last input that is committed."""
-        return self.engine.seq - len(self._pending)
+    def engine(self) -> Engine:
+        """The engine as it is now."""
+        return self._state.engine
 
     # Restoring ------------------------------------------------------------------------------------------------------
 
-    def restore(self, keep_alive: Callable[[], None] = lambda: None) -> None:
-        """Snapshot, then the log behind it, comparing outputs and state with what was committed.
+    def restore(self, now_ns: int, keep_alive: Callable[[], None] = lambda: None) -> None:
+        """Snapshot, then the log behind it, comparing outputs and the chain with what was committed.
 
-        ``keep_alive`` is called after each chunk: a long replay must not lose the lease.
-        Raises `Inconsistent` where the engine says something else now than it said then.
+        A floor whose log is another engine revision's goes on with a new engine, see `_begin_revision`. ``keep_alive``
+        is called after each chunk: a long replay must not lose the lease. Raises `Inconsistent` where the engine says
+        something else now than it said then.
         """
-        cursor, _ = self._store.cursor()
+        cursor, chain = self._store.cursor()
         snapshot = self._store.newest_snapshot(ENGINE_REV)
-        engine = Engine.load(snapshot[1]) if snapshot else Engine()
-        for chunk in self._store.log_after(engine.seq):
-            events: list[Event] = []
-            for step in decode(chunk.inputs):
-                events += engine.apply(step)
-            if events_hash(b"", events) != chunk.out_hash or engine.state_hash() != chunk.state_hash:
+        state = None if snapshot is None else FloorState.load(snapshot[1])
+        for chunk in self._store.log_after(0 if state is None else state.engine.seq, ENGINE_REV):
+            state = state or FloorState(Engine(chunk.first_seq - 1))
+            steps = state.replay(chunk)
+            if events_hash(steps) != chunk.out_hash or state.chain != chunk.state_hash:
                 raise Inconsistent(f"replay of inputs {chunk.first_seq} to {chunk.last_seq} differs from what was done")
             keep_alive()
-        if engine.seq != cursor:
-            raise Inconsistent(f"the log ends at input {engine.seq}, the cursor is at {cursor}")
-        self.engine, self._pending = engine, []
+        begins = state is None
+        state = state or FloorState(Engine(cursor))
+        if state.engine.seq != cursor or not (begins or state.chain == chain):
+            raise Inconsistent(f"the log ends at input {state.engine.seq}, the cursor is at {cursor}")
+        self._state, self.committed_seq = state, cursor
+        self._pending, self._steps, self._sequenced, self._fills = [], [], [], 0
+        self._tick_seqs = {}
+        self.queue = CommandQueue(self.queue.delay)
         self._settlement = Settlement(self._store.open_orders(), self._store.lots, self._accounts_of)
-        held, resting = set(self._settlement.orders), set(engine.orders)
-        if not resting <= held:
+        if begins and cursor:
+            self._begin_revision(now_ns)
+        booked, resting = set(self._settlement.orders), set(state.engine.orders)
+        if not resting <= booked:
             raise Inconsistent(
-                f"orders {sorted(resting - held)[:5]} rest in the engine but are not open in the database"
+                f"orders {sorted(resting - booked)[:5]} rest in the engine but are not open in the database"
             )
+
+    def _begin_revision(self, now_ns: int) -> None:
+        """The first start of an engine revision: every open order enters again, as recorded inputs, in one batch.
+
+        What the database says of the orders stays as it is; what a halt or an expiry does to them is settled.
+        """
+        for body in reentry(self._store.standings(), self._store.halted(), now_ns):
+            self._apply(now_ns, body)
+        self._cut(now_ns, self.engine.seq, lambda event: not isinstance(event, Working))
+        self._store.end_commit()
+        self.snapshot(now_ns)
 
     # Going on -------------------------------------------------------------------------------------------------------
 
-    def advance(self, now_ns: int, ticks: Sequence[Tick], commands: Sequence[Command], gap: str = "") -> Committed:
+    def advance(self, now_ns: int, ticks: Ticks, commands: Sequence[Command], gap: str = "") -> Committed:
         """Sequence what came in, apply it, and commit when there are effects or enough time has passed.
 
         Whatever this raises, call `restore` before the next `advance`.
         """
-        bodies: list[tuple[Body, int | None]] = []
+        before, fills, effects = self.committed_seq, self._fills_sent, self._effects_sent
+        self.queue.put(now_ns, commands)
+        due = self.queue.take(now_ns)
+        wanted = order_ids(due)
+        if wanted:
+            self._settlement.load(self._store.open_orders(wanted))
         if gap:
-            bodies.append((Gap(gap), None))
-        due = self.engine.next_expiry_ns()
-        if due is not None and due <= now_ns:
-            bodies.append((Timer(), None))
-        bodies += [(self._body(command, now_ns), command.id) for command in commands]
-        self._load_orders(commands)
-        for tick in ticks:
-            expected = self._tick_seqs.get(tick.instrument_id)
-            if expected is not None and tick.seq != expected + 1:
-                bodies.append((Gap(f"ticks of instrument {tick.instrument_id} were lost"), None))
-            self._tick_seqs[tick.instrument_id] = tick.seq
-            bodies.append((tick, None))
-        done = Committed(0, 0, False)
-        steps: list[tuple[int, int, Sequence[Event]]] = []
-        sequenced: list[dict[str, Any]] = []
-        fills = 0
-        for body, command_id in bodies:
-            step = Input(self.engine.seq + 1, now_ns, body)
-            events = self.engine.apply(step)
-            if not self._pending:
-                self._pending_since_ns = now_ns
-            self._pending.append(step)
-            if command_id is not None:
-                sequenced.append({"id": command_id, "input_seq": step.seq})
-            if events:
-                steps.append((step.seq, now_ns, list(events)))
-                fills += sum(isinstance(event, Filled) for event in events)
-            if fills >= FILLS_MAX:
-                done = _sum(done, self._commit(now_ns, steps, sequenced))
-                steps, sequenced, fills = [], [], 0
+            self._apply(now_ns, Gap(gap))
+        expiry_ns = self.engine.next_expiry_ns()
+        if expiry_ns is not None and expiry_ns <= now_ns:
+            self._apply(now_ns, Timer())
+        for command in due:
+            body = body_of(command, now_ns, self._settlement.orders, self.engine.orders)
+            self._apply(now_ns, body, command.id)
+        for run in _whole(ticks, self._tick_seqs):
+            if isinstance(run, Gap):
+                self._apply(now_ns, run)
+            else:
+                self._apply_ticks(now_ns, run)
         quiet_over = bool(self._pending) and now_ns - self._pending_since_ns >= QUIET_COMMIT_NS
-        if steps or sequenced or quiet_over:
-            done = _sum(done, self._commit(now_ns, steps, sequenced))
-        return done
+        if self._steps or self._sequenced or quiet_over:
+            self._cut(now_ns, self.engine.seq)
+        self._store.end_commit()
+        return Committed(self.committed_seq - before, self._fills_sent - fills, effects=self._effects_sent > effects)
 
     def snapshot(self, now_ns: int) -> None:
         """Keep the engine's state as of the last committed input; does nothing while inputs are pending."""
         if not self._pending:
             self._store.save_snapshot(
-                self.epoch, self.engine.seq, ENGINE_REV, now_ns, self.engine.save(), self.engine.state_hash()
+                self.epoch, self.engine.seq, ENGINE_REV, now_ns, self._state.save(), self.engine.state_hash()
             )
 
     def bids(self) -> Mapping[int, int]:
         """Bid ticks by instrument, for marks."""
-        return {key: book.bid_ticks for key, book in self.engine.books.items() if book.bid_ticks > 0}
+        return self.engine.bids()
 
-    def _commit(
-        self, now_ns: int, steps: Sequence[tuple[int, int, Sequence[Event]]], commands: list[dict[str, Any]]
-    ) -> Committed:
-        events = [event for _, _, step_events in steps for event in step_events]
+    # Batches --------------------------------------------------------------------------------------------------------
+
+    def _apply(self, now_ns: int, body: Body, command_id: int | None = None) -> None:
+        """Sequence one input."""
+        step = Input(self.engine.seq + 1, now_ns, body)
+        events = self.engine.apply(step)
+        self._log(now_ns, step)
+        if command_id is not None:
+            self._sequenced.append({"id": command_id, "input_seq": step.seq})
+        if events:
+            self._note(now_ns, step.seq, events)
+
+    def _apply_ticks(self, now_ns: int, ticks: Ticks) -> None:
+        """Sequence ticks. The engine takes them at once; the log may be cut between any two."""
+        run = Run(self.engine.seq + 1, now_ns, ticks)
+        caused = self.engine.apply_run(run)
+        self._log(now_ns, run)
+        for seq, events in caused:
+            self._note(now_ns, seq, events)
+
+    def _log(self, now_ns: int, step: Input | Run) -> None:
+        if not self._pending:
+            self._pending_since_ns = now_ns
+        self._pending.append(step)
+
+    def _note(self, now_ns: int, seq: int, events: Sequence[Event]) -> None:
+        self._steps.append((seq, now_ns, events))
+        self._fills += sum(isinstance(event, Filled) for event in events)
+        if self._fills >= FILLS_MAX:
+            self._cut(now_ns, seq)
+
+    def _cut(self, now_ns: int, last_seq: int, settles: Callable[[Event], bool] | None = None) -> None:
+        """Send all pending inputs up to one, with their effects: of the events those that ``settles``, without it all."""
+        inputs, self._pending = _split(self._pending, last_seq)
+        steps, commands, fills = self._steps, self._sequenced, self._fills
+        self._steps, self._sequenced, self._fills = [], [], 0
+        packed, out_hash = encode(inputs), events_hash((seq, events) for seq, _, events in steps)
+        self._state.chain = chain_hash(self._state.chain, out_hash, packed)
         batch = Batch(
             epoch=self.epoch,
             engine_rev=ENGINE_REV,
-            first_seq=self._pending[0].seq,
-            last_seq=self._pending[-1].seq,
+            first_seq=inputs[0].seq,
+            last_seq=last_seq,
             ts_ns=now_ns,
-            inputs=encode(self._pending),
-            out_hash=events_hash(b"", events),
-            state_hash=self.engine.state_hash(),
+            inputs=packed,
+            out_hash=out_hash,
+            state_hash=self._state.chain,
             commands=commands,
         )
-        fills = sum(isinstance(event, Filled) for event in events)
+        if settles is not None:
+            steps = [(seq, ts_ns, list(filter(settles, events))) for seq, ts_ns, events in steps]
         self._settlement.settle(batch, steps, self._store.group_ids(fills))
-        self._store.commit(batch)
-        done = Committed(len(self._pending), fills, bool(events))
-        self._pending = []
-        return done
-
-    def _load_orders(self, commands: Sequence[Command]) -> None:
-        ids = [c.order_id for c in commands if c.kind == "submit" and c.order_id is not None]
-        if ids:
-            self._settlement.orders.update(self._store.open_orders(ids))
+        self._store.end_commit()
+        self._store.begin_commit(batch)
+        self.committed_seq = last_seq
+        self._fills_sent += fills
+        self._effects_sent += len(steps)
 
     def _accounts_of(self, order: OpenOrder) -> FloorAccounts:
         known = self._accounts.get(order.instrument.id)
@@ -182,26 +215,28 @@ class PaperBroker:
             self._accounts[order.instrument.id] = known
         return known
 
-    def _body(self, command: Command, now_ns: int) -> Body:
-        payload = command.payload
-        if command.kind == "submit":
-            return Submit(
-                order_id=payload["order_id"],
-                portfolio_id=payload["portfolio_id"],
-                user_id=payload["user_id"],
-                instrument_id=payload["instrument_id"],
-                direction=_DIRECTIONS[payload["side"]],
-                market=payload["type"] == "market",
-                tif=payload["tif"],
-                quantity_lots=payload["quantity_lots"],
-                limit_ticks=payload["protection_ticks"],
-                # SIM trades around the clock; its day ends at 00:00 UTC.
-                expires_ns=(now_ns // DAY_NS + 1) * DAY_NS if payload["tif"] == "day" else None,
-            )
-        if command.kind == "cancel":
-            return Cancel(payload["order_id"])
-        return Halt(payload["scope"], payload["mode"])
+
+def _whole(ticks: Ticks, seqs: dict[int, int]) -> Iterator[Ticks | Gap]:
+    """Runs of ticks in which none is missing, and a gap before each one that does not follow; keeps ``seqs``."""
+    first = 0
+    numbers = zip(ticks["instrument_id"].tolist(), ticks["seq"].tolist(), strict=True)
+    for at, (instrument_id, seq) in enumerate(numbers):
+        before = seqs.get(instrument_id)
+        seqs[instrument_id] = seq
+        if before is not None and seq != before + 1:
+            if at > first:
+                yield ticks[first:at]
+            yield Gap(f"ticks of instrument {instrument_id} were lost")
+            first = at
+    if first < len(ticks):
+        yield ticks[first:]
 
 
-def _sum(a: Committed, b: Committed) -> Committed:
-    return Committed(a.inputs + b.inputs, a.fills + b.fills, a.effects or b.effects)
+def _split(steps: list[Input | Run], last_seq: int) -> tuple[list[Input | Run], list[Input | Run]]:
+    """Inputs up to one, and those behind it. Only the last run can reach beyond."""
+    last = steps[-1]
+    if not isinstance(last, Run) or last.seq + len(last.ticks) - 1 <= last_seq:
+        return steps, []
+    many = last_seq + 1 - last.seq
+    first, rest = Run(last.seq, last.ts_ns, last.ticks[:many]), Run(last_seq + 1, last.ts_ns, last.ticks[many:])
+    return [*steps[:-1], first], [rest]

@@ -184,4 +184,6 @@ def test_an_order_can_not_take_a_way_that_the_table_does_not_have(floor: Trading
     with pytest.raises(psycopg.Error, match="may not become"):
         floor.query("update orders set state = 'working' where state = 'filled'")
     with pytest.raises(psycopg.Error, match="not rewritten"):
-        floor.query("update orders set quantity_lots = 1")
+        floor.query("update orders set side = 'sell'")
+    with pytest.raises(psycopg.Error, match="that is over does not change"):
+        floor.query("update orders set quantity_lots = 100 where state = 'filled'")

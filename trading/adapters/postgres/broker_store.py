@@ -1,33 +1,51 @@
-"""The broker's one connection: lease, log, snapshots, and `commit_batch`."""
+"""The broker's two connections: lease, log, snapshots, and `commit_batch`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg import Connection
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus, Format
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.pool import is_lost, scalar
-from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, instrument_of
+from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, instrument_of, open_order_of
 from trading.domain.errors import Fenced, Halted, Stale, TradefloorError, Unavailable
 from trading.domain.ledger import FloorAccounts, Hold, OpenOrder
-from trading.domain.orders import OrderState, Side
 from trading.domain.positions import FillId, Lot
-from trading.services.ports.broker import Batch, Command, LogChunk
+from trading.services.ports.broker import Batch, Command, LogChunk, Standing
 
 _ERRORS: dict[str, type[TradefloorError]] = {"TF001": Halted, "TF002": Fenced, "TF003": Stale}
-_GROUPS_AT_ONCE = 200
+_GROUPS_AT_ONCE = 1000
+_EFFECTS = (
+    "commands",
+    "fills",
+    "transfers",
+    "accounts",
+    "holds",
+    "over",
+    "orders",
+    "events",
+    "lots",
+    "lot_closes",
+    "outbox",
+)
+_COMMIT_FORMATS = [Format.TEXT] * 5 + [Format.BINARY] * 3 + [Format.TEXT]
 
+_OPEN = "not in ('filled', 'rejected', 'cancelled', 'expired')"
 _OPEN_ORDERS = f"""
     select o.id, o.portfolio_id, o.side, o.quantity_lots, o.filled_lots, o.price_lots_sum, o.notional, o.fee, o.state,
+           o.type, o.protection_ticks, o.limit_ticks, o.stop_ticks, o.trail, o.trail_ppm, o.group_id, o.group_role,
            cash.id as cash_account, shares.id as asset_account,
-           coalesce((select h.amount - h.used - h.released from hold h where h.order_id = o.id and h.leg = 'cash'), 0)
-               as cash_left,
-           coalesce((select h.amount - h.used - h.released from hold h where h.order_id = o.id and h.leg = 'asset'), 0)
-               as asset_left,
+           coalesce(hc.amount - hc.used - hc.released, 0) as cash_left,
+           coalesce(ha.amount - ha.used - ha.released, 0) as asset_left,
+           coalesce((select e.quantity_lots - e.filled_lots from orders e where e.group_id = o.group_id
+                     and e.group_role = 'entry' and e.state {_OPEN}), 0) as planned,
            {INSTRUMENT_COLUMNS}
     from orders o
     join (select i.symbol, i.venue, iv.* from instrument_version iv join instrument i on i.id = iv.instrument_id) v
@@ -35,7 +53,11 @@ _OPEN_ORDERS = f"""
     join asset a on a.id = v.asset_id join asset c on c.id = v.currency_id
     join account cash on cash.portfolio_id = o.portfolio_id and cash.asset_id = v.currency_id
     join account shares on shares.portfolio_id = o.portfolio_id and shares.asset_id = v.asset_id
-    where o.state not in ('filled', 'rejected', 'cancelled', 'expired')
+    cross join lateral (select case when o.group_role is null or o.group_role = 'entry' then o.id else o.group_id end
+                        as holder) own
+    left join hold hc on hc.order_id = own.holder and hc.leg = 'cash'
+    left join hold ha on ha.order_id = own.holder and ha.leg = 'asset'
+    where o.state {_OPEN}
 """
 
 
@@ -44,23 +66,27 @@ class PostgresBroker:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._connection: Connection[Any] | None = None
+        self._connections: dict[str, Connection[Any]] = {}
         self._groups: list[int] = []
+        self._committing = False
 
     def close(self) -> None:
-        """Give the connection back."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """Give the connections back."""
+        self._committing = False
+        for connection in self._connections.values():
+            connection.close()
+        self._connections = {}
 
     @contextmanager
-    def _open(self) -> Iterator[Connection[Any]]:
+    def _open(self, use: str = "write") -> Iterator[Connection[Any]]:
+        """One connection writes; another reads, for the first may be busy with a batch."""
         try:
-            if self._connection is None or self._connection.closed:
-                self._connection = psycopg.connect(
-                    self._dsn, autocommit=True, application_name="tradefloor-broker", connect_timeout=3
+            connection = self._connections.get(use)
+            if connection is None or connection.closed:
+                connection = self._connections[use] = psycopg.connect(
+                    self._dsn, autocommit=True, application_name=f"tradefloor-broker-{use}", connect_timeout=3
                 )
-            yield self._connection
+            yield connection
         except psycopg.Error as error:
             known = _ERRORS.get(error.sqlstate or "")
             if known is not None:
@@ -75,7 +101,7 @@ class PostgresBroker:
             return scalar(connection, statement, parameters)
 
     def _rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        with self._open() as connection, connection.cursor(row_factory=dict_row) as cursor:
+        with self._open("read") as connection, connection.cursor(row_factory=dict_row) as cursor:
             cursor.execute(statement.encode(), parameters)
             return cursor.fetchall()
 
@@ -103,13 +129,13 @@ class PostgresBroker:
         )
         return (rows[0]["input_seq"], bytes(rows[0]["state"])) if rows else None
 
-    def log_after(self, seq: int) -> Iterator[LogChunk]:
+    def log_after(self, seq: int, engine_rev: int) -> Iterator[LogChunk]:
         """See the port. Reads a thousand chunks at a time."""
         while True:
             rows = self._rows(
-                "select first_seq, last_seq, inputs, out_hash, state_hash from input_log where first_seq > %s"
-                " order by first_seq limit 1000",
-                (seq,),
+                "select first_seq, last_seq, inputs, out_hash, state_hash, engine_rev from input_log"
+                " where first_seq > %s and engine_rev = %s order by first_seq limit 1000",
+                (seq, engine_rev),
             )
             for row in rows:
                 yield LogChunk(
@@ -118,19 +144,34 @@ class PostgresBroker:
                     bytes(row["inputs"]),
                     bytes(row["out_hash"]),
                     bytes(row["state_hash"]),
+                    row["engine_rev"],
                 )
             if not rows:
                 return
             seq = rows[-1]["last_seq"]
 
-    def waiting_commands(self, limit: int) -> Sequence[Command]:
+    def waiting_commands(self, limit: int, known: Collection[int] = ()) -> Sequence[Command]:
         """See the port."""
         rows = self._rows(
-            "select id, kind, order_id, payload from command where input_seq is null"
+            "select id, kind, order_id, payload from command where input_seq is null and id <> all(%s)"
             " order by kind not in ('halt', 'resume'), id limit %s",
-            (limit,),
+            (list(known), limit),
         )
         return [Command(row["id"], row["kind"], row["order_id"], row["payload"]) for row in rows]
+
+    def standings(self) -> Sequence[Standing]:
+        """See the port."""
+        rows = self._rows(
+            "select o.id as order_id, o.portfolio_id, p.owner_id as user_id, o.instrument_id, o.side, o.type, o.tif,"
+            " o.quantity_lots - o.filled_lots as quantity_lots, o.protection_ticks, o.accepted_ts_ns"
+            f" from orders o join portfolio p on p.id = o.portfolio_id where o.state {_OPEN} and exists"
+            " (select 1 from command c where c.order_id = o.id and c.kind = 'submit' and c.input_seq is not null)"
+        )
+        return [Standing(row, row["accepted_ts_ns"]) for row in rows]
+
+    def halted(self) -> Sequence[str]:
+        """See the port."""
+        return [row["scope"] for row in self._rows("select scope from halt_state where mode = 'halted'")]
 
     # Accounting -----------------------------------------------------------------------------------------------------
 
@@ -140,19 +181,12 @@ class PostgresBroker:
             _OPEN_ORDERS if ids is None else f"{_OPEN_ORDERS} and o.id = any(%s)", [] if ids is None else [ids]
         )
         return {
-            row["id"]: OpenOrder(
-                id=row["id"],
-                portfolio_id=row["portfolio_id"],
-                instrument=instrument_of(row),
-                side=Side(row["side"]),
-                quantity_lots=row["quantity_lots"],
-                filled_lots=row["filled_lots"],
-                price_lots_sum=int(row["price_lots_sum"]),
-                notional=row["notional"],
-                fee=row["fee"],
-                state=OrderState(row["state"]),
-                cash=Hold(row["cash_account"], row["cash_left"]),
-                asset=Hold(row["asset_account"], row["asset_left"]),
+            row["id"]: open_order_of(
+                row,
+                instrument_of(row),
+                Hold(row["cash_account"], row["cash_left"]),
+                Hold(row["asset_account"], row["asset_left"]),
+                row["planned"],
             )
             for row in rows
         }
@@ -203,39 +237,36 @@ class PostgresBroker:
 
     # Writing --------------------------------------------------------------------------------------------------------
 
-    def commit(self, batch: Batch) -> None:
+    def begin_commit(self, batch: Batch) -> None:
         """See the port."""
-        effects = {
-            name: getattr(batch, name)
-            for name in (
-                "commands",
-                "fills",
-                "transfers",
-                "accounts",
-                "holds",
-                "orders",
-                "events",
-                "lots",
-                "lot_closes",
-                "outbox",
-            )
-        }
+        effects = {name: getattr(batch, name) for name in _EFFECTS}
+        numbers = (batch.epoch, batch.first_seq, batch.last_seq, batch.engine_rev, batch.ts_ns)
         with self._open() as connection:
-            connection.execute(
-                "select commit_batch(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                (
-                    batch.epoch,
-                    batch.first_seq,
-                    batch.last_seq,
-                    batch.engine_rev,
-                    batch.ts_ns,
+            connection.pgconn.send_query_params(
+                b"select commit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                [
+                    *(str(number).encode() for number in numbers),
                     batch.inputs,
                     batch.out_hash,
                     batch.state_hash,
-                    Jsonb(effects),
-                ),
-                prepare=True,
+                    json.dumps(effects, separators=(",", ":")).encode(),
+                ],
+                param_formats=_COMMIT_FORMATS,
             )
+            self._committing = True
+
+    def end_commit(self) -> None:
+        """See the port."""
+        if not self._committing:
+            return
+        self._committing = False
+        with self._open() as connection:
+            failed: psycopg.Error | None = None
+            while (result := connection.pgconn.get_result()) is not None:
+                if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+                    failed = failed or error_from_result(result)
+            if failed is not None:
+                raise failed
 
     def save_snapshot(self, epoch: int, seq: int, engine_rev: int, ts_ns: int, state: bytes, state_hash: bytes) -> None:
         """See the port."""

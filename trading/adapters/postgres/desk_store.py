@@ -1,23 +1,33 @@
-"""Acceptance of orders: one transaction, two round trips, everything or nothing."""
+"""Acceptance of orders and of their changes: one transaction, two round trips, everything or nothing."""
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, LiteralString
 
 from psycopg import Connection, errors
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.pool import Pool, connection_of, scalar
-from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, instrument_of
+from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, instrument_of, open_order_of
 from trading.domain.errors import Conflict, Halted
 from trading.domain.instruments import Instrument
-from trading.domain.orders import Acceptance, OrderState, Refusal, Ticket
-from trading.services.ports.desk import Decide, Decision, DeskContext, RiskLimits
+from trading.domain.ledger import Hold
+from trading.domain.orders import Acceptance, Change, Effect, OrderState, Refusal, Ticket, TimeInForce
+from trading.services.ports.desk import (
+    Alteration,
+    Decide,
+    DecideChange,
+    Decision,
+    DeskContext,
+    RiskLimits,
+    Standing,
+)
 
-OPERATION = "desk.submit"
+SUBMIT, CHANGE = "desk.submit", "desk.modify"
 KEY_WAIT_MS = 1500
 """How long a retry waits for the call that holds its key; less than the roles' transaction_timeout."""
 
@@ -32,26 +42,65 @@ class PostgresDesk:
         self, user_id: int, portfolio_id: int, key: str, ticket: Ticket, decide: Decide, ts_ns: int, origin: str
     ) -> Acceptance | Refusal:
         """See the port. A second call with the same key waits for the first, then gets its answer."""
-        body = json.dumps([portfolio_id, asdict(ticket)], sort_keys=True, default=str)
-        digest = hashlib.sha256(body.encode()).digest()
+        call = _Call(user_id, SUBMIT, key, origin, portfolio_id)
+        digest = _digest([portfolio_id, asdict(ticket)])
+        with self._transaction() as connection:
+            found = scalar(
+                connection,
+                "select desk_open(%s, %s, %s, %s, %s, %s, %s)",
+                (user_id, SUBMIT, key, digest, portfolio_id, ticket.symbol, ticket.venue),
+            )
+            known = _known(found)
+            if known is not None:
+                return known
+            if "unknown_instrument" in found:
+                judged: Sequence[Decision] | Refusal = _unknown_instrument(ticket)
+            else:
+                judged = decide(_context(found))
+            if isinstance(judged, Refusal):
+                return call.refuse(connection, judged)
+            orders = [_order_row(decision, found, portfolio_id, ts_ns) for decision in judged]
+            return call.accept(connection, "select desk_accept(%s, %s, %s, %s, %s)", {"orders": orders})
+
+    def change(
+        self,
+        user_id: int,
+        portfolio_id: int,
+        order_id: int,
+        key: str,
+        change: Change,
+        decide: DecideChange,
+        ts_ns: int,
+        origin: str,
+    ) -> Acceptance | Refusal:
+        """See the port."""
+        call = _Call(user_id, CHANGE, key, origin, portfolio_id)
+        digest = _digest([portfolio_id, order_id, asdict(change)])
+        with self._transaction() as connection:
+            found = scalar(
+                connection,
+                "select desk_open_change(%s, %s, %s, %s, %s, %s)",
+                (user_id, CHANGE, key, digest, portfolio_id, order_id),
+            )
+            known = _known(found)
+            if known is not None:
+                return known
+            if "unknown_order" in found:
+                return call.refuse(connection, _unknown_order())
+            judged = decide(_context(found), _standing(found))
+            if isinstance(judged, Refusal):
+                return call.refuse(connection, judged)
+            row = _change_row(judged, found, ts_ns)
+            return call.accept(connection, "select desk_change(%s, %s, %s, %s, %s)", row)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection[Any]]:
         try:
             with connection_of(self._pool) as connection, connection.transaction():
                 connection.execute(f"set local lock_timeout = {KEY_WAIT_MS}")
-                found: dict[str, Any] = scalar(
-                    connection,
-                    "select desk_open(%s, %s, %s, %s, %s, %s, %s)",
-                    (user_id, OPERATION, key, digest, portfolio_id, ticket.symbol, ticket.venue),
-                )
-                if "conflict" in found:
-                    raise Conflict("this key was used for another order", "key_reused")
-                if "answer" in found:
-                    return _answer(found["answer"])
-                judged = _judge(found, ticket, decide)
-                if isinstance(judged, Refusal):
-                    return _refuse(connection, user_id, key, origin, portfolio_id, judged)
-                return _accept(connection, user_id, key, origin, portfolio_id, judged, found, ts_ns)
+                yield connection
         except (errors.LockNotAvailable, errors.TransactionTimeout):
-            raise Conflict("the same order is still being accepted; ask again", "in_flight") from None
+            raise Conflict("the same call is still being worked on; ask again", "in_flight") from None
         except errors.DatabaseError as error:
             if error.sqlstate == "TF001":
                 raise Halted("trading is halted: the kill switch is on") from None
@@ -86,10 +135,62 @@ class PostgresDesk:
             return [instrument_of(row) for row in cursor.fetchall()]
 
 
-def _judge(found: Mapping[str, Any], ticket: Ticket, decide: Decide) -> Decision | Refusal:
-    if "unknown_instrument" in found:
-        return Refusal("unknown_instrument", f"{ticket.symbol[:20]!r} is not traded on {ticket.venue[:10]}.")
-    return decide(_context(found))
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call under its idempotency key."""
+
+    user_id: int
+    operation: str
+    key: str
+    origin: str
+    portfolio_id: int
+
+    def refuse(self, connection: Connection[Any], refusal: Refusal) -> Refusal:
+        """Keep the refusal as the key's answer."""
+        connection.execute(
+            "select desk_refuse(%s, %s, %s, %s, %s, %s)",
+            (
+                self.user_id,
+                self.operation,
+                self.key,
+                self.origin,
+                self.portfolio_id,
+                Jsonb({"v": 1, **asdict(refusal)}),
+            ),
+        )
+        return refusal
+
+    def accept(self, connection: Connection[Any], statement: LiteralString, row: Mapping[str, Any]) -> Acceptance:
+        """Let a server function write everything and answer."""
+        return _acceptance(
+            scalar(connection, statement, (self.user_id, self.operation, self.key, self.origin, Jsonb(dict(row))))
+        )
+
+
+def _unknown_instrument(ticket: Ticket) -> Refusal:
+    """The symbol is not traded on the venue."""
+    return Refusal("unknown_instrument", f"{ticket.symbol[:20]!r} is not traded on {ticket.venue[:10]}.")
+
+
+def _unknown_order() -> Refusal:
+    """The portfolio has no such order."""
+    return Refusal("unknown_order", "There is no such order in this portfolio.")
+
+
+def _digest(body: Any) -> bytes:
+    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).digest()
+
+
+def _known(found: Mapping[str, Any]) -> Acceptance | Refusal | None:
+    """What the key was answered before; None when it is ours now."""
+    if "conflict" in found:
+        raise Conflict("this key was used for another order", "key_reused")
+    if "answer" not in found:
+        return None
+    stored = found["answer"]
+    if "code" in stored:
+        return Refusal(stored["code"], stored["reason"], dict(stored["numbers"]))
+    return _acceptance(stored)
 
 
 def _context(found: Mapping[str, Any]) -> DeskContext:
@@ -111,58 +212,56 @@ def _context(found: Mapping[str, Any]) -> DeskContext:
     )
 
 
-def _refuse(
-    connection: Connection[Any], user_id: int, key: str, origin: str, portfolio_id: int, refusal: Refusal
-) -> Refusal:
-    answer = {"v": 1, **asdict(refusal)}
-    connection.execute(
-        "select desk_refuse(%s, %s, %s, %s, %s, %s)", (user_id, OPERATION, key, origin, portfolio_id, Jsonb(answer))
-    )
-    return refusal
+def _standing(found: Mapping[str, Any]) -> Standing:
+    row, holds = found["order"], found["holds"]
+    instrument = instrument_of(found["instrument"])
+    cash = Hold(found["cash_account"], holds.get("cash", 0))
+    asset = Hold(found["asset_account"], holds.get("asset", 0))
+    everyone = [row, *found["mates"]]
+    entry = next((each for each in everyone if each["group_role"] == "entry"), None)
+    planned = 0 if entry is None else entry["quantity_lots"] - entry["filled_lots"]
+    order, *mates = (open_order_of(each, instrument, cash, asset, planned) for each in everyone)
+    return Standing(order, Effect(row["effect"]), TimeInForce(row["tif"]), mates, found["change_waits"])
 
 
-def _accept(
-    connection: Connection[Any],
-    user_id: int,
-    key: str,
-    origin: str,
-    portfolio_id: int,
-    decision: Decision,
-    found: Mapping[str, Any],
-    ts_ns: int,
-) -> Acceptance:
-    holds = [
-        {"leg": leg, "account_id": account, "amount": amount}
-        for leg, account, amount in (
-            ("cash", found["cash_account"], decision.cash_hold),
-            ("asset", found["asset_account"], decision.asset_hold),
-        )
-        if amount
-    ]
-    order = {
+def _holds(found: Mapping[str, Any], cash: int, asset: int) -> list[dict[str, Any]]:
+    accounts = (("cash", found["cash_account"], cash), ("asset", found["asset_account"], asset))
+    return [{"leg": leg, "account_id": account, "amount": amount} for leg, account, amount in accounts if amount]
+
+
+def _order_row(decision: Decision, found: Mapping[str, Any], portfolio_id: int, ts_ns: int) -> dict[str, Any]:
+    return {
         "portfolio_id": portfolio_id,
         "instrument_id": found["instrument"]["instrument_id"],
         "instrument_version": found["instrument"]["version"],
         "limit_version": found["limits"]["version"],
         "side": decision.side,
-        "type": decision.type,
         "effect": decision.effect,
         "tif": decision.time_in_force,
         "quantity_lots": decision.quantity_lots,
-        "limit_ticks": decision.limit_ticks,
-        "protection_ticks": decision.protection_ticks,
+        **asdict(decision.terms),
+        "post_only": decision.post_only,
+        "expires_ns": decision.expires_ns,
+        "role": decision.role,
         "ts_ns": ts_ns,
-        "holds": holds,
+        "holds": _holds(found, decision.cash_hold, decision.asset_hold),
     }
-    return _acceptance(
-        scalar(connection, "select desk_accept(%s, %s, %s, %s, %s)", (user_id, OPERATION, key, origin, Jsonb(order)))
-    )
 
 
-def _answer(stored: Mapping[str, Any]) -> Acceptance | Refusal:
-    if "code" in stored:
-        return Refusal(stored["code"], stored["reason"], dict(stored["numbers"]))
-    return _acceptance(stored)
+def _change_row(judged: Alteration, found: Mapping[str, Any], ts_ns: int) -> dict[str, Any]:
+    terms = judged.terms
+    return {
+        "order_id": found["order"]["id"],
+        "ts_ns": ts_ns,
+        "terms": {
+            "limit_ticks": terms.protection_ticks,
+            "quantity_lots": judged.quantity_lots,
+            "change_lots": judged.quantity_lots - found["order"]["quantity_lots"],
+            "stop_ticks": terms.stop_ticks or 0,
+            "trail": terms.trail or terms.trail_ppm or 0,
+        },
+        "holds": _holds(found, judged.extra_cash, judged.extra_asset),
+    }
 
 
 def _acceptance(stored: Mapping[str, Any]) -> Acceptance:
@@ -173,4 +272,5 @@ def _acceptance(stored: Mapping[str, Any]) -> Acceptance:
         stored["quantity_lots"],
         stored["protection_ticks"],
         stored["cash_held"],
+        tuple(stored.get("group", ())),
     )

@@ -1,6 +1,6 @@
 """The input log as the night reads it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from trading.adapters.postgres.pool import Pool, connection_of, scalar
 from trading.exchange.engine import ENGINE_REV
@@ -18,32 +18,50 @@ class PostgresLog:
     def replay_start(self) -> ReplayStart | None:
         """See the port."""
         with connection_of(self._pool) as connection:
-            # With an empty log the snapshot behind which all was archived is the start; with none, the beginning.
-            seq = int(
-                scalar(
-                    connection,
-                    "select coalesce((select min(first_seq) - 1 from input_log),"
-                    " (select max(input_seq) from snapshot where kept), 0)",
+            first = scalar(connection, "select min(first_seq) from input_log where engine_rev = %s", (ENGINE_REV,))
+            if first is None:  # all was archived: the snapshot behind that is the start
+                seq = scalar(
+                    connection, "select max(input_seq) from snapshot where kept and engine_rev = %s", (ENGINE_REV,)
                 )
-            )
-            if seq == 0:
-                return ReplayStart(0, b"")
+            else:
+                seq = first - 1
             row = connection.execute(
                 "select state from snapshot where input_seq = %s and engine_rev = %s", (seq, ENGINE_REV)
             ).fetchone()
-        return None if row is None else ReplayStart(seq, bytes(row[0]))
+            if row is not None:
+                return ReplayStart(seq, bytes(row[0]))
+            # A revision begins with an engine that knows nothing, behind the last input of the one before.
+            if seq is None:
+                seq = int(scalar(connection, "select coalesce(max(input_seq), 0) from broker_cursor"))
+            begins = seq == 0 or scalar(
+                connection,
+                "select exists (select 1 from input_log where last_seq = %s and engine_rev <> %s)"
+                " or exists (select 1 from snapshot where input_seq = %s and engine_rev <> %s)",
+                (seq, ENGINE_REV, seq, ENGINE_REV),
+            )
+        return ReplayStart(seq, b"") if begins else None
+
+    def snapshots(self, after_seq: int, up_to_seq: int) -> Mapping[int, bytes]:
+        """See the port."""
+        with connection_of(self._pool) as connection:
+            rows = connection.execute(
+                "select input_seq, state_hash from snapshot"
+                " where input_seq > %s and input_seq <= %s and engine_rev = %s",
+                (after_seq, up_to_seq, ENGINE_REV),
+            ).fetchall()
+        return {seq: bytes(state_hash) for seq, state_hash in rows}
 
     def chunks(self, after_seq: int, up_to_seq: int) -> Iterator[LogChunk]:
         """See the port."""
         while True:
             with connection_of(self._pool) as connection:
                 rows = connection.execute(
-                    "select first_seq, last_seq, inputs, out_hash, state_hash from input_log"
+                    "select first_seq, last_seq, inputs, out_hash, state_hash, engine_rev from input_log"
                     " where first_seq > %s and last_seq <= %s order by first_seq limit %s",
                     (after_seq, up_to_seq, _CHUNKS_AT_ONCE),
                 ).fetchall()
-            for first, last, inputs, out_hash, state_hash in rows:
-                yield LogChunk(first, last, bytes(inputs), bytes(out_hash), bytes(state_hash))
+            for first, last, inputs, out_hash, state_hash, rev in rows:
+                yield LogChunk(first, last, bytes(inputs), bytes(out_hash), bytes(state_hash), rev)
             if not rows:
                 return
             after_seq = rows[-1][1]

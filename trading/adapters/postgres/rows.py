@@ -5,7 +5,9 @@ from decimal import Decimal
 from typing import Any
 
 from trading.domain.instruments import FeeSchedule, Instrument
+from trading.domain.ledger import Hold, OpenOrder
 from trading.domain.money import Asset
+from trading.domain.orders import EXITS, GroupRole, OrderState, OrderType, Side, Terms
 
 INSTRUMENT_COLUMNS = """
     v.instrument_id, v.version, v.symbol, v.venue, v.name, v.asset_id, v.currency_id, v.tick_size, v.lot_size,
@@ -28,4 +30,37 @@ def instrument_of(row: Mapping[str, Any]) -> Instrument:
         lot_size=Decimal(str(row["lot_size"])),
         max_order_lots=row["max_order_lots"],
         fee=FeeSchedule(row["fee_version"], row["fee_per_lot_millis"], row["fee_rate_ppm"], row["fee_minimum"]),
+    )
+
+
+def open_order_of(row: Mapping[str, Any], instrument: Instrument, cash: Hold, asset: Hold, planned: int) -> OpenOrder:
+    """The accounting of an open order out of a row (or JSON object) of ``orders`` and what is left of its holds.
+
+    ``planned`` is what the entry of its group has yet to buy, 0 where there is none.
+    """
+    role = None if row["group_role"] is None else GroupRole(row["group_role"])
+    return OpenOrder(
+        id=row["id"],
+        portfolio_id=row["portfolio_id"],
+        instrument=instrument,
+        side=Side(row["side"]),
+        quantity_lots=row["quantity_lots"],
+        filled_lots=row["filled_lots"],
+        price_lots_sum=int(row["price_lots_sum"]),
+        notional=row["notional"],
+        fee=row["fee"],
+        state=OrderState(row["state"]),
+        cash=cash,
+        asset=asset,
+        terms=Terms(
+            OrderType(row["type"]),
+            row["protection_ticks"],
+            row["limit_ticks"],
+            row["stop_ticks"],
+            row["trail"],
+            row["trail_ppm"],
+        ),
+        group_id=row["group_id"],
+        role=role,
+        planned_lots=planned if role in EXITS else 0,
     )

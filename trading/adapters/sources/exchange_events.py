@@ -14,7 +14,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from trading.domain.errors import Invalid
-from trading.exchange.compiled.layout import INPUT, NO_LIMIT, SELL, Kind, Op
+from trading.exchange.compiled.layout import INPUT, NO_LIMIT, PRICE_MAX, SELL, Flag, Kind, Link, Op, Trigger
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -23,19 +23,25 @@ _BLOCK_BYTES: Final = 4 << 20
 _BATCH_ROWS: Final = 1 << 16
 _NUMBERS: Final = (
     "seq", "ts_ns", "order_id", "owner", "price", "qty", "ask_price", "ask_qty", "expires_ns", "stop_price",
+    "trail", "trail_ppm", "link", "more", "reset",
 )  # fmt: skip
-_WORDS: Final = ("op", "symbol", "side", "type", "tif")
+_AS_THEY_ARE: Final = (
+    "seq", "ts_ns", "order_id", "owner", "price", "qty", "ask_price", "ask_qty", "expires_ns", "stop_price", "link",
+)  # fmt: skip
+_WORDS: Final = ("op", "symbol", "side", "type", "tif", "link_kind")
 _REQUIRED: Final = ("seq", "ts_ns", "op")
-_OPS: Final = {"add": Op.ADD, "cancel": Op.CANCEL, "modify": Op.MODIFY, "quote": Op.QUOTE, "trade": Op.TRADE,
-               "gap": Op.GAP, "time": Op.TIME}  # fmt: skip
+_OPS: Final = {op.name.lower(): op for op in Op}
 _SIDES: Final = {"buy": 0, "sell": 1}
-_KINDS: Final = {"limit": Kind.LIMIT, "market": Kind.MARKET, "ioc": Kind.IOC, "fok": Kind.FOK,
-                 "post_only": Kind.POST_ONLY}  # fmt: skip
-_TIFS: Final = ("gtc", "day", "gtd", "ioc", "fok")
-_LATER: Final = {
-    "op": ("depth",),
-    "type": ("stop", "stop_limit", "trailing", "trailing_stop", "trailing_stop_limit", "bracket", "oco"),
+# Types of a file and what the engine calls them.
+_STOP, _STOP_LIMIT, _TRAILING = 101, 102, 103
+_KINDS: Final = {
+    **{kind.name.lower(): int(kind) for kind in Kind},
+    "stop": _STOP,
+    "stop_limit": _STOP_LIMIT,
+    "trailing_stop": _TRAILING,
 }
+_LINKS: Final = {link.name.lower(): link for link in Link if link != Link.NONE}
+_TIFS: Final = ("gtc", "day", "gtd", "ioc", "fok")
 _NONE: Final = -1
 
 
@@ -64,6 +70,7 @@ class EventFile:
         self.rows = 0
         self._last_seq = 0
         self._last_ts_ns = 0
+        self._more: tuple[int, int] | None = None  # op and symbol of an input whose rows go on
 
     def batches(self) -> Iterator[Array]:
         """Arrays of `INPUT`. Raises `EventsRefused` at the first wrong row."""
@@ -81,6 +88,8 @@ class EventFile:
                         line = first + self.rows + wrong.at
                         raise EventsRefused(wrong.code, str(wrong), line, place) from wrong
                     self.rows += table.num_rows
+                if self._more:
+                    raise EventsRefused("bad_more", "the file ends within an input", first + self.rows - 1, place)
         except pa.ArrowException as error:
             raise EventsRefused("damaged", f"the file cannot be read: {error}") from error
         except OSError as error:
@@ -93,23 +102,33 @@ class EventFile:
             self._inputs(table.slice(0, first.at))  # a row before it may be wrong in another way
             raise first
         words = {name: _words(table, name) for name in _WORDS}
-        wrong = list(_unsupported(words, numbers))
+        wrong: list[_Row] = []
         inputs = np.zeros(table.num_rows, INPUT)
         inputs["op"] = op = _coded("op", words["op"], _OPS, wrong)
         inputs["side"] = _coded("side", words["side"], _SIDES, wrong) % 256
         kind = _coded("type", words["type"], _KINDS, wrong)
         tif = _coded("tif", words["tif"], {word: at for at, word in enumerate(_TIFS)}, wrong)
-        for name in _NUMBERS[:-1]:
+        link_kind = _coded("link_kind", words["link_kind"], _LINKS, wrong)
+        for name in _AS_THEY_ARE:
             inputs[name] = numbers.values[name]
         inputs["symbol"] = self._symbol_numbers(words["symbol"])
+        inputs["flags"] = (numbers.values["more"] == 1) * Flag.MORE + (numbers.values["reset"] == 1) * Flag.RESET
         wrong += _missing(numbers, op, inputs, kind)
         wrong += self._out_of_order(inputs)
         wrong += _at_odds(op, kind, tif, numbers.given["expires_ns"])
+        wrong += _stops_at_odds(op, kind, numbers.given)
+        wrong += _links_at_odds(op, link_kind, numbers.given["link"])
+        wrong += _flags_at_odds(op, numbers.values)
+        wrong += self._apart(inputs)
         if wrong:
             raise min(wrong, key=lambda one: one.at)
         _settle(inputs, kind, tif, numbers.given["price"])
+        _settle_stops(inputs, kind, numbers)
+        inputs["link_kind"] = np.where(link_kind == _NONE, Link.NONE, link_kind)
         if len(inputs):
-            self._last_seq, self._last_ts_ns = int(inputs["seq"][-1]), int(inputs["ts_ns"][-1])
+            last = inputs[-1]
+            self._last_seq, self._last_ts_ns = int(last["seq"]), int(last["ts_ns"])
+            self._more = (int(last["op"]), int(last["symbol"])) if last["flags"] & Flag.MORE else None
         return inputs
 
     def _symbol_numbers(self, column: Any) -> Array:
@@ -119,10 +138,27 @@ class EventFile:
         found: Array = np.array([*numbers, _NONE], dtype=np.int64)[at]
         return found
 
+    def _goes_on(self, inputs: Array) -> Array:
+        """Rows of the same input as the row before them."""
+        more = (inputs["flags"] & Flag.MORE) != 0
+        found: Array = np.concatenate(([self._more is not None], more[:-1]))[: len(inputs)]
+        return found
+
     def _out_of_order(self, inputs: Array) -> Iterator[_Row]:
         seq, ts_ns = inputs["seq"], inputs["ts_ns"]
-        yield from _first(seq <= np.concatenate(([self._last_seq], seq[:-1])), "bad_seq", "seq does not rise")
-        yield from _first(ts_ns < np.concatenate(([self._last_ts_ns], ts_ns[:-1])), "bad_ts", "ts_ns goes back")
+        before = np.concatenate(([self._last_seq], seq[:-1]))[: len(seq)]
+        again = self._goes_on(inputs) & (seq == before)
+        yield from _first((seq <= before) & ~again, "bad_seq", "seq does not rise")
+        before = np.concatenate(([self._last_ts_ns], ts_ns[:-1]))[: len(ts_ns)]
+        yield from _first(ts_ns < before, "bad_ts", "ts_ns goes back")
+
+    def _apart(self, inputs: Array) -> Iterator[_Row]:
+        """The rows of one input belong together."""
+        goes_on = self._goes_on(inputs)
+        op, symbol = self._more or (0, 0)
+        for name, first in (("op", op), ("symbol", symbol), ("ts_ns", self._last_ts_ns)):
+            before = np.concatenate(([first], inputs[name][:-1]))[: len(inputs)]
+            yield from _first(goes_on & (inputs[name] != before), "bad_more", f"another {name} than the row before it")
 
 
 def _csv(file: Any) -> Iterator[Any]:
@@ -174,6 +210,9 @@ def _first(mask: Array, code: str, message: str) -> Iterator[_Row]:
         yield _Row(int(mask.argmax()), code, message)
 
 
+_INTEGERS: Final = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
+
+
 class _Numbers:
     """The integer columns of a batch: ``values`` with 0 where there is none, ``given`` where there is one."""
 
@@ -193,7 +232,7 @@ class _Numbers:
         if _is_text(column.type):
             column = pc.utf8_trim_whitespace(column)
             column = pc.if_else(pc.equal(column, ""), None, column)
-        elif not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or column.type == pa.null()):
+        elif not any(is_one(column.type) for is_one in _INTEGERS):
             raise EventsRefused("bad_column", f"{name} is of type {column.type}, not integers")
         try:
             return column.cast(pa.int64())
@@ -239,31 +278,27 @@ def _coded(name: str, column: Any, codes: dict[str, Any], wrong: list[_Row]) -> 
     return found
 
 
-def _unsupported(words: dict[str, Any], numbers: _Numbers) -> Iterator[_Row]:
-    for name, later in _LATER.items():
-        found = pc.is_in(words[name], value_set=pa.array(later)).to_numpy(zero_copy_only=False)
-        for row in _first(found, f"unsupported_{name}", ""):
-            yield _Row(row.at, row.code, f"{name} {words[name][row.at].as_py()!r} is not supported yet")
-    yield from _first(numbers.given["stop_price"], "unsupported_stop_price", "stop_price is not supported yet")
-
-
 def _missing(numbers: _Numbers, op: Array, inputs: Array, kind: Array) -> Iterator[_Row]:
     """Rows that lack what their op needs."""
     given = numbers.given
-    adds, modifies, trades = op == Op.ADD, op == Op.MODIFY, op == Op.TRADE
+    adds, modifies, tells = op == Op.ADD, op == Op.MODIFY, np.isin(op, (Op.TRADE, Op.DEPTH))
+    free = np.isin(kind, (Kind.MARKET, _STOP, _TRAILING))
     needs = {
         "seq": np.ones(len(op), bool),
         "ts_ns": np.ones(len(op), bool),
         "order_id": adds | modifies | (op == Op.CANCEL),
-        "price": modifies | trades | (adds & np.isin(kind, (Kind.LIMIT, Kind.POST_ONLY, Kind.IOC, Kind.FOK))),
-        "qty": adds | modifies | trades,
+        "price": modifies | tells | (adds & (kind != _NONE) & ~free),
+        "qty": adds | modifies | tells | np.isin(op, (Op.SESSION, Op.HALT)),
+        "stop_price": adds & np.isin(kind, (_STOP, _STOP_LIMIT)),
     }
     for name, needed in needs.items():
         yield from _first(needed & ~given[name], "missing", f"{name} is empty")
-    symbols = adds | trades | (op == Op.QUOTE)
+    trails = adds & (kind == _TRAILING)
+    yield from _first(trails & ~given["trail"] & ~given["trail_ppm"], "missing", "trail and trail_ppm are empty")
+    symbols = adds | tells | (op == Op.QUOTE)
     yield from _first(symbols & (inputs["symbol"] == _NONE), "missing", "symbol is empty")
     yield from _first(op == _NONE, "missing", "op is empty")
-    yield from _first(adds & (inputs["side"] == NO_SIDE), "missing", "side is empty")
+    yield from _first((adds | (op == Op.DEPTH)) & (inputs["side"] == NO_SIDE), "missing", "side is empty")
     yield from _first(adds & (kind == _NONE), "missing", "type is empty")
     for side, (price, qty) in {"bid": ("price", "qty"), "ask": ("ask_price", "ask_qty")}.items():
         half = (op == Op.QUOTE) & (given[price] != given[qty])
@@ -275,7 +310,7 @@ def _at_odds(op: Array, kind: Array, tif: Array, expires: Array) -> Iterator[_Ro
     at_once = np.isin(tif, (_TIFS.index("ioc"), _TIFS.index("fok")))
     adds = op == Op.ADD
     odd = (
-        (adds & at_once & (kind == Kind.POST_ONLY))
+        (adds & at_once & np.isin(kind, (Kind.POST_ONLY, _STOP, _STOP_LIMIT, _TRAILING)))
         | (adds & (kind == Kind.IOC) & (tif == _TIFS.index("fok")))
         | (adds & (kind == Kind.FOK) & (tif == _TIFS.index("ioc")))
     )
@@ -283,10 +318,51 @@ def _at_odds(op: Array, kind: Array, tif: Array, expires: Array) -> Iterator[_Ro
     yield from _first(adds & (tif == _TIFS.index("gtd")) & ~expires, "missing", "tif gtd needs expires_ns")
 
 
+def _stops_at_odds(op: Array, kind: Array, given: dict[str, Array]) -> Iterator[_Row]:
+    """Rows with a stop price or a trail that nothing would look at, or with two trails."""
+    adds = op == Op.ADD
+    stops = (op == Op.MODIFY) | (adds & np.isin(kind, (_STOP, _STOP_LIMIT)))
+    trails = (op == Op.MODIFY) | (adds & (kind == _TRAILING))
+    yield from _first(given["stop_price"] & ~stops, "bad_stop", "stop_price is for stop, stop_limit and modify")
+    for name in ("trail", "trail_ppm"):
+        yield from _first(given[name] & ~trails, "bad_trail", f"{name} is for trailing_stop and modify")
+    yield from _first(given["trail"] & given["trail_ppm"], "bad_trail", "either trail or trail_ppm")
+
+
+def _links_at_odds(op: Array, link_kind: Array, given: Array) -> Iterator[_Row]:
+    """Rows with half a link."""
+    linked = link_kind != _NONE
+    named = linked & (link_kind != Link.HELD)
+    yield from _first(linked & (op != Op.ADD), "bad_link", "link_kind is for add")
+    yield from _first(named & ~given, "missing", "link is empty")
+    yield from _first(given & ~named, "bad_link", "link without a link_kind that names an order")
+
+
+def _flags_at_odds(op: Array, values: dict[str, Array]) -> Iterator[_Row]:
+    """Flags that are neither 0 nor 1, or that mean nothing here."""
+    for name, ops in {"more": (Op.ADD, Op.DEPTH), "reset": (Op.DEPTH,)}.items():
+        yield from _first(~np.isin(values[name], (0, 1)), f"bad_{name}", f"{name} is neither 0 nor 1")
+        words = " and ".join(one.name.lower() for one in ops)
+        yield from _first((values[name] == 1) & ~np.isin(op, ops), f"bad_{name}", f"{name} is for {words}")
+
+
+def _settle_stops(inputs: Array, kind: Array, numbers: _Numbers) -> None:
+    """Say what an order waits for in the engine's words."""
+    values, given = numbers.values, numbers.given
+    trails = np.where(given["trail_ppm"], Trigger.TRAIL_PPM, Trigger.TRAIL_TICKS)
+    stops = np.isin(kind, (_STOP, _STOP_LIMIT))
+    inputs["trigger"] = np.where(stops, Trigger.STOP, np.where(kind == _TRAILING, trails, Trigger.NONE))
+    inputs["trail"] = np.where(given["trail_ppm"], values["trail_ppm"], values["trail"])
+    # A change without a stop price is none for an order that has one: the engine refuses it.
+    inputs["stop_price"][(inputs["op"] == Op.MODIFY) & ~given["stop_price"]] = PRICE_MAX + 1
+
+
 def _settle(inputs: Array, kind: Array, tif: Array, priced: Array) -> None:
     """Say type, time in force and a missing protection price in the engine's words."""
     adds = inputs["op"] == Op.ADD
     kind = np.where(kind == _NONE, 0, kind)
+    kind = np.where(np.isin(kind, (_STOP, _TRAILING)), Kind.MARKET, kind)
+    kind = np.where(kind == _STOP_LIMIT, Kind.LIMIT, kind)
     plain = np.isin(kind, (Kind.LIMIT, Kind.MARKET))
     free = adds & (kind == Kind.MARKET) & ~priced
     inputs["price"][free] = np.where(inputs["side"][free] == SELL, -NO_LIMIT, NO_LIMIT)

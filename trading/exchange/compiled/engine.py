@@ -10,9 +10,9 @@ import numpy as np
 from trading.exchange.compiled import kernel
 from trading.exchange.compiled.layout import (
     BITS_STRIDE,
+    COLD,
     CORE,
     CORE_FIELDS,
-    CORE_REV,
     EVENT,
     FAR,
     INDEX,
@@ -21,41 +21,36 @@ from trading.exchange.compiled.layout import (
     NO_LIMIT,
     OPEN_ORDER,
     ORDER,
-    PRICE_MAX,
     SELL,
+    SHOWN,
+    SHOWN_ROW,
     SIDE,
     SYMBOL,
     WINDOW,
+    Flag,
     Kind,
     Model,
     Op,
     Status,
 )
+from trading.exchange.compiled.settle import EVENTS_SPARE
+from trading.exchange.compiled.state import SAVED_SYMBOL, SYMBOL_FIELDS, Head, State, packed, unpacked
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_MAGIC: Final = b"TFCORE\x00\x01"
-_HEAD: Final = struct.Struct("<8sqqqqqqq")  # magic, revision, model, seq, event seq, now, symbols, open orders
-_SAVED_SYMBOL: Final = np.dtype(
-    [
-        ("received_ns", "<i8"),
-        ("fresh", "<i4"),
-        ("outside", "<i4"),
-        ("bid", "<i8"),
-        ("bid_left", "<i8"),
-        ("ask", "<i8"),
-        ("ask_left", "<i8"),
-    ]
-)
 _EVENTS_MIN: Final = 1 << 16
 _ORDERS_MIN: Final = 1 << 12
 _ORDERS_MAX: Final = 1 << 30
+_SHOWN_MIN: Final = 1 << 8
+_OWNERS_MIN: Final = 1 << 4
 # Where the numbers that every call reads lie in `CORE`; a memoryview reads them much faster than a record does.
-_SEQ, _STATUS, _N_EVENTS = (CORE_FIELDS.index(name) for name in ("seq", "status", "n_events"))
+_SEQ, _STATUS, _N_EVENTS, _MORE = (CORE_FIELDS.index(name) for name in ("seq", "status", "n_events", "more"))
 _DONE, _ORDERS_FULL = int(Status.DONE), int(Status.ORDERS_FULL)
+_SHOWN_FULL, _OWNERS_FULL = int(Status.SHOWN_FULL), int(Status.OWNERS_FULL)
 _ADD, _CANCEL, _MODIFY, _QUOTE = int(Op.ADD), int(Op.CANCEL), int(Op.MODIFY), int(Op.QUOTE)
 _TRADE, _GAP, _TIME, _LIMIT = int(Op.TRADE), int(Op.GAP), int(Op.TIME), int(Kind.LIMIT)
-_ROW: Final = struct.Struct("<qqqqqqqqqiBBBB")
+_DEPTH, _SESSION, _HALT = int(Op.DEPTH), int(Op.SESSION), int(Op.HALT)
+ROW: Final = struct.Struct("<12qi6B6x")  # one `INPUT`, for those who pack it themselves
 
 
 class CompiledEngine:
@@ -79,6 +74,9 @@ class CompiledEngine:
         self._numbers = memoryview(self._core.data).cast("B").cast("q")
         self._grow_symbols(symbols)
         self._grow_orders(max(2, orders))
+        self._grow_shown(_SHOWN_MIN)
+        self._grow_owners(_OWNERS_MIN)
+        self._core["share"] = 2
         self._hold("events", np.zeros(_EVENTS_MIN, EVENT))
         self._core["events_cap"] = _EVENTS_MIN
 
@@ -114,10 +112,17 @@ class CompiledEngine:
         if inputs.dtype != INPUT or inputs.ndim != 1:
             raise ValueError(f"inputs are a flat array of INPUT, not of {inputs.dtype}")
         inputs = np.ascontiguousarray(inputs)
-        seq = inputs["seq"]
-        if len(seq) and (int(seq[0]) <= self.seq or bool(np.any(seq[1:] <= seq[:-1]))):
-            raise ValueError(f"input numbers must rise from {self.seq}")
+        if len(inputs):
+            self._check_numbers(inputs)
         return self._run(inputs)
+
+    def _check_numbers(self, inputs: Array) -> None:
+        """A row may have the number of the one before only where more rows of one input were to follow that."""
+        seq, more = inputs["seq"], inputs["flags"] & int(Flag.MORE)
+        if int(seq[0]) < self.seq + (not self._numbers[_MORE]) or (
+            len(seq) > 1 and (np.diff(seq) < 1 - more[:-1]).any()
+        ):
+            raise ValueError(f"input numbers must rise from {self.seq}")
 
     def apply(self, inputs: Array) -> Array:
         """Apply a batch of `INPUT` rows; returns the `EVENT` rows it caused, in order."""
@@ -126,30 +131,38 @@ class CompiledEngine:
 
     def _run(self, inputs: Array) -> Iterator[Array]:
         address, count, done = inputs.ctypes.data, len(inputs), 0
-        while done < count:
+        while done < count or self._numbers[_STATUS] != _DONE:
             done = self._some(address, done, count)
             events = self._taken()
             if len(events):
                 yield events
 
     def _some(self, address: int, first: int, count: int) -> int:
-        """Apply what fits."""
+        """Apply what fits, and make room for the rest."""
         done: int = kernel.run(self._address, address, first, count)
         status = self._numbers[_STATUS]
         if status == _DONE:
             return done
         if status == _ORDERS_FULL:
             self._grow_orders(2 * len(self._arrays["orders"]))
+        elif status == _SHOWN_FULL:
+            self._grow_shown(2 * len(self._arrays["shown"]))
+        elif status == _OWNERS_FULL:
+            self._grow_owners(2 * len(self._arrays["owners"]))
         else:
-            # One input may need this many; a buffer that has room for several is kept until the orders have doubled.
-            needed = 2 * self.n_open + kernel.EVENTS_SPARE
-            if 2 * needed > len(self._arrays["events"]):
-                wanted = 4 * needed
-                kept, n = self._arrays["events"], int(self._core["n_events"][0])
-                self._hold("events", np.zeros(wanted, EVENT))
-                self._arrays["events"][:n] = kept[:n]
-                self._core["events_cap"] = wanted
+            self._grow_events()
         return done
+
+    def _grow_events(self) -> None:
+        """One step may need so many; a buffer that has room for several is kept until the orders have doubled."""
+        core = self._core[0]
+        n = int(core["n_events"])
+        needed = n + int(core["share"]) * (int(core["n_live"]) + int(core["n_shown"])) + EVENTS_SPARE
+        if 2 * needed > len(self._arrays["events"]):
+            kept = self._arrays["events"]
+            self._hold("events", np.zeros(4 * needed, EVENT))
+            self._arrays["events"][:n] = kept[:n]
+            self._core["events_cap"] = 4 * needed
 
     def _taken(self) -> Array:
         n = self._numbers[_N_EVENTS]
@@ -167,95 +180,143 @@ class CompiledEngine:
         owner: int = 0,
         kind: int = _LIMIT,
         expires_ns: int = 0,
+        trigger: int = 0,
+        stop_price: int = 0,
+        trail: int = 0,
+        link: int = 0,
+        link_kind: int = 0,
+        flags: int = 0,
         ts_ns: int = 0,
     ) -> Array:
         """One new order; ``price`` None is a market order's that has no protection price."""
         if price is None:
             price = -NO_LIMIT if side == SELL else NO_LIMIT
-        return self._one(ts_ns, order_id, owner, price, qty, 0, 0, expires_ns, symbol, _ADD, side, kind)
+        terms = (order_id, owner, price, qty, 0, 0, expires_ns, stop_price, trail, link)
+        return self._one(ts_ns, *terms, symbol, _ADD, side, kind, trigger, flags, link_kind)
 
     def cancel(self, order_id: int, *, ts_ns: int = 0) -> Array:
         """Take an order out."""
-        return self._one(ts_ns, order_id, 0, 0, 0, 0, 0, 0, 0, _CANCEL, 0, 0)
+        return self._ask(_CANCEL, ts_ns, order_id=order_id)
 
-    def modify(self, order_id: int, price: int, qty: int, *, ts_ns: int = 0) -> Array:
-        """Give an order a new price and a new open quantity."""
-        return self._one(ts_ns, order_id, 0, price, qty, 0, 0, 0, 0, _MODIFY, 0, 0)
+    def modify(
+        self, order_id: int, price: int, qty: int, *, stop_price: int = 0, trail: int = 0, ts_ns: int = 0
+    ) -> Array:
+        """Give an order a new price and open quantity, and one that waits for its trigger a new stop or trail."""
+        return self._one(ts_ns, order_id, 0, price, qty, 0, 0, 0, stop_price, trail, 0, 0, _MODIFY, 0, 0, 0, 0, 0)
 
     def quote(self, symbol: int, bid: int, bid_qty: int, ask: int, ask_qty: int, *, ts_ns: int = 0) -> Array:
         """What the outside shows now. A size of 0 is no liquidity."""
-        return self._one(ts_ns, 0, 0, bid, bid_qty, ask, ask_qty, 0, symbol, _QUOTE, 0, 0)
+        return self._one(ts_ns, 0, 0, bid, bid_qty, ask, ask_qty, 0, 0, 0, 0, symbol, _QUOTE, 0, 0, 0, 0, 0)
+
+    def depth(self, symbol: int, side: int, price: int, qty: int, *, flags: int = 0, ts_ns: int = 0) -> Array:
+        """One level of the outside: ``qty`` lots are displayed now, 0 removes it."""
+        return self._one(ts_ns, 0, 0, price, qty, 0, 0, 0, 0, 0, 0, symbol, _DEPTH, side, 0, 0, flags, 0)
+
+    def session(self, symbol: int, opens: bool, *, ts_ns: int = 0) -> Array:
+        """The session of a symbol opens or closes. Symbol -1 is all."""
+        return self._ask(_SESSION, ts_ns, symbol=symbol, qty=int(opens))
+
+    def halt(self, on: bool, *, symbol: int = -1, owner: int = 0, ts_ns: int = 0) -> Array:
+        """Halt, or let go on, a symbol, else an owner, else everything."""
+        return self._ask(_HALT, ts_ns, symbol=symbol, owner=owner, qty=int(on))
 
     def trade(self, symbol: int, price: int, qty: int, *, ts_ns: int = 0) -> Array:
         """A trade outside."""
-        return self._one(ts_ns, 0, 0, price, qty, 0, 0, 0, symbol, _TRADE, 0, 0)
+        return self._ask(_TRADE, ts_ns, price=price, qty=qty, symbol=symbol)
 
     def gap(self, symbol: int = -1, *, ts_ns: int = 0) -> Array:
         """Ticks were lost: no outside liquidity until the next quote. Symbol -1 is all."""
-        return self._one(ts_ns, 0, 0, 0, 0, 0, 0, 0, symbol, _GAP, 0, 0)
+        return self._ask(_GAP, ts_ns, symbol=symbol)
 
     def time(self, ts_ns: int) -> Array:
         """Time passed: orders expire."""
-        return self._one(ts_ns, 0, 0, 0, 0, 0, 0, 0, 0, _TIME, 0, 0)
+        return self._ask(_TIME, ts_ns)
+
+    def _ask(
+        self, op: int, ts_ns: int, *, order_id: int = 0, owner: int = 0, price: int = 0, qty: int = 0, symbol: int = 0
+    ) -> Array:
+        return self._one(ts_ns, order_id, owner, price, qty, 0, 0, 0, 0, 0, 0, symbol, op, 0, 0, 0, 0, 0)
 
     def _one(self, *values: int) -> Array:
         """One input, numbered next; the events are valid until the next call."""
-        _ROW.pack_into(self._row_bytes, 0, self._numbers[_SEQ] + 1, *values, 0)
-        while self._some(self._row_address, 0, 1) == 0:
-            pass
+        ROW.pack_into(self._row_bytes, 0, self._numbers[_SEQ] + 1, *values)
+        return self._whole()
+
+    def _whole(self) -> Array:
+        done = self._some(self._row_address, 0, 1)
+        while self._numbers[_STATUS] != _DONE:
+            done = self._some(self._row_address, done, 1)
         return self._taken()
+
+    def apply_row(self, row: bytes) -> Array:
+        """One input as packed by `ROW`; the events are valid until the next call. Its number must rise, unchecked."""
+        self._row_bytes[:] = row
+        return self._whole()
 
     # State as a value ----------------------------------------------------------------------------------------------
 
     def open_orders(self) -> Array:
-        """`OPEN_ORDER` rows by symbol: buys then sells, best price then time first, then those that wait."""
+        """`OPEN_ORDER` rows by symbol: buys then sells in the book, best price then time first; those that wait; those
+        that are pending, buys then sells, nearest stop first; those held."""
         rows = np.zeros(self.n_open, OPEN_ORDER)
         kernel.list_open(self._address, rows.ctypes.data)
         return rows
 
+    def best(self, symbol: int) -> tuple[int | None, int | None, int | None, int | None]:
+        """Best displayed bid and ask of the outside, live or not, then users' best bid and ask. Raises IndexError."""
+        shown, sides = self._arrays["shown"], self._arrays["sides"][2 * symbol : 2 * symbol + 2]
+        if not 0 <= symbol < self.n_symbols:
+            raise IndexError(f"no symbol {symbol}")
+        outside = (int(shown["price"][side["shown"]]) if side["shown"] else None for side in sides)
+        users = (int(side["base"] + side["best"]) if side["best"] >= 0 else None for side in sides)
+        bid, ask, users_bid, users_ask = (*outside, *users)
+        return bid, ask, users_bid, users_ask
+
+    def next_expiry_ns(self) -> int | None:
+        """When the next order expires."""
+        if not self._core["n_timers"][0]:
+            return None
+        return int(self._arrays["orders"]["expires_ns"][self._arrays["timers"][1]])
+
     def save(self) -> bytes:
-        """Canonical form: equal states give equal bytes, whatever way they were reached."""
-        sides, symbols = self._arrays["sides"], self._arrays["symbols"]
-        saved = np.zeros(self.n_symbols, _SAVED_SYMBOL)
-        for name in ("received_ns", "fresh", "outside"):
-            saved[name] = symbols[name]
-        for name, first in (("bid", 0), ("ask", 1)):
-            saved[name] = sides["quote_price"][first::2]
-            saved[f"{name}_left"] = sides["quote_left"][first::2]
+        """Canonical form: equal states give equal bytes. Raises ValueError between the rows of one input."""
+        if self._numbers[_MORE]:
+            raise ValueError("no state between the rows of one input")
         core = self._core[0]
-        numbers = (int(core[name]) for name in ("model", "seq", "event_seq", "now_ns", "n_symbols", "n_live"))
-        head = _HEAD.pack(_MAGIC, CORE_REV, *numbers)
-        return head + bytes([self._waits]) + saved.tobytes() + self.open_orders().tobytes()
+        symbols = np.zeros(self.n_symbols, SAVED_SYMBOL)
+        for name in SYMBOL_FIELDS:
+            symbols[name] = self._arrays["symbols"][name]
+        shown = np.zeros(int(core["n_shown"]), SHOWN_ROW)
+        kernel.list_shown(self._address, shown.ctypes.data)
+        owners, orders = self._arrays["owners"][: int(core["n_owners"])], self.open_orders()
+        model, seq, event_seq, now_ns = (int(core[name]) for name in ("model", "seq", "event_seq", "now_ns"))
+        counts = (len(symbols), len(shown), len(owners), len(orders))
+        head = Head(model, seq, event_seq, now_ns, int(self._waits), int(core["floor_halted"]), *counts)
+        return packed(State(head, symbols, shown, owners, orders))
 
     @staticmethod
     def load(state: bytes) -> "CompiledEngine":
         """Inverse of `save`. Raises ValueError for damaged bytes or another revision of the core."""
-        if len(state) < _HEAD.size + 1 or state[:8] != _MAGIC:
-            raise ValueError("not a state of the compiled engine")
-        _, revision, model, seq, event_seq, now_ns, n_symbols, n_open = _HEAD.unpack_from(state)
-        if revision != CORE_REV:
-            raise ValueError(f"state of core revision {revision}, this is {CORE_REV}")
-        at = _HEAD.size + 1
-        if (
-            min(n_symbols, n_open) < 0
-            or len(state) != at + n_symbols * _SAVED_SYMBOL.itemsize + n_open * OPEN_ORDER.itemsize
+        found = unpacked(state)
+        head, shown, orders = found.head, found.shown, found.orders
+        room = max(_ORDERS_MIN, len(orders) + 2)
+        engine = CompiledEngine(head.n_symbols, model=Model(head.model), waits=bool(head.waits), orders=room)
+        if len(shown) + 4 > _SHOWN_MIN:
+            engine._grow_shown(len(shown) + 4)
+        if len(found.owners) >= _OWNERS_MIN:
+            engine._grow_owners(len(found.owners) + 1)
+        engine._arrays["owners"][: len(found.owners)] = found.owners
+        for name in SYMBOL_FIELDS:
+            engine._arrays["symbols"][name] = found.symbols[name]
+        halts = head.floor_halted + int(found.symbols["halted"].sum()) + len(found.owners)
+        for name, value in (
+            *(("seq", head.seq), ("event_seq", head.event_seq), ("now_ns", head.now_ns), ("halts", halts)),
+            *(("floor_halted", head.floor_halted), ("n_owners", len(found.owners))),
         ):
-            raise ValueError("the state is cut or damaged")
-        saved = np.frombuffer(state, _SAVED_SYMBOL, n_symbols, at)
-        orders = np.frombuffer(state, OPEN_ORDER, n_open, at + saved.nbytes)
-        _check(orders, n_symbols)
-        engine = CompiledEngine(
-            n_symbols, model=Model(model), waits=bool(state[at - 1]), orders=max(_ORDERS_MIN, n_open + 2)
-        )
-        sides, symbols = engine._arrays["sides"], engine._arrays["symbols"]
-        for name in ("received_ns", "fresh", "outside"):
-            symbols[name] = saved[name]
-        for name, first in (("bid", 0), ("ask", 1)):
-            sides["quote_price"][first::2] = saved[name]
-            sides["quote_left"][first::2] = saved[f"{name}_left"]
-        for name, value in (("seq", seq), ("event_seq", event_seq), ("now_ns", now_ns)):
             engine._core[name] = value
-        kernel.take_back(engine._address, orders.ctypes.data, n_open)
+        kernel.take_back(engine._address, orders.ctypes.data, len(orders), shown.ctypes.data, len(shown))
+        if engine.save() != state:
+            raise ValueError("the state is not in canonical order")
         return engine
 
     def state_hash(self) -> str:
@@ -297,6 +358,7 @@ class CompiledEngine:
             raise MemoryError(f"{size} orders")
         before = len(self._arrays["orders"]) if "orders" in self._arrays else 1
         self._larger("orders", ORDER, size)
+        self._larger("cold", COLD, size)
         self._larger("far", FAR, size)
         self._larger("timers", np.int32, size + 1)
         for name, free in (("orders", "free_order"), ("far", "free_far")):
@@ -309,19 +371,17 @@ class CompiledEngine:
         self._core["index_mask"], self._core["index_shift"] = (1 << bits) - 1, 32 - bits
         kernel.index_again(self._address, size)
 
+    def _grow_shown(self, size: int) -> None:
+        """A pool of ``size`` displayed levels, the new ones free."""
+        before = len(self._arrays["shown"]) if "shown" in self._arrays else 1
+        self._larger("shown", SHOWN, size)
+        chain = self._arrays["shown"]["next"]
+        chain[before:] = np.arange(before + 1, size + 1)
+        chain[-1] = self._core["free_shown"][0]
+        self._core["free_shown"] = before
+        self._core["shown_cap"] = size
 
-def _check(orders: Array, n_symbols: int) -> None:
-    """Compiled code trusts what it is given, so a damaged state must not reach it. Raises ValueError."""
-    good = (
-        (orders["symbol"] >= 0)
-        & (orders["symbol"] < n_symbols)
-        & (orders["side"] <= SELL)
-        & (orders["kind"] >= min(Kind))
-        & (orders["kind"] <= max(Kind))
-        & (orders["waits"] <= 1)
-        & (orders["qty"] > 0)
-        & (orders["order_id"] > 0)
-        & (np.abs(orders["price"]) <= np.where(orders["waits"] == 1, NO_LIMIT, PRICE_MAX))
-    )
-    if not good.all() or len(np.unique(orders["order_id"])) != len(orders):
-        raise ValueError("the state holds an impossible order")
+    def _grow_owners(self, size: int) -> None:
+        """Room for ``size`` halted owners."""
+        self._larger("owners", np.int64, size)
+        self._core["owners_cap"] = size

@@ -1,4 +1,4 @@
-"""The compiled entry points: run inputs, list the open orders in canonical order, take them back."""
+"""The compiled entry points: run inputs, list the state in canonical order, take it back."""
 
 import hashlib
 from pathlib import Path
@@ -6,25 +6,39 @@ from typing import Any
 
 from numba import njit
 
-from trading.exchange.compiled.index import insert
-from trading.exchange.compiled.layout import SELL, Status
-from trading.exchange.compiled.levels import bits_of, levels_of, next_worse
+from trading.exchange.compiled.admission import BAD_QUANTITY, UNKNOWN_SYMBOL, reject
+from trading.exchange.compiled.halts import chain_orders, halt
+from trading.exchange.compiled.index import find, insert
+from trading.exchange.compiled.layout import Event, Flag, Model, Op, Rejected, Status, Where
+from trading.exchange.compiled.levels import append
+from trading.exchange.compiled.news import hear
+from trading.exchange.compiled.orders import allot, hold, wait, warm_up
+from trading.exchange.compiled.outside import set_level
+from trading.exchange.compiled.pending import add_pending
 from trading.exchange.compiled.pointers import (
+    cold_at,
+    compiled,
     compiled_apart,
     core_at,
-    far_at,
     input_at,
     int64,
-    level_at,
     open_order_at,
     order_at,
+    shown_at,
+    shown_row_at,
     side_at,
-    symbol_at,
 )
-from trading.exchange.compiled.requests import apply, keep
+from trading.exchange.compiled.requests import add, cancel, end, modify
+from trading.exchange.compiled.settle import has_room, settle
+from trading.exchange.compiled.timers import due
 
 DONE, EVENTS_FULL, ORDERS_FULL = int(Status.DONE), int(Status.EVENTS_FULL), int(Status.ORDERS_FULL)
-EVENTS_SPARE = 8
+SHOWN_FULL, OWNERS_FULL = int(Status.SHOWN_FULL), int(Status.OWNERS_FULL)
+ADD, CANCEL, MODIFY, QUOTE, TIME = int(Op.ADD), int(Op.CANCEL), int(Op.MODIFY), int(Op.QUOTE), int(Op.TIME)
+DEPTH, SESSION, HALT, MORE = int(Op.DEPTH), int(Op.SESSION), int(Op.HALT), int(Flag.MORE)
+EXPIRED, UNKNOWN_OP = int(Event.EXPIRED), int(Rejected.UNKNOWN_OP)
+BOOK, WAITS, PENDING, HELD = int(Where.BOOK), int(Where.WAITS), int(Where.PENDING), int(Where.HELD)
+QUEUE = int(Model.QUEUE)
 
 
 def _revision() -> int:
@@ -40,83 +54,202 @@ def _revision() -> int:
 
 
 @compiled_apart
-def _list_queue(core: Any, out: int, n: int, slot: int) -> int:
+def _expire(core: Any) -> None:
+    """Orders whose time has come expire, by time and then by id."""
+    slot = due(core)
     while slot != 0:
-        order, row = order_at(core.orders, slot), open_order_at(out, n)
-        row.order_id = order.id
-        row.owner = order.owner
-        row.price = order.price
-        row.qty = order.qty
-        row.expires_ns = order.expires_ns
-        row.symbol = order.symbol
-        row.side = order.side
-        row.kind = order.kind
-        row.waits = order.waits
-        row.unused = 0
-        n += 1
-        slot = int64(order.next)
-    return n
+        end(core, slot, EXPIRED, int64(0), True)
+        slot = due(core)
 
 
 @compiled_apart
-def _list_side(core: Any, out: int, n: int, number: int) -> int:
-    edge, levels = side_at(core.sides, number), levels_of(core, number)
-    at = int64(edge.best)
-    while at >= 0:
-        n = _list_queue(core, out, n, int64(level_at(levels, at).head))
-        at = next_worse(bits_of(core, number), number & 1, at)
-    far = int64(edge.far)
-    while far != 0:
-        n = _list_queue(core, out, n, int64(far_at(core.far, far).head))
-        far = int64(far_at(core.far, far).next)
-    return n
+def _halt(core: Any, row: Any) -> None:
+    if row.symbol < -1 or row.symbol >= core.n_symbols:
+        reject(core, row, UNKNOWN_SYMBOL)
+    elif row.qty < 0 or row.qty > 1:
+        reject(core, row, BAD_QUANTITY)
+    else:
+        halt(core, int64(row.symbol), row.owner, row.qty == 1)
 
 
-def _entry_points(revision: int) -> tuple[Any, Any, Any, Any]:
+@compiled_apart
+def _apply_rare(core: Any, row: Any) -> None:
+    """Inputs that are neither new orders nor cancels."""
+    if row.op == MODIFY:
+        modify(core, row)
+    elif row.op == HALT:
+        _halt(core, row)
+    elif row.op == DEPTH:
+        core.more = row.flags & MORE
+        hear(core, row)
+    elif row.op >= QUOTE and row.op <= SESSION and row.op != TIME:
+        hear(core, row)
+    elif row.op != TIME:
+        reject(core, row, UNKNOWN_OP)
+
+
+@compiled
+def _apply(core: Any, row: Any) -> None:
+    """Take one input. The caller has seen to it that there is room for one more order and for all events."""
+    core.seq = row.seq
+    if row.ts_ns > core.now_ns:
+        core.now_ns = row.ts_ns
+    if due(core) != 0:
+        _expire(core)
+    core.more = 0
+    if row.op == ADD:
+        core.more = row.flags & MORE
+        add(core, row)
+    elif row.op == CANCEL:
+        cancel(core, row)
+    else:
+        _apply_rare(core, row)
+
+
+@compiled
+def _full(core: Any, op: int) -> int:
+    """What is too full for one more input, `DONE` where nothing is."""
+    if not has_room(core):
+        return EVENTS_FULL
+    if core.free_order == 0:
+        return ORDERS_FULL
+    if op >= QUOTE:
+        if core.n_shown + 2 >= core.shown_cap:
+            return SHOWN_FULL
+        if core.n_owners == core.owners_cap:
+            return OWNERS_FULL
+    return DONE
+
+
+@compiled_apart
+def _write(core: Any, row: Any, slot: int) -> None:
+    """One open order as a row; what does not belong to it is 0, whatever lies in its slot."""
+    order, cold = order_at(core.orders, slot), cold_at(core.cold, slot)
+    row.order_id = order.id
+    row.owner = order.owner
+    row.price = order.price
+    row.qty = order.qty
+    row.expires_ns = order.expires_ns
+    row.symbol = order.symbol
+    row.side = order.side
+    row.kind = order.kind
+    row.where = order.where
+    row.trigger = order.trigger
+    row.latched = order.latched
+    if order.trigger != 0:
+        row.stop = cold.stop
+        row.trail = cold.trail
+        row.mark = cold.mark
+    if order.where == BOOK and core.model == QUEUE:
+        row.ahead = cold.ahead
+    if order.links != 0:
+        row.planned = cold.planned
+        row.sibling_id = order_at(core.orders, cold.sibling).id if cold.sibling != 0 else 0
+        row.entry_id = order_at(core.orders, cold.entry).id if cold.entry != 0 else 0
+        row.leg_id = order_at(core.orders, cold.legs).id if cold.legs != 0 else 0
+    if order.where >= PENDING or row.planned > 0:
+        row.arrival = cold.arrival
+
+
+@compiled_apart
+def _read(core: Any, row: Any) -> None:
+    """Put one listed order where it was, as yet without its links."""
+    symbol, side = int64(row.symbol), int64(row.side)
+    slot = allot(core, symbol, side, row.order_id, row.owner, int64(row.kind), row.price, row.qty, row.expires_ns)
+    order, cold = order_at(core.orders, slot), cold_at(core.cold, slot)
+    order.trigger = row.trigger
+    order.latched = row.latched
+    order.where = row.where
+    if row.where == HELD or row.planned != 0 or row.sibling_id != 0 or row.entry_id != 0 or row.leg_id != 0:
+        order.links = 1
+    if order.trigger != 0 or order.links != 0:
+        warm_up(core, slot)
+    cold.stop = row.stop
+    cold.trail = row.trail
+    cold.mark = row.mark
+    cold.arrival = row.arrival
+    cold.planned = row.planned
+    cold.ahead = row.ahead
+    if row.where == BOOK:
+        append(core, 2 * symbol + side, slot)
+    elif row.where == WAITS:
+        wait(core, slot)
+    elif row.where == PENDING:
+        add_pending(core, slot)
+    else:
+        hold(core, slot)
+
+
+def _entry_points(revision: int) -> tuple[Any, Any, Any, Any, Any]:
     @njit(cache=True)  # type: ignore[misc, untyped-decorator, unused-ignore]
     def run(address: int, inputs: int, first: int, count: int) -> int:
-        """Apply inputs ``first`` to ``count``; returns the number applied, fewer where the status says what is full."""
+        """Apply inputs ``first`` to ``count``; returns the number applied.
+
+        Where the status then says that something is full, there are more to apply, or the last is not settled yet.
+        """
         core = core_at(address, revision - revision)
         core.status = DONE
+        if core.paused != 0 and not settle(core):
+            core.status = EVENTS_FULL
+            return first
         for at in range(first, count):
-            if core.n_events + 2 * core.n_live + EVENTS_SPARE > core.events_cap:
+            row = input_at(inputs, at)
+            core.status = _full(core, row.op)
+            if core.status != DONE:
+                return at
+            _apply(core, row)
+            if core.dirty_head != 0 and core.more == 0 and not settle(core):
                 core.status = EVENTS_FULL
-                return at
-            if core.free_order == 0:
-                core.status = ORDERS_FULL
-                return at
-            apply(core, input_at(inputs, at))
+                return at + 1
         return count
 
     @njit(cache=True)  # type: ignore[misc, untyped-decorator, unused-ignore]
-    def list_open(address: int, out: int) -> int:
-        """Write the open orders: by symbol, buys then sells best first, then those that wait; returns their number."""
+    def list_open(address: int, out: int) -> None:
+        """Write the open orders of all symbols into rows of zeros, in canonical order."""
+        core = core_at(address, revision - revision)
+        last = int64(0)
+        for symbol in range(core.n_symbols):
+            last = chain_orders(core, symbol, int64(0), last)
+        cold_at(core.cold, last).chain = 0
+        slot, n = int64(cold_at(core.cold, 0).chain), 0
+        while slot != 0:
+            _write(core, open_order_at(out, n), slot)
+            slot = int64(cold_at(core.cold, slot).chain)
+            n += 1
+
+    @njit(cache=True)  # type: ignore[misc, untyped-decorator, unused-ignore]
+    def list_shown(address: int, out: int) -> None:
+        """Write what the outside displays: by symbol, bids then asks, best first."""
         core = core_at(address, revision - revision)
         n = 0
         for number in range(2 * core.n_symbols):
-            n = _list_side(core, out, n, number)
-            if number & 1 == SELL:
-                n = _list_queue(core, out, n, int64(symbol_at(core.symbols, number >> 1).wait_head))
-        return n
+            slot = int64(side_at(core.sides, number).shown)
+            while slot != 0:
+                level, row = shown_at(core.shown, slot), shown_row_at(out, n)
+                row.price = level.price
+                row.shown = level.shown
+                row.left = level.left
+                row.number = number
+                slot = int64(level.next)
+                n += 1
 
     @njit(cache=True)  # type: ignore[misc, untyped-decorator, unused-ignore]
-    def take_back(address: int, orders: int, count: int) -> None:
-        """Put listed orders where they were; there is room."""
+    def take_back(address: int, orders: int, n_orders: int, shown: int, n_shown: int) -> None:
+        """Put listed orders and levels where they were; there is room, and the rows are sound."""
         core = core_at(address, revision - revision)
-        for at in range(count):
+        for at in range(n_shown):
+            level = shown_row_at(shown, at)
+            set_level(core, level.number, level.price, level.shown, level.left)
+        for at in range(n_orders):
+            _read(core, open_order_at(orders, at))
+        for at in range(n_orders):
             row = open_order_at(orders, at)
-            keep(
-                core,
-                int64(row.symbol),
-                int64(row.side),
-                row.order_id,
-                row.owner,
-                int64(row.kind),
-                row.price,
-                row.qty,
-                row.expires_ns,
-                row.waits != 0,
-            )
+            slot = find(core, row.order_id)
+            if order_at(core.orders, slot).links != 0:
+                cold = cold_at(core.cold, slot)
+                cold.sibling = find(core, row.sibling_id)
+                cold.entry = find(core, row.entry_id)
+                cold.legs = find(core, row.leg_id)
 
     @njit(cache=True)  # type: ignore[misc, untyped-decorator, unused-ignore]
     def index_again(address: int, capacity: int) -> None:
@@ -127,7 +260,7 @@ def _entry_points(revision: int) -> tuple[Any, Any, Any, Any]:
             if order.id != 0:
                 insert(core, order.id, slot)
 
-    return run, list_open, take_back, index_again
+    return run, list_open, list_shown, take_back, index_again
 
 
-run, list_open, take_back, index_again = _entry_points(_revision())
+run, list_open, list_shown, take_back, index_again = _entry_points(_revision())

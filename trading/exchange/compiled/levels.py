@@ -114,6 +114,21 @@ def next_worse(bits: int, side: int, at: int) -> int:
 
 
 @compiled_apart
+def head_at(core: Any, number: int, price: int) -> int:
+    """First order of a side at a price, 0 where there is none."""
+    edge = side_at(core.sides, number)
+    at = price - edge.base
+    if 0 <= at < WINDOW:
+        return int64(level_at(levels_of(core, number), at).head)
+    far = int64(edge.far)
+    while far != 0:
+        if far_at(core.far, far).price == price:
+            return int64(far_at(core.far, far).head)
+        far = int64(far_at(core.far, far).next)
+    return int64(0)
+
+
+@compiled_apart
 def recentre(core: Any, number: int, price: int) -> None:
     """Move the window so that ``price``, which is the best there is or will be, is in its middle.
 

@@ -6,77 +6,65 @@ order's limit; no trade between orders of one owner: the newer is cancelled. Own
 
 from typing import Any
 
-from trading.exchange.compiled.index import erase
-from trading.exchange.compiled.layout import QUOTE_MAX_AGE_NS, Cancelled, Event, Fill, Kind
-from trading.exchange.compiled.levels import bits_of, find_best, levels_of, next_worse, unmark
+from trading.exchange.compiled.layout import Cancelled, Event, Fill, Kind, Model
+from trading.exchange.compiled.levels import bits_of, find_best, head_at, levels_of, next_worse, remove, unmark
+from trading.exchange.compiled.links import filled, make_dirty, spent
+from trading.exchange.compiled.orders import emit, is_live, release
 from trading.exchange.compiled.pointers import (
+    cold_at,
     compiled,
     compiled_apart,
-    event_at,
     far_at,
     int64,
     level_at,
     order_at,
+    shown_at,
     side_at,
     symbol_at,
 )
-from trading.exchange.compiled.timers import stop_timer
 
 FILL, CANCELLED = int(Event.FILL), int(Event.CANCELLED)
 CROSS, QUOTE, QUOTE_REACHED = int(Fill.CROSS), int(Fill.QUOTE), int(Fill.QUOTE_REACHED)
 SELF_TRADE, PRICE_PROTECTION = int(Cancelled.SELF_TRADE), int(Cancelled.PRICE_PROTECTION)
 MARKET = int(Kind.MARKET)
+TOUCH, QUEUE = int(Model.TOUCH), int(Model.QUEUE)
 
 
-@compiled
-def emit(
-    core: Any, kind: int, code: int, symbol: int, side: int, order_id: int, maker: int, price: int, qty: int, left: int
-) -> None:
-    """Write the next event. The caller of the kernel has seen to it that there is room."""
-    event = event_at(core.events, core.n_events)
-    core.n_events += 1
-    core.event_seq += 1
-    event.seq = core.event_seq
-    event.input_seq = core.seq
-    event.order_id = order_id
-    event.maker_id = maker
-    event.price = price
-    event.qty = qty
-    event.left = left
-    event.symbol = symbol
-    event.kind = kind
-    event.code = code
-    event.side = side
-    event.unused = 0
-
-
-@compiled
-def is_live(core: Any, symbol: int) -> bool:
-    """Whether the symbol's quote may be traded against now."""
+@compiled_apart
+def _widen(core: Any, symbol: int, price: int) -> None:
+    """Note a reference price for the next round of settling."""
     book = symbol_at(core.symbols, symbol)
-    return bool(book.fresh != 0 and core.now_ns - book.received_ns <= QUOTE_MAX_AGE_NS)
+    if book.ranged == 0:
+        book.ranged = 1
+        book.low = price
+        book.high = price
+        make_dirty(core, symbol)
+    else:
+        book.low = min(book.low, price)
+        book.high = max(book.high, price)
+
+
+@compiled
+def refer(core: Any, symbol: int, price: int) -> None:
+    """A trade gave a reference price. Nobody will ask for its range where nothing is pending or can become so."""
+    book = symbol_at(core.symbols, symbol)
+    book.last = price
+    book.traded = 1
+    if book.n_pending != 0 or core.more != 0:
+        _widen(core, symbol, price)
 
 
 @compiled_apart
-def release(core: Any, slot: int) -> None:
-    """Forget an order that is in no queue any more."""
-    order = order_at(core.orders, slot)
-    erase(core, order.id, slot)
-    if order.timer != 0:
-        stop_timer(core, slot)
-    order.id = 0
-    order.next = core.free_order
-    core.free_order = slot
-    core.n_live -= 1
+def _hit(core: Any, number: int, taker: int, owner: int, qty: int, linked: int) -> int:
+    """Take from the best level; returns the lots still open, negative where an order of ``owner`` came first.
 
-
-@compiled_apart
-def _hit(core: Any, number: int, taker: int, owner: int, qty: int) -> int:
-    """Take from the best level; returns the lots still open, negative where an order of ``owner`` came first."""
+    Stops after a fill that others hang on, with the level as it then is, and tells them.
+    """
     edge = side_at(core.sides, number)
     at = edge.best
     level, price = level_at(levels_of(core, number), at), edge.base + at
     slot = int64(level.head)
+    traded, maker_slot, rests = int64(0), int64(0), True
     while slot != 0 and qty > 0:
         maker = order_at(core.orders, slot)
         if owner != 0 and maker.owner == owner:
@@ -86,6 +74,12 @@ def _hit(core: Any, number: int, taker: int, owner: int, qty: int) -> int:
         traded = min(open_lots, qty)
         qty -= traded
         emit(core, FILL, CROSS, number >> 1, 1 - (number & 1), taker, maker.id, price, traded, qty)
+        if linked != 0 or maker.links != 0:
+            maker_slot, rests = slot, traded < open_lots
+            maker.qty = open_lots - traded
+            if not rests:
+                slot = int64(maker.next)
+            break
         if traded == open_lots:
             behind = int64(maker.next)
             release(core, slot)
@@ -99,12 +93,33 @@ def _hit(core: Any, number: int, taker: int, owner: int, qty: int) -> int:
         level.tail = 0
         unmark(bits_of(core, number), at)
         find_best(core, number)
+    if traded != 0:
+        refer(core, number >> 1, price)
+        if maker_slot != 0:
+            _tell_linked(core, linked, maker_slot, traded, rests)
     return qty
 
 
 @compiled_apart
-def take(core: Any, symbol: int, side: int, taker: int, owner: int, kind: int, limit: int, qty: int) -> int:
-    """Trade as the taker, best price first; returns the lots still open, 0 where the order is over."""
+def _tell_linked(core: Any, taker: int, maker: int, lots: int, rests: bool) -> None:
+    """A fill of two orders of which at least one is linked (``taker`` is 0 where it is not)."""
+    if taker != 0:
+        filled(core, taker, lots)
+    if order_at(core.orders, maker).links != 0:
+        filled(core, maker, lots)
+    if not rests:
+        spent(core, maker)
+
+
+@compiled_apart
+def take(
+    core: Any, symbol: int, side: int, taker: int, owner: int, kind: int, limit: int, qty: int, linked: int
+) -> int:
+    """Trade as the taker, best price first; returns the lots still open, 0 where all is filled.
+
+    Where the order is over otherwise, its event is told and the open lots come back negative. ``linked`` is the slot of
+    a linked order, else 0.
+    """
     number = 2 * symbol + 1 - side
     sign = 1 - 2 * side
     edge = side_at(core.sides, number)
@@ -112,36 +127,70 @@ def take(core: Any, symbol: int, side: int, taker: int, owner: int, kind: int, l
     while qty > 0:
         inside = edge.best >= 0
         price = edge.base + edge.best
-        if live and edge.quote_left > 0 and (not inside or sign * (edge.quote_price - price) < 0):
+        if live and edge.front != 0 and (not inside or sign * (shown_at(core.shown, edge.front).price - price) < 0):
             inside = False
-            price = edge.quote_price
+            price = shown_at(core.shown, edge.front).price
         elif not inside:
             break
         if sign * (price - limit) > 0:
             if kind == MARKET:
                 emit(core, CANCELLED, PRICE_PROTECTION, symbol, side, taker, 0, limit, 0, qty)
-                return 0
+                return -qty
             break
         if inside:
-            qty = _hit(core, number, taker, owner, qty)
+            qty = _hit(core, number, taker, owner, qty, linked)
             if qty < 0:
                 emit(core, CANCELLED, SELF_TRADE, symbol, side, taker, 0, limit, 0, -qty)
-                return 0
         else:
-            traded = min(qty, edge.quote_left)
-            edge.quote_left -= traded
+            traded = min(qty, shown_at(core.shown, edge.front).left)
             qty -= traded
             emit(core, FILL, QUOTE, symbol, side, taker, 0, price, traded, qty)
+            use_front(core, number, traded)
+            if linked != 0:
+                filled(core, linked, traded)
     return qty
 
 
 @compiled_apart
+def use_front(core: Any, number: int, lots: int) -> None:
+    """So many lots of the outside's best level are used."""
+    edge = side_at(core.sides, number)
+    shown_at(core.shown, edge.front).left -= lots
+    while edge.front != 0 and shown_at(core.shown, edge.front).left == 0:
+        edge.front = shown_at(core.shown, edge.front).next
+
+
+@compiled_apart
 def would_take(core: Any, symbol: int, side: int, limit: int) -> bool:
-    """Whether an order would trade at once."""
+    """Whether an order would trade at once. In a closed session nothing does."""
     edge, sign = side_at(core.sides, 2 * symbol + 1 - side), 1 - 2 * side
+    if symbol_at(core.symbols, symbol).closed != 0:
+        return False
     if edge.best >= 0 and sign * (edge.base + edge.best - limit) <= 0:
         return True
-    return bool(is_live(core, symbol) and edge.quote_left > 0 and sign * (edge.quote_price - limit) <= 0)
+    if edge.front == 0 or not is_live(core, symbol):
+        return False
+    return bool(sign * (shown_at(core.shown, edge.front).price - limit) <= 0)
+
+
+@compiled_apart
+def _offered(core: Any, slot: int) -> int:
+    """Open lots of a resting order, less what its sibling's fill would take from it where that stands before it."""
+    order = order_at(core.orders, slot)
+    if order.links == 0:
+        return int64(order.qty)
+    sibling = int64(cold_at(core.cold, slot).sibling)
+    if sibling == 0:
+        return int64(order.qty)
+    other = order_at(core.orders, sibling)
+    if other.where != order.where or other.side != order.side:
+        return int64(order.qty)
+    before = (1 - 2 * int64(order.side)) * (other.price - order.price) > 0
+    at = int64(order.prev) if other.price == order.price else int64(0)
+    while at != 0:
+        before = before or at == sibling
+        at = int64(order_at(core.orders, at).prev)
+    return max(int64(0), int64(order.qty - other.qty)) if before else int64(order.qty)
 
 
 @compiled
@@ -151,7 +200,7 @@ def _queue(core: Any, slot: int, owner: int, qty: int) -> int:
         order = order_at(core.orders, slot)
         if owner != 0 and order.owner == owner:
             return -qty
-        qty -= order.qty
+        qty -= _offered(core, slot)
         slot = int64(order.next)
     return max(qty, 0)
 
@@ -161,73 +210,108 @@ def can_fill(core: Any, symbol: int, side: int, owner: int, limit: int, qty: int
     """Whether all of an order could trade at once."""
     number, sign = 2 * symbol + 1 - side, 1 - 2 * side
     edge, levels, bits = side_at(core.sides, number), levels_of(core, number), bits_of(core, number)
-    outside = int64(0)
-    if is_live(core, symbol) and edge.quote_left > 0 and sign * (edge.quote_price - limit) <= 0:
-        outside = edge.quote_left
+    shown = int64(edge.front) if is_live(core, symbol) else int64(0)
     at, far = int64(edge.best), int64(edge.far)
     if at < 0:
         far = int64(0)
-    while at >= 0 or far != 0:
+    while qty > 0:
+        price, slot = limit, int64(0)
         if at >= 0:
             price, slot = edge.base + at, int64(level_at(levels, at).head)
+        elif far != 0:
+            price, slot = far_at(core.far, far).price, int64(far_at(core.far, far).head)
+        if slot == 0 or sign * (price - limit) > 0:
+            break
+        if shown != 0 and sign * (shown_at(core.shown, shown).price - price) < 0:
+            qty -= shown_at(core.shown, shown).left
+            shown = int64(shown_at(core.shown, shown).next)
+            continue
+        qty = _queue(core, slot, owner, qty)
+        if qty < 0:
+            return False
+        if at >= 0:
             at = next_worse(bits, number & 1, at)
         else:
-            price, slot = far_at(core.far, far).price, int64(far_at(core.far, far).head)
             far = int64(far_at(core.far, far).next)
-        if sign * (price - limit) > 0:
-            break
-        if outside > 0 and sign * (edge.quote_price - price) < 0:
-            qty -= outside
-            outside = int64(0)
-            if qty <= 0:
-                return True
-        qty = _queue(core, slot, owner, qty)
-        if qty <= 0:
-            return qty == 0
-    return qty <= outside
+    while qty > 0 and shown != 0 and sign * (shown_at(core.shown, shown).price - limit) <= 0:
+        qty -= shown_at(core.shown, shown).left
+        shown = int64(shown_at(core.shown, shown).next)
+    return qty <= 0
 
 
 @compiled_apart
-def _fill_front(core: Any, number: int, lots: int, code: int) -> int:
-    """The outside takes up to ``lots`` from the first order of a side, at its limit; returns what traded."""
-    edge = side_at(core.sides, number)
-    at = edge.best
-    level = level_at(levels_of(core, number), at)
-    slot = int64(level.head)
+def _fill_resting(core: Any, number: int, slot: int, lots: int, code: int) -> int:
+    """The outside takes up to ``lots`` from an order in the book, at its limit; returns what traded."""
     order = order_at(core.orders, slot)
     traded = min(lots, order.qty)
     order.qty -= traded
     emit(core, FILL, code, number >> 1, 1 - (number & 1), 0, order.id, order.price, traded, order.qty)
-    if order.qty == 0:
-        behind = int64(order.next)
-        release(core, slot)
-        level.head = behind
-        if behind != 0:
-            order_at(core.orders, behind).prev = 0
-        else:
-            level.tail = 0
-            unmark(bits_of(core, number), at)
-            find_best(core, number)
+    rests = order.qty != 0
+    if not rests:
+        remove(core, number, slot)
+    if order.links != 0:
+        filled(core, slot, traded)
+    if not rests:
+        spent(core, slot)
     return int64(traded)
 
 
+@compiled
+def _first(core: Any, number: int) -> int:
+    return int64(level_at(levels_of(core, number), side_at(core.sides, number).best).head)
+
+
 @compiled_apart
-def quote_reaches(core: Any, symbol: int, side: int) -> None:
-    """Orders of a side that the opposite quote has come to fill at their own limit."""
-    number, sign = 2 * symbol + side, 1 - 2 * side
-    edge, quote = side_at(core.sides, number), side_at(core.sides, 2 * symbol + 1 - side)
-    while edge.best >= 0 and quote.quote_left > 0 and sign * (quote.quote_price - edge.base - edge.best) <= 0:
-        quote.quote_left -= _fill_front(core, number, quote.quote_left, QUOTE_REACHED)
+def outside_reaches(core: Any, symbol: int, side: int) -> None:
+    """Orders of a side that the opposite outside has come to fill at their own limit."""
+    number, other, sign = 2 * symbol + side, 2 * symbol + 1 - side, 1 - 2 * side
+    edge, facing = side_at(core.sides, number), side_at(core.sides, other)
+    while edge.best >= 0 and facing.front != 0:
+        level = shown_at(core.shown, facing.front)
+        if sign * (level.price - edge.base - edge.best) > 0:
+            break
+        use_front(core, other, _fill_resting(core, number, _first(core, number), int64(level.left), QUOTE_REACHED))
 
 
 @compiled_apart
 def trade_passes(core: Any, symbol: int, side: int, price: int, lots: int, code: int) -> int:
     """A printed trade fills the orders of a side that it went beyond; returns the printed lots still unused.
 
-    Under the model "touch" (1) a trade at an order's limit is enough.
+    Under the model "touch" a trade at an order's limit is enough; under "queue" it must first use up what was before.
     """
     number, sign = 2 * symbol + side, 1 - 2 * side
-    edge = side_at(core.sides, number)
-    while lots > 0 and edge.best >= 0 and sign * (edge.base + edge.best - price) + core.model > 0:
-        lots -= _fill_front(core, number, lots, code)
+    edge, touch = side_at(core.sides, number), int64(core.model == TOUCH)
+    while lots > 0 and edge.best >= 0 and sign * (edge.base + edge.best - price) + touch > 0:
+        lots -= _fill_resting(core, number, _first(core, number), lots, code)
+    if core.model == QUEUE and lots > 0 and edge.best >= 0 and edge.base + edge.best == price:
+        lots = _trade_at(core, number, price, lots, code)
+    return lots
+
+
+@compiled_apart
+def _trade_at(core: Any, number: int, price: int, lots: int, code: int) -> int:
+    """A printed trade goes through the queue at a price: what the outside has before each user, and the users.
+
+    Returns the printed lots still unused. One who does not know what is before him stops it.
+    """
+    used = int64(0)
+    slot = head_at(core, number, price)
+    while slot != 0 and lots > 0:
+        ahead = cold_at(core.cold, slot).ahead
+        if ahead < 0:
+            break
+        outside = min(max(int64(0), ahead - used), lots)
+        used += outside
+        lots -= outside
+        core.cursor = order_at(core.orders, slot).next
+        if lots > 0:
+            lots -= _fill_resting(core, number, slot, lots, code)
+        slot = int64(core.cursor)
+    core.cursor = 0
+    slot = head_at(core, number, price)
+    while slot != 0:
+        cold = cold_at(core.cold, slot)
+        if cold.ahead > 0:
+            cold.ahead -= min(cold.ahead, used)
+        slot = int64(order_at(core.orders, slot).next)
     return lots

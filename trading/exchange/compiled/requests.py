@@ -1,96 +1,75 @@
-"""What each input does: orders in, changed and out, and news from the outside."""
+"""Orders in, changed and out."""
 
 from typing import Any
 
-from trading.exchange.compiled.index import find, insert
-from trading.exchange.compiled.layout import (
-    BUY,
-    NO_LIMIT,
-    PRICE_MAX,
-    QTY_MAX,
-    SELL,
-    Accepted,
-    Cancelled,
-    Event,
-    Fill,
-    Kind,
-    Modified,
-    Op,
-    Rejected,
+from trading.exchange.compiled.admission import (
+    BAD_PRICE,
+    BAD_QUANTITY,
+    BAD_STOP,
+    ENTRY,
+    FOK,
+    HELD_OCO,
+    IOC,
+    LINK_HELD,
+    MARKET,
+    OCO,
+    POST_ONLY,
+    STOP,
+    WOULD_TAKE,
+    fault_of_order,
+    linked_order,
+    reject,
+    wrong_price,
+    wrong_stop,
 )
-from trading.exchange.compiled.levels import append, remove
-from trading.exchange.compiled.matching import (
-    can_fill,
+from trading.exchange.compiled.index import find
+from trading.exchange.compiled.layout import QTY_MAX, UNSET, Accepted, Cancelled, Event, Modified, Rejected, Where
+from trading.exchange.compiled.links import CANCELLED, drop_leg, over, spent
+from trading.exchange.compiled.matching import can_fill, take, would_take
+from trading.exchange.compiled.orders import (
+    allot,
     emit,
+    hold,
     is_live,
-    quote_reaches,
-    release,
-    take,
-    trade_passes,
-    would_take,
+    mark_linked,
+    rest,
+    tell,
+    wait,
+    warm_up,
+    withdraw,
 )
-from trading.exchange.compiled.pointers import compiled, compiled_apart, int64, order_at, side_at, symbol_at
-from trading.exchange.compiled.timers import due, start_timer
+from trading.exchange.compiled.pending import add_pending, drop_pending, set_stop
+from trading.exchange.compiled.pointers import (
+    cold_at,
+    compiled,
+    compiled_apart,
+    int64,
+    order_at,
+    shown_at,
+    side_at,
+    symbol_at,
+)
 
 # Compiled code reads plain numbers; the enumerations are for people.
-ACCEPTED, REJECTED, CANCELLED = int(Event.ACCEPTED), int(Event.REJECTED), int(Event.CANCELLED)
-MODIFIED, EXPIRED, RESTED = int(Event.MODIFIED), int(Event.EXPIRED), int(Event.RESTED)
+ACCEPTED, MODIFIED = int(Event.ACCEPTED), int(Event.MODIFIED)
 KEPT_PLACE, WENT_BACK = int(Modified.KEPT_PLACE), int(Modified.WENT_BACK)
 NOW, WAITS = int(Accepted.NOW), int(Accepted.WAITS)
-MARKET, IOC, FOK, POST_ONLY = int(Kind.MARKET), int(Kind.IOC), int(Kind.FOK), int(Kind.POST_ONLY)
+NOW_PENDING, NOW_HELD = int(Accepted.PENDING), int(Accepted.HELD)
 REQUESTED, BY_IOC, BY_FOK = int(Cancelled.REQUESTED), int(Cancelled.IOC), int(Cancelled.FOK)
-NO_LIQUIDITY, BY_POST_ONLY = int(Cancelled.NO_LIQUIDITY), int(Cancelled.POST_ONLY)
-UNKNOWN_OP, UNKNOWN_SYMBOL = int(Rejected.UNKNOWN_OP), int(Rejected.UNKNOWN_SYMBOL)
-DUPLICATE_ORDER, UNKNOWN_ORDER = int(Rejected.DUPLICATE_ORDER), int(Rejected.UNKNOWN_ORDER)
-BAD_SIDE, BAD_TYPE, BAD_PRICE = int(Rejected.BAD_SIDE), int(Rejected.BAD_TYPE), int(Rejected.BAD_PRICE)
-BAD_QUANTITY, BAD_ORDER_ID = int(Rejected.BAD_QUANTITY), int(Rejected.BAD_ORDER_ID)
-WOULD_TAKE, ALREADY_EXPIRED = int(Rejected.WOULD_TAKE), int(Rejected.ALREADY_EXPIRED)
-TRADE_RULE = int(Fill.TRADE)
-ADD, CANCEL, MODIFY, QUOTE = int(Op.ADD), int(Op.CANCEL), int(Op.MODIFY), int(Op.QUOTE)
-TRADE, GAP, TIME = int(Op.TRADE), int(Op.GAP), int(Op.TIME)
+NO_LIQUIDITY = int(Cancelled.NO_LIQUIDITY)
+UNKNOWN_ORDER, LINKED_QUANTITY = int(Rejected.UNKNOWN_ORDER), int(Rejected.LINKED_QUANTITY)
+PENDING, HELD = int(Where.PENDING), int(Where.HELD)
+
+
+@compiled
+def must_wait(core: Any, symbol: int) -> bool:
+    """Whether an order has to wait for the outside, or for the session to open."""
+    book = symbol_at(core.symbols, symbol)
+    return bool(book.closed != 0 or (book.outside != 0 and not is_live(core, symbol)))
 
 
 @compiled_apart
-def _wait(core: Any, symbol: int, slot: int) -> None:
-    """Put an order behind those that wait for a quote."""
-    book, order = symbol_at(core.symbols, symbol), order_at(core.orders, slot)
-    order.waits = 1
-    order.next = 0
-    order.prev = book.wait_tail
-    if book.wait_tail != 0:
-        order_at(core.orders, book.wait_tail).next = slot
-    else:
-        book.wait_head = slot
-    book.wait_tail = slot
-
-
-@compiled_apart
-def _unwait(core: Any, slot: int) -> None:
-    order = order_at(core.orders, slot)
-    book = symbol_at(core.symbols, order.symbol)
-    if order.prev != 0:
-        order_at(core.orders, order.prev).next = order.next
-    else:
-        book.wait_head = order.next
-    if order.next != 0:
-        order_at(core.orders, order.next).prev = order.prev
-    else:
-        book.wait_tail = order.prev
-    order.waits = 0
-
-
-@compiled_apart
-def _withdraw(core: Any, slot: int) -> None:
-    """Take an order out of the queue it is in."""
-    order = order_at(core.orders, slot)
-    if order.waits != 0:
-        _unwait(core, slot)
-    else:
-        remove(core, 2 * int64(order.symbol) + int64(order.side), slot)
-
-
-@compiled_apart
-def keep(
+def enter(
     core: Any,
     symbol: int,
     side: int,
@@ -100,232 +79,235 @@ def keep(
     price: int,
     qty: int,
     expires_ns: int,
-    waits: bool,
+    slot: int,
 ) -> None:
-    """Let an order rest in the book, or wait for a quote."""
-    slot = core.free_order
-    order = order_at(core.orders, slot)
-    core.free_order = order.next
-    core.n_live += 1
-    order.price = price
-    order.qty = qty
-    order.id = order_id
-    order.owner = owner
-    order.expires_ns = expires_ns
-    order.timer = 0
-    order.symbol = symbol
-    order.side = side
-    order.kind = kind
-    order.waits = 0
-    insert(core, order_id, slot)
-    if expires_ns != 0:
-        start_timer(core, slot)
-    if waits:
-        _wait(core, symbol, slot)
-    else:
-        append(core, 2 * symbol + side, slot)
+    """An order meets the market, and what is left of it rests, waits or is cancelled.
 
-
-@compiled_apart
-def _enter(
-    core: Any, symbol: int, side: int, order_id: int, owner: int, kind: int, price: int, qty: int, expires_ns: int
-) -> None:
-    """An order meets the market, and what is left of it rests, waits or is cancelled."""
-    if kind == FOK and not can_fill(core, symbol, side, owner, price, qty):
-        emit(core, CANCELLED, BY_FOK, symbol, side, order_id, 0, price, 0, qty)
-        return
-    left = qty
-    if kind == MARKET or would_take(core, symbol, side, price):
-        left = take(core, symbol, side, order_id, owner, kind, price, qty)
-    if left == 0:
-        return
+    ``slot`` is 0 for a new order without links: it gets one only if something is left. Else it is in no queue.
+    """
+    linked = slot if slot != 0 and order_at(core.orders, slot).links != 0 else int64(0)
+    closed = symbol_at(core.symbols, symbol).closed != 0
     outside = symbol_at(core.symbols, symbol).outside != 0
-    if kind == IOC:
-        emit(core, CANCELLED, BY_IOC, symbol, side, order_id, 0, price, 0, left)
-    elif kind == MARKET and not outside:
-        emit(core, CANCELLED, NO_LIQUIDITY, symbol, side, order_id, 0, price, 0, left)
-    else:
-        waits = outside and (kind == MARKET or not is_live(core, symbol))
-        keep(core, symbol, side, order_id, owner, kind, price, left, expires_ns, waits)
-
-
-@compiled
-def _wrong_price(kind: int, price: int) -> bool:
-    limit = NO_LIMIT if kind in (MARKET, IOC, FOK) else PRICE_MAX
-    return price > limit or price < -limit
-
-
-@compiled_apart
-def _fault(core: Any, row: Any) -> int:
-    """Why a new order is refused, 0 where it is not."""
-    if row.symbol < 0 or row.symbol >= core.n_symbols:
-        return UNKNOWN_SYMBOL
-    if row.order_id <= 0:
-        return BAD_ORDER_ID
-    if row.side > SELL:
-        return BAD_SIDE
-    if row.kind < 1 or row.kind > POST_ONLY:
-        return BAD_TYPE
-    if _wrong_price(row.kind, row.price):
-        return BAD_PRICE
-    if row.qty <= 0 or row.qty > QTY_MAX:
-        return BAD_QUANTITY
-    if row.expires_ns != 0 and row.expires_ns <= core.now_ns:
-        return ALREADY_EXPIRED
-    if find(core, row.order_id) != 0:
-        return DUPLICATE_ORDER
-    if row.kind == POST_ONLY and would_take(core, int64(row.symbol), int64(row.side), row.price):
-        return WOULD_TAKE
-    return 0
-
-
-@compiled_apart
-def _reject(core: Any, row: Any, code: int) -> None:
-    emit(core, REJECTED, code, int64(row.symbol), int64(row.side), row.order_id, 0, row.price, row.qty, int64(0))
-
-
-@compiled_apart
-def _add(core: Any, row: Any) -> None:
-    code = _fault(core, row)
+    left, code = qty, int64(0)
+    if not closed:
+        if kind == FOK and not can_fill(core, symbol, side, owner, price, qty):
+            code = BY_FOK
+        elif kind == MARKET or would_take(core, symbol, side, price):
+            left = take(core, symbol, side, order_id, owner, kind, price, qty, linked)
+        if left > 0 and code == 0:
+            if kind == IOC:
+                code = BY_IOC
+            elif kind == MARKET and not outside:
+                code = NO_LIQUIDITY
+    if left > 0 and code == 0:
+        if slot == 0:
+            slot = allot(core, symbol, side, order_id, owner, kind, price, left, expires_ns)
+        else:
+            order_at(core.orders, slot).qty = left
+        if closed or (outside and (kind == MARKET or not is_live(core, symbol))):
+            wait(core, slot)
+        else:
+            rest(core, slot)
+        return
     if code != 0:
-        _reject(core, row, code)
+        emit(core, CANCELLED, code, symbol, side, order_id, 0, price, 0, left)
+    if slot != 0:
+        if left == 0:
+            spent(core, slot)
+        else:
+            over(core, slot, False)
+
+
+@compiled_apart
+def enter_slot(core: Any, slot: int) -> None:
+    """An order that has a slot and is in no queue meets the market."""
+    order = order_at(core.orders, slot)
+    symbol, side, kind = int64(order.symbol), int64(order.side), int64(order.kind)
+    enter(core, symbol, side, order.id, order.owner, kind, order.price, order.qty, order.expires_ns, slot)
+
+
+@compiled_apart
+def start_trigger(core: Any, slot: int) -> None:
+    """An order begins to wait for its trigger. A trailing one takes its mark: the last trade, else the outside."""
+    order, cold = order_at(core.orders, slot), cold_at(core.cold, slot)
+    symbol, side = int64(order.symbol), int64(order.side)
+    if order.trigger > STOP:
+        book, facing = symbol_at(core.symbols, symbol), side_at(core.sides, 2 * symbol + 1 - side)
+        if book.traded != 0:
+            cold.mark = book.last
+        elif facing.shown != 0 and is_live(core, symbol):
+            cold.mark = shown_at(core.shown, facing.shown).price
+        else:
+            cold.mark = (1 - 2 * side) * UNSET
+        set_stop(core, slot)
+    add_pending(core, slot)
+
+
+@compiled_apart
+def _link(core: Any, row: Any, slot: int) -> None:
+    """Bind a new order to the one it names, which fits."""
+    order, cold = order_at(core.orders, slot), cold_at(core.cold, slot)
+    if row.link_kind == LINK_HELD or row.link_kind == HELD_OCO:
+        cold.planned = order.qty
+        order.qty = 0
+    if row.link_kind == LINK_HELD:
+        return
+    other = linked_order(core, row)
+    mark_linked(core, other)
+    if row.link_kind == ENTRY:
+        cold.legs = other
+        cold_at(core.cold, other).entry = slot
+        cold_at(core.cold, other).planned = min(cold_at(core.cold, other).planned, row.qty)
+        second = int64(cold_at(core.cold, other).sibling)
+        if second != 0:
+            cold_at(core.cold, second).entry = slot
+            cold_at(core.cold, second).planned = min(cold_at(core.cold, second).planned, row.qty)
+        return
+    cold.sibling = other
+    cold_at(core.cold, other).sibling = slot
+    if row.link_kind == OCO:
+        order.qty = min(order.qty, order_at(core.orders, other).qty)
+
+
+@compiled_apart
+def _add_special(core: Any, row: Any, waits: int) -> None:
+    """A new order with a trigger or a link."""
+    symbol, side, kind = int64(row.symbol), int64(row.side), int64(row.kind)
+    slot = allot(core, symbol, side, row.order_id, row.owner, kind, row.price, row.qty, row.expires_ns)
+    order, cold = order_at(core.orders, slot), cold_at(core.cold, slot)
+    warm_up(core, slot)
+    order.trigger = row.trigger
+    if row.trigger == STOP:
+        cold.stop = row.stop_price
+    elif row.trigger != 0:
+        cold.trail = row.trail
+    if row.link_kind != 0:
+        order.links = 1
+        _link(core, row, slot)
+    held = row.link_kind == LINK_HELD or row.link_kind == HELD_OCO
+    code = NOW_HELD if held else NOW_PENDING if row.trigger != 0 else waits
+    emit(core, ACCEPTED, code, symbol, side, row.order_id, 0, row.price, row.qty, order.qty)
+    cold.arrival = core.event_seq
+    if held:
+        hold(core, slot)
+    elif row.trigger != 0:
+        start_trigger(core, slot)
+    else:
+        enter_slot(core, slot)
+
+
+@compiled_apart
+def _refuse(core: Any, row: Any, code: int) -> None:
+    """A new order is refused; if it was the entry of legs that wait for it, they are cancelled."""
+    reject(core, row, code)
+    if row.link_kind == ENTRY:
+        first = linked_order(core, row)
+        if first != 0:
+            second = int64(cold_at(core.cold, first).sibling)
+            drop_leg(core, first)
+            if second != 0:
+                drop_leg(core, second)
+
+
+@compiled_apart
+def add(core: Any, row: Any) -> None:
+    """A new order."""
+    code = fault_of_order(core, row)
+    if code != 0:
+        _refuse(core, row, code)
         return
     symbol, side, kind = int64(row.symbol), int64(row.side), int64(row.kind)
-    waits = NOW
-    if symbol_at(core.symbols, symbol).outside != 0 and kind != IOC and kind != FOK and not is_live(core, symbol):
-        waits = WAITS
+    waits = WAITS if kind != IOC and kind != FOK and must_wait(core, symbol) else NOW
+    if row.trigger != 0 or row.link_kind != 0:
+        _add_special(core, row, waits)
+        return
     emit(core, ACCEPTED, waits, symbol, side, row.order_id, 0, row.price, row.qty, row.qty)
-    _enter(core, symbol, side, row.order_id, row.owner, kind, row.price, row.qty, row.expires_ns)
+    enter(core, symbol, side, row.order_id, row.owner, kind, row.price, row.qty, row.expires_ns, int64(0))
 
 
 @compiled_apart
-def _end(core: Any, slot: int, kind: int, code: int) -> None:
+def end(core: Any, slot: int, kind: int, code: int, with_sibling: bool) -> None:
     """An order leaves without a fill."""
-    order = order_at(core.orders, slot)
-    emit(core, kind, code, int64(order.symbol), int64(order.side), order.id, 0, order.price, int64(0), order.qty)
-    _withdraw(core, slot)
-    release(core, slot)
+    tell(core, slot, kind, code, int64(0), order_at(core.orders, slot).qty)
+    withdraw(core, slot)
+    over(core, slot, with_sibling)
 
 
 @compiled_apart
-def _cancel(core: Any, row: Any) -> None:
+def cancel(core: Any, row: Any) -> None:
+    """Take an order out."""
     slot = find(core, row.order_id)
     if slot == 0:
-        _reject(core, row, UNKNOWN_ORDER)
+        reject(core, row, UNKNOWN_ORDER)
     else:
-        _end(core, slot, CANCELLED, REQUESTED)
+        end(core, slot, CANCELLED, REQUESTED, True)
 
 
 @compiled_apart
-def _modify(core: Any, row: Any) -> None:
+def _is_linked(core: Any, slot: int) -> bool:
+    order, cold = order_at(core.orders, slot), cold_at(core.cold, slot)
+    return bool(order.where == HELD or cold.sibling != 0 or cold.entry != 0 or cold.legs != 0)
+
+
+@compiled_apart
+def _modify_apart(core: Any, row: Any, slot: int) -> None:
+    """A change of an order that is pending or held: a new stop or distance may come with it."""
+    order, cold = order_at(core.orders, slot), cold_at(core.cold, slot)
+    armed = order.trigger != 0 and order.latched == 0
+    if armed and wrong_stop(int64(order.trigger), row.stop_price, row.trail):
+        reject(core, row, BAD_STOP)
+        return
+    same = row.price == order.price and row.qty <= order.qty
+    if armed:
+        same = same and (row.stop_price == cold.stop if order.trigger == STOP else row.trail == cold.trail)
+    pending = order.where == PENDING
+    if pending and not same:
+        drop_pending(core, slot)
+    order.price = row.price
+    order.qty = row.qty
+    if pending and same:
+        tell(core, slot, MODIFIED, KEPT_PLACE, row.qty, row.qty)
+        return
+    if armed and order.trigger == STOP:
+        cold.stop = row.stop_price
+    elif armed:
+        cold.trail = row.trail
+    tell(core, slot, MODIFIED, WENT_BACK if pending else KEPT_PLACE, row.qty, row.qty)
+    if pending:
+        cold.arrival = core.event_seq
+        if order.trigger > STOP:
+            set_stop(core, slot)
+        add_pending(core, slot)
+
+
+@compiled_apart
+def modify(core: Any, row: Any) -> None:
     """New price and new open quantity. Only where nothing but the quantity goes down does an order keep its place."""
     slot = find(core, row.order_id)
     if slot == 0:
-        _reject(core, row, UNKNOWN_ORDER)
+        reject(core, row, UNKNOWN_ORDER)
         return
     order = order_at(core.orders, slot)
     symbol, side, kind = int64(order.symbol), int64(order.side), int64(order.kind)
-    if _wrong_price(kind, row.price):
-        _reject(core, row, BAD_PRICE)
-    elif row.qty <= 0 or row.qty > QTY_MAX:
-        _reject(core, row, BAD_QUANTITY)
+    linked = order.links != 0 and _is_linked(core, slot)
+    if wrong_price(kind, row.price):
+        reject(core, row, BAD_PRICE)
+    elif linked and row.qty != order.qty:
+        reject(core, row, LINKED_QUANTITY)
+    elif not linked and (row.qty <= 0 or row.qty > QTY_MAX):
+        reject(core, row, BAD_QUANTITY)
+    elif order.where == PENDING or order.where == HELD:
+        _modify_apart(core, row, slot)
     elif row.price == order.price and row.qty <= order.qty:
         order.qty = row.qty
-        emit(core, MODIFIED, KEPT_PLACE, symbol, side, row.order_id, 0, row.price, row.qty, row.qty)
+        tell(core, slot, MODIFIED, KEPT_PLACE, row.qty, row.qty)
     elif kind == POST_ONLY and would_take(core, symbol, side, row.price):
-        _reject(core, row, WOULD_TAKE)
+        reject(core, row, WOULD_TAKE)
     else:
-        owner, expires_ns = order.owner, order.expires_ns
-        emit(core, MODIFIED, WENT_BACK, symbol, side, row.order_id, 0, row.price, row.qty, row.qty)
-        _withdraw(core, slot)
-        release(core, slot)
-        _enter(core, symbol, side, row.order_id, owner, kind, row.price, row.qty, expires_ns)
-
-
-@compiled_apart
-def _retry(core: Any, symbol: int) -> None:
-    """Orders that waited for a quote meet it, in the order in which they came."""
-    slot = int64(symbol_at(core.symbols, symbol).wait_head)
-    while slot != 0:
-        order = order_at(core.orders, slot)
-        behind, side, kind = int64(order.next), int64(order.side), int64(order.kind)
-        if kind == POST_ONLY and would_take(core, symbol, side, order.price):
-            _end(core, slot, CANCELLED, BY_POST_ONLY)
-        else:
-            left = take(core, symbol, side, order.id, order.owner, kind, order.price, order.qty)
-            if left == 0:
-                _unwait(core, slot)
-                release(core, slot)
-            else:
-                order.qty = left
-                if kind != MARKET:
-                    _unwait(core, slot)
-                    append(core, 2 * symbol + side, slot)
-                    emit(core, RESTED, NOW, symbol, side, order.id, 0, order.price, left, left)
-        slot = behind
-
-
-@compiled
-def _fault_outside(price: int, qty: int) -> int:
-    if price > PRICE_MAX or price < -PRICE_MAX:
-        return BAD_PRICE
-    return BAD_QUANTITY if qty < 0 or qty > QTY_MAX else 0
-
-
-@compiled_apart
-def _outside(core: Any, row: Any) -> None:
-    """A quote, a trade or a gap of one symbol; a gap of symbol -1 is one of all."""
-    if row.op == GAP and row.symbol == -1:
-        for each in range(core.n_symbols):
-            symbol_at(core.symbols, each).fresh = 0
-        return
-    if row.symbol < 0 or row.symbol >= core.n_symbols:
-        _reject(core, row, UNKNOWN_SYMBOL)
-        return
-    symbol = int64(row.symbol)
-    book = symbol_at(core.symbols, symbol)
-    if row.op == GAP:
-        book.fresh = 0
-        return
-    code = _fault_outside(row.price, row.qty)
-    if code == 0 and row.op == QUOTE:
-        code = _fault_outside(row.ask_price, row.ask_qty)
-    if code != 0:
-        _reject(core, row, code)
-    elif row.op == QUOTE:
-        book.fresh = 1
-        book.outside = 1
-        book.received_ns = core.now_ns
-        bid, ask = side_at(core.sides, 2 * symbol), side_at(core.sides, 2 * symbol + 1)
-        bid.quote_price = row.price
-        bid.quote_left = row.qty
-        ask.quote_price = row.ask_price
-        ask.quote_left = row.ask_qty
-        _retry(core, symbol)
-        quote_reaches(core, symbol, BUY)
-        quote_reaches(core, symbol, SELL)
-    else:
-        left = trade_passes(core, symbol, BUY, row.price, row.qty, TRADE_RULE)
-        trade_passes(core, symbol, SELL, row.price, left, TRADE_RULE)
-
-
-@compiled
-def apply(core: Any, row: Any) -> None:
-    """Take one input. The caller has seen to it that there is room for one more order and for all events."""
-    core.seq = row.seq
-    if row.ts_ns > core.now_ns:
-        core.now_ns = row.ts_ns
-    slot = due(core)
-    while slot != 0:
-        _end(core, slot, EXPIRED, NOW)
-        slot = due(core)
-    if row.op == ADD:
-        _add(core, row)
-    elif row.op == CANCEL:
-        _cancel(core, row)
-    elif row.op == MODIFY:
-        _modify(core, row)
-    elif row.op == QUOTE or row.op == TRADE or row.op == GAP:
-        _outside(core, row)
-    elif row.op != TIME:
-        _reject(core, row, UNKNOWN_OP)
+        withdraw(core, slot)
+        order.price = row.price
+        order.qty = row.qty
+        tell(core, slot, MODIFIED, WENT_BACK, row.qty, row.qty)
+        if order.links != 0:
+            cold_at(core.cold, slot).arrival = core.event_seq
+        enter_slot(core, slot)

@@ -1,6 +1,6 @@
 """What the paper broker keeps in the database. Only the holder of the lease writes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -23,18 +23,33 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class LogChunk:
-    """A row of the input log."""
+    """A row of the input log. ``state_hash`` is the chain of hashes over all inputs and outputs up to its end."""
 
     first_seq: int
     last_seq: int
     inputs: bytes
     out_hash: bytes
     state_hash: bytes
+    engine_rev: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An open order as it was accepted, with what is left of its quantity, for an engine that does not have it yet.
+
+    ``payload`` is one of a submit command.
+    """
+
+    payload: Mapping[str, Any]
+    accepted_ts_ns: int
 
 
 @dataclass(slots=True)
 class Batch:
-    """A run of inputs and all their effects, committed in one statement. Rows are named like the tables' columns."""
+    """A run of inputs and all their effects, committed in one statement. Rows are named like the tables' columns.
+
+    ``over`` are the orders whose holds nothing needs any more: the database gives back all that is left of them.
+    """
 
     epoch: int
     engine_rev: int
@@ -49,6 +64,7 @@ class Batch:
     transfers: list[Row] = field(default_factory=list)
     accounts: list[Row] = field(default_factory=list)
     holds: list[Row] = field(default_factory=list)
+    over: list[int] = field(default_factory=list)
     orders: list[Row] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
     lots: list[Row] = field(default_factory=list)
@@ -80,7 +96,11 @@ class LogStore(Protocol):
     """The input log as the night reads it."""
 
     def replay_start(self) -> ReplayStart | None:
-        """The state before the oldest chunk in the database; None where that is not kept."""
+        """The state before the running engine revision's oldest chunk in the database; None where it is not kept."""
+        ...
+
+    def snapshots(self, after_seq: int, up_to_seq: int) -> Mapping[int, bytes]:
+        """Hashes of the running revision's states by input, behind one input up to another."""
         ...
 
     def chunks(self, after_seq: int, up_to_seq: int) -> Iterator[LogChunk]:
@@ -117,19 +137,27 @@ class BrokerStore(Protocol):
         ...
 
     def cursor(self) -> tuple[int, bytes]:
-        """Last committed input and the state's hash after it."""
+        """Last committed input and the chain of hashes up to it."""
         ...
 
     def newest_snapshot(self, engine_rev: int) -> tuple[int, bytes] | None:
         """Input and canonical state."""
         ...
 
-    def log_after(self, seq: int) -> Iterator[LogChunk]:
-        """Chunks behind an input, in order."""
+    def log_after(self, seq: int, engine_rev: int) -> Iterator[LogChunk]:
+        """Chunks of an engine revision behind an input, in order."""
         ...
 
-    def waiting_commands(self, limit: int) -> Sequence[Command]:
-        """Commands without an input number, halts first, then by id."""
+    def waiting_commands(self, limit: int, known: Collection[int] = ()) -> Sequence[Command]:
+        """Commands without an input number other than those known, halts first, then by id."""
+        ...
+
+    def standings(self) -> Sequence[Standing]:
+        """Open orders whose submission has been sequenced."""
+        ...
+
+    def halted(self) -> Sequence[str]:
+        """Scopes that are halted."""
         ...
 
     def open_orders(self, ids: Sequence[int] | None = None) -> Mapping[int, OpenOrder]:
@@ -148,8 +176,12 @@ class BrokerStore(Protocol):
         """New transfer group ids."""
         ...
 
-    def commit(self, batch: Batch) -> None:
-        """All of it or nothing."""
+    def begin_commit(self, batch: Batch) -> None:
+        """Send a batch, all of it or nothing; `end_commit` says what became of it. One at a time."""
+        ...
+
+    def end_commit(self) -> None:
+        """Wait until the batch that was sent is durable; raises what it met. Nothing where none was sent."""
         ...
 
     def save_snapshot(self, epoch: int, seq: int, engine_rev: int, ts_ns: int, state: bytes, state_hash: bytes) -> None:

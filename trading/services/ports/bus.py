@@ -1,6 +1,6 @@
 """Redis as the use cases see it: transport, nothing of record."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from trading.market.ticks import Ticks
@@ -21,7 +21,7 @@ class Bus(Protocol):
         """The newest quote of each instrument id, as an array of one tick; empty when there is none."""
         ...
 
-    def last_books(self, ids: Iterable[int]) -> dict[int, Ticks]:
+    def last_books(self, ids: Sequence[int]) -> dict[int, Ticks]:
         """The newest complete snapshot of displayed levels of each of ``ids`` that has one."""
         ...
 

@@ -5,7 +5,19 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from trading.domain.instruments import Instrument
-from trading.domain.orders import Acceptance, Effect, OrderType, Refusal, Side, Ticket, TimeInForce
+from trading.domain.ledger import OpenOrder
+from trading.domain.orders import (
+    Acceptance,
+    Change,
+    Effect,
+    GroupRole,
+    OrderType,
+    Refusal,
+    Side,
+    Terms,
+    Ticket,
+    TimeInForce,
+)
 
 
 class AuditStore(Protocol):
@@ -48,22 +60,56 @@ class DeskContext:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """An order the desk accepts: what it holds and the protection price the hold was computed from."""
+    """An order the desk accepts: its terms, what it holds, and what it is in its group.
+
+    Orders that share a hold have it on the first of them; the others hold nothing.
+    """
 
     side: Side
-    type: OrderType
     effect: Effect
     time_in_force: TimeInForce
     quantity_lots: int
-    limit_ticks: int | None
-    protection_ticks: int
+    terms: Terms
     cash_hold: int
     asset_hold: int
     fee_at_most: int
+    post_only: bool = False
+    expires_ns: int | None = None
+    role: GroupRole | None = None
+
+    @property
+    def type(self) -> OrderType:
+        """How it is priced."""
+        return self.terms.type
 
 
-Decide = Callable[[DeskContext], Decision | Refusal]
-"""Judges inside the transaction; called once, must do no I/O."""
+Decide = Callable[[DeskContext], Sequence[Decision] | Refusal]
+"""Judges inside the transaction; called once, must do no I/O. Orders of a group: exits first, their entry last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An order that is to change: its accounting with its hold, the other open orders of its group."""
+
+    order: OpenOrder
+    effect: Effect
+    time_in_force: TimeInForce
+    mates: Sequence[OpenOrder]
+    change_waits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Alteration:
+    """New terms the desk lets through, the new total, and what must be held beyond what is."""
+
+    terms: Terms
+    quantity_lots: int
+    extra_cash: int
+    extra_asset: int
+
+
+DecideChange = Callable[[DeskContext, Standing], Alteration | Refusal]
+"""Judges a change inside the transaction, like `Decide`."""
 
 
 class DeskStore(Protocol):
@@ -77,6 +123,20 @@ class DeskStore(Protocol):
 
     def context(self, user_id: int, portfolio_id: int, symbol: str, venue: str) -> DeskContext | None:
         """The same reads without locks or writes; None for an unknown instrument."""
+        ...
+
+    def change(
+        self,
+        user_id: int,
+        portfolio_id: int,
+        order_id: int,
+        key: str,
+        change: Change,
+        decide: DecideChange,
+        ts_ns: int,
+        origin: str,
+    ) -> Acceptance | Refusal:
+        """As `submit`, for new terms of an open order: holds what they need more, and asks the broker."""
         ...
 
     def cancel(self, user_id: int, portfolio_id: int, order_id: int, ts_ns: int, origin: str) -> str | None:

@@ -20,11 +20,37 @@ where a.held <> coalesce(h.left_over, 0);
 select 'available' as "check", 'account:' || id, '>= 0', (posted - held)::text from account
 where floor_zero and posted - held < 0;
 
--- an order that is over holds nothing, an open one holds what it needs
-select 'hold_resolved' as "check", 'order:' || o.id || ' ' || h.leg, (o.state in ('filled', 'rejected', 'cancelled', 'expired'))::text,
-       h.resolved::text
+-- a hold is over when every order it serves is: its own, or of a group's first order all but the entry
+select 'hold_resolved' as "check", 'order:' || o.id || ' ' || h.leg, 'true' as expected, h.resolved::text as found
 from hold h join orders o on o.id = h.order_id
-where not h.resolved and o.state in ('filled', 'rejected', 'cancelled', 'expired');
+where not h.resolved and not exists (
+    select 1 from orders s where s.state not in ('filled', 'rejected', 'cancelled', 'expired') and (s.id = o.id or (
+        o.group_role in ('take_profit', 'stop_loss', 'oco') and s.group_id = o.group_id and s.group_role <> 'entry')));
+
+-- an open sale has the shares it may still sell on hold, once, and no more unless a change is on its way
+select 'sale_hold' as "check", 'order:' || o.id, n.open_lots::text as expected, coalesce(h.left_over, 0)::text as found
+from orders o
+cross join lateral (
+    select o.quantity_lots - o.filled_lots - coalesce((
+        select e.quantity_lots - e.filled_lots from orders e where e.group_id = o.group_id and e.group_role = 'entry'
+        and o.group_role <> 'entry' and e.state not in ('filled', 'rejected', 'cancelled', 'expired')), 0)
+        as open_lots) n
+left join lateral (
+    select h.amount - h.used - h.released as left_over from hold h where h.leg = 'asset' and h.order_id =
+        case when o.group_role in ('take_profit', 'stop_loss', 'oco') then o.group_id else o.id end) h on true
+where o.side = 'sell' and o.state not in ('filled', 'rejected', 'cancelled', 'expired')
+  and coalesce(h.left_over, 0) <> n.open_lots
+  and (coalesce(h.left_over, 0) < n.open_lots
+       or not exists (select 1 from command c where c.kind = 'modify' and c.input_seq is null and c.order_id = o.id));
+
+-- an order's terms are those of its last change
+select 'order_terms' as "check", 'order:' || o.id, e.terms::text as expected, n.terms::text as found
+from orders o
+cross join lateral (
+    select jsonb_build_object('quantity_lots', o.quantity_lots, 'limit_ticks', o.limit_ticks, 'protection_ticks',
+        o.protection_ticks, 'stop_ticks', o.stop_ticks, 'trail', o.trail, 'trail_ppm', o.trail_ppm) as terms) n
+join lateral (select detail -> 'terms' as terms from order_event where order_id = o.id and detail ? 'terms'
+              order by id desc limit 1) e on e.terms <> n.terms;
 
 -- an order's totals are the sums of its fills
 select 'order_totals' as "check", 'order:' || o.id,
@@ -40,7 +66,7 @@ where (o.filled_lots, o.price_lots_sum, o.notional, o.fee)
 select 'order_state' as "check", 'order:' || id, state, filled_lots || ' of ' || quantity_lots from orders
 where (state = 'filled') <> (filled_lots = quantity_lots)
    or (state = 'partially_filled' and filled_lots = 0)
-   or (state in ('accepted', 'working', 'rejected') and filled_lots > 0);
+   or (state in ('accepted', 'pending_trigger', 'working', 'rejected') and filled_lots > 0);
 
 -- the last event of an order says the state it has, and each event starts where the one before ended
 select 'order_events' as "check", 'order:' || o.id, o.state, coalesce(e.target, 'no event') from orders o
@@ -50,11 +76,16 @@ select 'order_chain' as "check", 'event:' || id, before, source from (
     select id, source, lag(target, 1, 'new') over (partition by order_id order by id) as before from order_event) e
 where source <> before;
 
--- no fill beyond the order's protection price
-select 'protection' as "check", 'fill:' || f.order_id || '/' || f.input_seq || '/' || f.n, o.protection_ticks::text,
-       f.price_ticks::text
+-- no fill beyond the protection price that the order had then
+select 'protection' as "check", 'fill:' || f.order_id || '/' || f.input_seq || '/' || f.n, p.ticks::text as expected,
+       f.price_ticks::text as found
 from fill f join orders o on o.id = f.order_id
-where (f.side = 'buy' and f.price_ticks > o.protection_ticks) or (f.side = 'sell' and f.price_ticks < o.protection_ticks);
+cross join lateral (select coalesce(
+    (select (e.detail -> 'terms' ->> 'protection_ticks')::bigint from order_event e where e.order_id = o.id
+     and e.detail ? 'terms' and e.input_seq <= f.input_seq order by e.id desc limit 1),
+    (select (e.detail -> 'was' ->> 'protection_ticks')::bigint from order_event e where e.order_id = o.id
+     and e.detail ? 'was' and e.input_seq > f.input_seq order by e.id limit 1), o.protection_ticks) as ticks) p
+where (f.side = 'buy' and f.price_ticks > p.ticks) or (f.side = 'sell' and f.price_ticks < p.ticks);
 
 -- a fill's transfers say what the fill says
 select 'fill_transfers' as "check", 'fill:' || f.order_id || '/' || f.input_seq || '/' || f.n,

@@ -1,0 +1,147 @@
+"""From commands of the database to inputs of the engine: when they are due, what they say. Pure.
+
+Commands pass through a queue ordered by when they are due, so that a model of latency can stand between the desk and
+the exchange: a command that is due now is sequenced now.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from heapq import heappop, heappush
+from typing import Any
+
+from trading.domain.ledger import OpenOrder
+from trading.exchange.messages import (
+    BUY,
+    SELL,
+    Body,
+    Cancel,
+    Direction,
+    Gap,
+    Group,
+    Halt,
+    Modify,
+    Session,
+    Submit,
+)
+from trading.exchange.telling import OpenOrder as EngineOrder
+from trading.services.ports.broker import Command, Standing
+
+DAY_NS = 86_400_000_000_000
+_DIRECTIONS: Mapping[str, Direction] = {"buy": BUY, "sell": SELL}
+_AT_MARKET = ("market", "stop", "trailing_stop")
+
+Delay = Callable[[Command], int]
+"""Nanoseconds that a command needs to the exchange."""
+
+
+def no_delay(command: Command) -> int:
+    """Commands are at the exchange when they are read."""
+    return 0
+
+
+@dataclass(slots=True)
+class CommandQueue:
+    """Commands that were read and are not sequenced yet, by the time they are due and then as they were read."""
+
+    delay: Delay = no_delay
+    known: set[int] = field(default_factory=set)
+    _heap: list[tuple[int, int, Command]] = field(default_factory=list)
+    _read: int = 0
+
+    def put(self, now_ns: int, commands: Iterable[Command]) -> None:
+        """Take commands; those that wait here already are passed over."""
+        for command in commands:
+            if command.id not in self.known:
+                self.known.add(command.id)
+                self._read += 1
+                heappush(self._heap, (now_ns + self.delay(command), self._read, command))
+
+    def take(self, now_ns: int) -> list[Command]:
+        """What is due."""
+        taken = []
+        while self._heap and self._heap[0][0] <= now_ns:
+            command = heappop(self._heap)[2]
+            self.known.discard(command.id)
+            taken.append(command)
+        return taken
+
+    def next_due_ns(self) -> int | None:
+        """When the next one is due."""
+        return self._heap[0][0] if self._heap else None
+
+
+def order_ids(commands: Sequence[Command]) -> list[int]:
+    """Orders whose accounting has to be read (again): new ones, and those that the desk holds more for."""
+    ids: list[int] = []
+    for command in commands:
+        if command.kind == "group":
+            ids += [order["order_id"] for order in command.payload["orders"]]
+        elif command.kind in ("submit", "modify"):
+            ids.append(command.payload["order_id"])
+    return ids
+
+
+def body_of(command: Command, now_ns: int, orders: Mapping[int, OpenOrder], resting: Mapping[int, EngineOrder]) -> Body:
+    """What a command says. ``orders`` is the accounting of the open orders, ``resting`` what the engine has of them."""
+    payload = command.payload
+    if command.kind == "submit":
+        return submit_of(payload, now_ns)
+    if command.kind == "group":
+        return Group(tuple(submit_of(order, now_ns) for order in payload["orders"]))
+    if command.kind == "modify":
+        return _modify(payload, orders, resting)
+    if command.kind == "cancel":
+        return Cancel(payload["order_id"])
+    return Halt(payload["scope"], payload["mode"])
+
+
+def submit_of(payload: Mapping[str, Any], now_ns: int) -> Submit:
+    """A new order. SIM's day ends at 00:00 UTC, and with it what is good for the day."""
+    day_end = (now_ns // DAY_NS + 1) * DAY_NS
+    return Submit(
+        order_id=payload["order_id"],
+        portfolio_id=payload["portfolio_id"],
+        user_id=payload["user_id"],
+        instrument_id=payload["instrument_id"],
+        direction=_DIRECTIONS[payload["side"]],
+        market=payload["type"] in _AT_MARKET,
+        tif=payload["tif"],
+        quantity_lots=payload["quantity_lots"],
+        limit_ticks=payload["protection_ticks"],
+        expires_ns=day_end if payload["tif"] == "day" else payload.get("expires_ns"),
+        post_only=payload.get("post_only", False),
+        trigger=payload.get("trigger", ""),
+        stop_ticks=payload.get("stop_ticks", 0),
+        trail=payload.get("trail", 0),
+        link=payload.get("link", ""),
+        link_order_id=payload.get("link_order_id", 0),
+    )
+
+
+def _modify(payload: Mapping[str, Any], orders: Mapping[int, OpenOrder], resting: Mapping[int, EngineOrder]) -> Modify:
+    """The desk speaks of the whole quantity, the engine of what is open: what filled meanwhile is taken off here."""
+    order_id = payload["order_id"]
+    order, at_exchange = orders.get(order_id), resting.get(order_id)
+    open_lots = 0
+    if order is not None and at_exchange is not None:
+        open_lots = max(0, at_exchange.open_lots + payload["quantity_lots"] - order.quantity_lots)
+    return Modify(order_id, payload["limit_ticks"], open_lots, payload.get("stop_ticks", 0), payload.get("trail", 0))
+
+
+def reentry(standings: Sequence[Standing], halted: Sequence[str], now_ns: int) -> list[Body]:
+    """Inputs that bring the orders open in the database into an engine without any, by id, and then the halts.
+
+    Sessions are closed meanwhile: nothing trades before all are there and the halts are in force. An order keeps its
+    day, and its place in the queue is lost.
+    """
+    instruments = sorted({standing.payload["instrument_id"] for standing in standings})
+    bodies: list[Body] = [Gap("the first start of a new engine revision")]
+    bodies += [Session(instrument_id, open=False) for instrument_id in instruments]
+    for standing in sorted(standings, key=lambda each: each.payload["order_id"]):
+        submit = submit_of(standing.payload, standing.accepted_ts_ns)
+        if submit.expires_ns is not None and submit.expires_ns <= now_ns:
+            submit = replace(submit, expires_ns=now_ns + 1)  # it expires as soon as it is there
+        bodies.append(submit)
+    bodies += [Halt(scope, "halted") for scope in sorted(halted)]
+    bodies += [Session(instrument_id, open=True) for instrument_id in instruments]
+    return bodies

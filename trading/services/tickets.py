@@ -1,0 +1,424 @@
+"""Judging tickets: from what was typed and what was read to orders with their holds, or a refusal. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from trading.domain import risk
+from trading.domain.errors import Invalid
+from trading.domain.instruments import Instrument
+from trading.domain.ledger import hold_needed, shared_hold
+from trading.domain.money import INT64_MAX, to_units
+from trading.domain.orders import (
+    CONDITIONAL,
+    PRICED,
+    STOPPED,
+    Effect,
+    GroupRole,
+    OrderType,
+    Refusal,
+    Side,
+    Terms,
+    Ticket,
+    TimeInForce,
+)
+from trading.services.ports.desk import Decision, DeskContext
+
+GTD_MAX_NS = 366 * 86_400_000_000_000
+"""A good-till-date order may wait a year at most."""
+PPM_STEP = Decimal("0.0001")
+"""Percent are taken in steps of one part per million."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAMES = {
+    OrderType.MARKET: "market",
+    OrderType.LIMIT: "limit",
+    OrderType.STOP: "stop",
+    OrderType.STOP_LIMIT: "stop-limit",
+    OrderType.TRAILING_STOP: "trailing stop",
+}
+_AT_ONCE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+
+
+@dataclass(frozen=True, slots=True)
+class BestQuote:
+    """Best bid and ask in ticks, 0 where a side is empty."""
+
+    bid_ticks: int
+    ask_ticks: int
+
+    def opposite(self, buy: bool) -> int:
+        """The price an order of this side would meet."""
+        return self.ask_ticks if buy else self.bid_ticks
+
+
+NO_QUOTE = BestQuote(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was typed, in ticks, lots, parts per million and nanoseconds; None where nothing was."""
+
+    lots: int | None
+    limit: int | None
+    stop: int | None
+    trail: int | None
+    trail_ppm: int | None
+    take_profit: int | None = None
+    stop_loss: int | None = None
+    oco_limit: int | None = None
+    expires_ns: int | None = None
+
+
+def decide(
+    context: DeskContext, ticket: Ticket, quote: BestQuote | None, now_ns: int
+) -> tuple[Decision, ...] | Refusal:
+    """Judge a ticket on what was read: units, shape, halts, limits, protection price, holds.
+
+    One decision for each order, as the exchange takes them: exits before their entry, of two that exclude each other
+    the stop before the limit. A buy holds worst price x quantity + the most its fee can be; a sale holds its shares and
+    the fee that does not depend on the price. Two that exclude each other share one hold. A bracket holds the entry's
+    cash and its exits' least fees; what the entry buys is held for the exits when it is bought.
+    """
+    try:
+        asked = _asked(context.instrument, ticket)
+    except Invalid as error:
+        return invalid(error)
+    lots, quote, buy = asked.lots or 0, quote or NO_QUOTE, ticket.side is Side.BUY
+    best = quote.opposite(buy)
+    refusal = (
+        portfolio_refusal(context, buy)
+        or size_refusal(context, lots)
+        or _shape_refusal(ticket, asked)
+        or numbers_refusal(asked)
+        or _time_refusal(ticket, asked, now_ns)
+        or price_refusal(context, ticket.type, buy, asked, best)
+    )
+    if refusal is not None:
+        return refusal
+    band = context.limits.price_band_ppm
+    terms = terms_of(ticket.type, buy, asked, best, band)
+    refusal = _group_refusal(context, ticket, asked, terms, quote)
+    if refusal is not None:
+        return refusal
+    if asked.take_profit is not None or asked.stop_loss is not None:
+        orders = _bracket(context.instrument, ticket, asked, terms, lots, band)
+    elif asked.oco_limit is not None:
+        orders = _pair(context.instrument, ticket, asked, terms, lots)
+    else:
+        orders = (_order(context.instrument, ticket, asked, terms, lots),)
+    return _limits_refusal(context, orders, best) or _cover_refusal(context, orders) or orders
+
+
+# What was typed -----------------------------------------------------------------------------------------------------
+
+
+def prices_asked(
+    instrument: Instrument,
+    quantity: str | None,
+    limit_price: str | None,
+    stop_price: str | None,
+    trail: str | None,
+    trail_percent: str | None,
+) -> Asked:
+    """The terms that tickets and changes have in common. Raises `Invalid`."""
+    return Asked(
+        lots=None if quantity is None else instrument.quantity_to_lots(quantity),
+        limit=_ticks(instrument, limit_price, "limit price"),
+        stop=_ticks(instrument, stop_price, "stop price"),
+        trail=_ticks(instrument, trail, "trail"),
+        trail_ppm=None if trail_percent is None else to_units(trail_percent, PPM_STEP, "trail in percent"),
+    )
+
+
+def _asked(instrument: Instrument, ticket: Ticket) -> Asked:
+    common = prices_asked(
+        instrument, ticket.quantity, ticket.limit_price, ticket.stop_price, ticket.trail, ticket.trail_percent
+    )
+    return replace(
+        common,
+        take_profit=_ticks(instrument, ticket.take_profit, "take profit"),
+        stop_loss=_ticks(instrument, ticket.stop_loss, "stop loss"),
+        oco_limit=_ticks(instrument, ticket.oco_limit, "limit price"),
+        expires_ns=None if ticket.expires_at is None else time_ns(ticket.expires_at),
+    )
+
+
+def _ticks(instrument: Instrument, text: str | None, what: str) -> int | None:
+    return None if text is None else to_units(text, instrument.tick_size, what)
+
+
+def time_ns(text: str) -> int:
+    """An ISO 8601 time as ns since 1970, UTC where it names no offset; raises `Invalid` with code ``bad_time``."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise Invalid(f"{text[:40]!r} is no time like 2026-12-31T16:00", "bad_time") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def invalid(error: Invalid) -> Refusal:
+    """Malformed input as a refusal."""
+    return Refusal(error.code, f"{str(error)[:1].upper()}{str(error)[1:]}.")
+
+
+# What is not let through --------------------------------------------------------------------------------------------
+
+
+def portfolio_refusal(context: DeskContext, opens: bool) -> Refusal | None:
+    """The portfolio or a halt does not take this order."""
+    if context.portfolio_archived:
+        return Refusal("portfolio_archived", "This portfolio is archived; choose another.")
+    if context.portfolio_kind != "cash":
+        return Refusal("kind_not_open", "Orders are taken in cash portfolios only.")
+    for scope, mode in sorted(context.halts.items()):
+        if mode == "halted" or (mode == "reducing" and opens):
+            what = "halted" if mode == "halted" else "limited to closing positions"
+            return Refusal("halted", f"Trading is {what} ({scope}).", {"scope": scope, "mode": mode})
+    return None
+
+
+def size_refusal(context: DeskContext, lots: int) -> Refusal | None:
+    """A quantity out of the instrument's bounds."""
+    if lots <= 0:
+        return Refusal("not_positive", "The quantity must be more than zero.")
+    if lots > context.instrument.max_order_lots:
+        most = context.instrument.quantity(context.instrument.max_order_lots)
+        return Refusal("too_large", f"One order may be at most {most:,f}.", {"most": f"{most:f}"})
+    return None
+
+
+def unused_refusal(kind: OrderType, asked: Asked) -> Refusal | None:
+    """A price that this type of order does not have."""
+    name = _NAMES[kind]
+    if asked.limit is not None and kind not in PRICED:
+        return Refusal("limit_not_used", f"A {name} order has no limit price.")
+    if asked.stop is not None and kind not in STOPPED:
+        return Refusal("stop_not_used", f"A {name} order has no stop price to set.")
+    if (asked.trail is not None or asked.trail_ppm is not None) and kind is not OrderType.TRAILING_STOP:
+        return Refusal("trail_not_used", f"A {name} order does not trail.")
+    if asked.trail is not None and asked.trail_ppm is not None:
+        return Refusal("trail_twice", "Trail by an amount or by percent, not by both.")
+    return None
+
+
+def numbers_refusal(asked: Asked) -> Refusal | None:
+    """A price or distance that cannot be one."""
+    prices = {
+        "limit price": asked.limit,
+        "stop price": asked.stop,
+        "trail": asked.trail,
+        "take profit": asked.take_profit,
+        "stop loss": asked.stop_loss,
+        "other limit price": asked.oco_limit,
+        "trail in percent": asked.trail_ppm,
+    }
+    for what, ticks in prices.items():
+        if ticks is not None and ticks <= 0:
+            return Refusal("not_positive", f"The {what} must be more than zero.")
+        if ticks is not None and ticks > risk.PRICE_MAX_TICKS:
+            return Refusal("out_of_range", f"The {what} is out of range.")
+    if asked.trail_ppm is not None and asked.trail_ppm >= 1_000_000:
+        return Refusal("trail_too_wide", "A stop can trail by less than 100 % only.")
+    return None
+
+
+def price_refusal(context: DeskContext, kind: OrderType, buy: bool, asked: Asked, best: int) -> Refusal | None:
+    """Prices against the market: a limit or stop where it makes no sense, a type that needs a live price."""
+    band = context.limits.price_band_ppm
+    if kind in (OrderType.MARKET, OrderType.TRAILING_STOP) and best <= 0:
+        return Refusal("no_quote", "There is no live price right now. Use a limit order or try again in a moment.")
+    if kind is OrderType.TRAILING_STOP:
+        if risk.trailing_start_ticks(buy, best, asked.trail, asked.trail_ppm) <= 0:
+            return Refusal("trail_too_wide", "The distance is wider than the price.", {"best_ticks": str(best)})
+        return None
+    refusal = None
+    if asked.stop is not None and best:
+        refusal = risk.stop_side_breach(buy, asked.stop, best)
+    reference = asked.stop if asked.stop is not None else best
+    if refusal is None and asked.limit is not None and reference:
+        refusal = risk.price_band_breach(buy, asked.limit, reference, band)
+    return refusal
+
+
+def _shape_refusal(ticket: Ticket, asked: Asked) -> Refusal | None:
+    """Fields that are missing, and combinations that make no sense."""
+    kind, tif, name = ticket.type, ticket.time_in_force, _NAMES[ticket.type]
+    bracket = asked.take_profit is not None or asked.stop_loss is not None
+    at_once = tif in _AT_ONCE
+    rules = (
+        (kind in PRICED and asked.limit is None, "limit_missing", f"A {name} order needs a limit price."),
+        (kind in STOPPED and asked.stop is None, "stop_missing", f"A {name} order needs a stop price."),
+        (
+            kind is OrderType.TRAILING_STOP and asked.trail is None and asked.trail_ppm is None,
+            "trail_missing",
+            "A trailing stop needs a distance, as an amount or in percent.",
+        ),
+        (kind in CONDITIONAL and at_once, "tif_not_for_type", f"A {name} order waits; it cannot be {tif.upper()}."),
+        (
+            ticket.post_only and (kind is not OrderType.LIMIT or at_once),
+            "post_only_not_for_type",
+            "Post-only is for limit orders that may rest.",
+        ),
+        (tif is TimeInForce.GTD and asked.expires_ns is None, "expires_missing", "Say until when the order is good."),
+        (
+            tif is not TimeInForce.GTD and asked.expires_ns is not None,
+            "expires_not_used",
+            "Only a good-till-date order has an end of its own.",
+        ),
+        (bracket and ticket.side is Side.SELL, "exits_not_for_sell", "Take profit and stop loss go with a buy."),
+        (bracket and asked.oco_limit is not None, "oco_with_exits", "Choose a bracket or two orders, not both."),
+        (
+            asked.oco_limit is not None and kind not in CONDITIONAL,
+            "oco_not_for_type",
+            "The other of two orders must be a stop or trailing stop.",
+        ),
+    )
+    broken = (Refusal(code, reason) for is_broken, code, reason in rules if is_broken)
+    return unused_refusal(kind, asked) or next(broken, None)
+
+
+def _time_refusal(ticket: Ticket, asked: Asked, now_ns: int) -> Refusal | None:
+    if asked.expires_ns is None:
+        return None
+    if asked.expires_ns <= now_ns:
+        return Refusal("expires_past", "The order would end before it begins.")
+    if asked.expires_ns > now_ns + GTD_MAX_NS:
+        return Refusal("expires_too_far", "An order may wait for a year at most.")
+    return None
+
+
+def _group_refusal(
+    context: DeskContext, ticket: Ticket, asked: Asked, terms: Terms, quote: BestQuote
+) -> Refusal | None:
+    """Exits around their entry, or two that exclude each other, must lie where one of them trades first."""
+    buy = ticket.side is Side.BUY
+    if asked.take_profit is not None or asked.stop_loss is not None:
+        ask = quote.ask_ticks
+        high = terms.limit_ticks or terms.stop_ticks or ask
+        low = min(high, ask) if ask and terms.type is OrderType.LIMIT else high
+        if terms.type is OrderType.MARKET and quote.bid_ticks:
+            low = quote.bid_ticks
+        if terms.type is OrderType.STOP_LIMIT:
+            low = min(high, terms.stop_ticks or high)
+        return risk.exits_breach(True, low, high, asked.take_profit, asked.stop_loss)
+    if asked.oco_limit is not None:
+        best = quote.opposite(buy)
+        breach = risk.oco_breach(buy, asked.oco_limit, terms.stop_ticks or 0)
+        if breach is None and best:
+            breach = risk.price_band_breach(buy, asked.oco_limit, best, context.limits.price_band_ppm)
+        return breach
+    return None
+
+
+def _limits_refusal(context: DeskContext, orders: Sequence[Decision], best: int) -> Refusal | None:
+    """The portfolio's limits. An order's size is judged at the worst a buy can pay, the best a sale is known to get."""
+    instrument, limits = context.instrument, context.limits
+    for order in orders:
+        notional = instrument.notional(order.quantity_lots * size_ticks(order.side, order.terms, best))
+        if notional > INT64_MAX // 4:
+            return Refusal("out_of_range", "The order's value is out of range.")
+        # Exits only undo what their entry did: that was judged.
+        is_exit = order.role in (GroupRole.TAKE_PROFIT, GroupRole.STOP_LOSS)
+        refusal = None if is_exit else risk.notional_breach(notional, limits.max_order_notional)
+        if refusal is not None:
+            return refusal
+    return risk.open_orders_breach(context.open_orders, len(orders), limits.max_open_orders)
+
+
+def size_ticks(side: Side, terms: Terms, best: int) -> int:
+    """The price at which an order's size is judged."""
+    return terms.protection_ticks if side is Side.BUY else max(best, terms.protection_ticks, terms.stop_ticks or 0)
+
+
+def _cover_refusal(context: DeskContext, orders: Sequence[Decision]) -> Refusal | None:
+    return cover_refusal(context, sum(order.cash_hold for order in orders), sum(order.asset_hold for order in orders))
+
+
+def cover_refusal(context: DeskContext, cash: int, asset: int) -> Refusal | None:
+    """Less cash or fewer shares than must be held."""
+    if asset > context.position_lots - context.position_held:
+        free = context.instrument.quantity(context.position_lots - context.position_held)
+        return Refusal(
+            "insufficient_position",
+            f"Only {free:f} {context.instrument.symbol} can be sold; the rest is not held or is in open orders.",
+            {"available": f"{free:f}"},
+        )
+    if cash > context.cash_available:
+        return Refusal(
+            "insufficient_cash",
+            "Not enough cash: the order would hold more than is available.",
+            {"needed": str(cash), "available": str(context.cash_available)},
+        )
+    return None
+
+
+# What is accepted ---------------------------------------------------------------------------------------------------
+
+
+def terms_of(kind: OrderType, buy: bool, asked: Asked, best: int, band_ppm: int) -> Terms:
+    """Terms with the worst price: the limit, or best price or stop moved by the band."""
+    if kind is OrderType.TRAILING_STOP:
+        stop = risk.trailing_start_ticks(buy, best, asked.trail, asked.trail_ppm)
+    else:
+        stop = asked.stop or 0
+    worst = asked.limit if asked.limit is not None else risk.protection_ticks(buy, stop or best, band_ppm)
+    return Terms(kind, worst, asked.limit, stop or None, asked.trail, asked.trail_ppm)
+
+
+def _order(instrument: Instrument, ticket: Ticket, asked: Asked, terms: Terms, lots: int) -> Decision:
+    buy = ticket.side is Side.BUY
+    cash, asset = hold_needed(instrument, ticket.side, terms.protection_ticks, lots)
+    return Decision(
+        side=ticket.side,
+        effect=Effect.OPEN if buy else Effect.CLOSE,
+        time_in_force=ticket.time_in_force,
+        quantity_lots=lots,
+        terms=terms,
+        cash_hold=cash,
+        asset_hold=asset,
+        fee_at_most=instrument.fee.total(lots, instrument.notional(lots * terms.protection_ticks)),
+        post_only=ticket.post_only,
+        expires_ns=asked.expires_ns,
+    )
+
+
+def _pair(instrument: Instrument, ticket: Ticket, asked: Asked, terms: Terms, lots: int) -> tuple[Decision, ...]:
+    limit = asked.oco_limit or 0
+    stop = _order(instrument, ticket, asked, terms, lots)
+    other = _order(instrument, ticket, asked, Terms(OrderType.LIMIT, limit, limit), lots)
+    cash, asset = shared_hold(instrument, [(each.cash_hold, each.asset_hold) for each in (stop, other)])
+    return (
+        replace(stop, cash_hold=cash, asset_hold=asset, role=GroupRole.OCO),
+        replace(other, cash_hold=0, asset_hold=0, role=GroupRole.OCO),
+    )
+
+
+def _bracket(
+    instrument: Instrument, ticket: Ticket, asked: Asked, terms: Terms, lots: int, band_ppm: int
+) -> tuple[Decision, ...]:
+    legs: list[tuple[GroupRole, Terms]] = []
+    if asked.take_profit is not None:
+        legs.append((GroupRole.TAKE_PROFIT, Terms(OrderType.LIMIT, asked.take_profit, asked.take_profit)))
+    if asked.stop_loss is not None:
+        worst = risk.protection_ticks(False, asked.stop_loss, band_ppm)
+        legs.append((GroupRole.STOP_LOSS, Terms(OrderType.STOP, worst, stop_ticks=asked.stop_loss)))
+    fee, _ = hold_needed(instrument, Side.SELL, 0, 0, planned_lots=lots)
+    fees, _ = shared_hold(instrument, [(fee, 0)] * len(legs))
+    exits = (
+        Decision(
+            side=Side.SELL,
+            effect=Effect.CLOSE,
+            time_in_force=TimeInForce.GTC,
+            quantity_lots=lots,
+            terms=leg,
+            cash_hold=0 if n else fees,
+            asset_hold=0,
+            fee_at_most=instrument.fee.total(lots, instrument.notional(lots * leg.protection_ticks)),
+            role=role,
+        )
+        for n, (role, leg) in enumerate(legs)
+    )
+    return (*exits, replace(_order(instrument, ticket, asked, terms, lots), role=GroupRole.ENTRY))
