@@ -1,4 +1,4 @@
-"""The gateway: log in and out, health, and live quotes over a WebSocket, mounted under ``/api``."""
+"""The gateway: log in and out, health, orders, and live quotes over a WebSocket, mounted under ``/api``."""
 
 import asyncio
 import contextlib
@@ -10,11 +10,13 @@ from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 
+from gateway.orders import order_routes
 from gateway.sessions import clear_cookie, comes_from_elsewhere, is_same_origin, set_cookie, token_of
 from gateway.tape import PERIOD_S, Tape
 from trading.domain.errors import Forbidden, TradefloorError, Unavailable
 from trading.domain.orders import Refusal
 from trading.services import people
+from trading.services.access import Actor
 from trading.services.floor import Floor
 
 CHECK_EVERY_S = 0.6
@@ -23,7 +25,7 @@ SESSION_OVER = 4401
 """Close code that tells the page to ask for a login."""
 TRY_AGAIN = 1013
 """Close code for a floor that cannot check sessions now."""
-_STATUS = {"forbidden": 403, "no_session": 401, "not_found": 404, "conflict": 409, "unavailable": 503}
+_STATUS = {"forbidden": 403, "no_session": 401, "not_found": 404, "conflict": 409, "unavailable": 503, "halted": 423}
 
 
 class Credentials(BaseModel):
@@ -41,6 +43,16 @@ def create_api(floor: Floor, monotonic_s: Callable[[], float]) -> FastAPI:
     @api.exception_handler(TradefloorError)
     def refused(request: Request, error: TradefloorError) -> JSONResponse:  # noqa: ARG001
         return JSONResponse({"code": error.code, "reason": str(error)}, _STATUS.get(error.code, 422))
+
+    def reader(request: Request) -> Actor:
+        return people.actor_of(floor, token_of(request), _origin(request))
+
+    def writer(request: Request) -> Actor:
+        if not is_same_origin(request):
+            raise Forbidden("orders are taken from this site's own pages")
+        return reader(request)
+
+    api.include_router(order_routes(floor, reader, writer))
 
     @api.get("/health")
     def health() -> JSONResponse:

@@ -16,6 +16,7 @@ from trading.adapters.postgres.broker_store import PostgresBroker
 from trading.adapters.redis_bus import RedisBus, TapeBatch, TapePosition, no_ticks
 from trading.config import Settings
 from trading.domain.errors import Fenced, Halted, Stale, TradefloorError, Unavailable
+from trading.exchange.engine import warm_up
 from trading.processes import logs
 from trading.services.paper_broker import PaperBroker
 from trading.services.ports.clock import Clock
@@ -60,6 +61,7 @@ class BrokerProcess:
 
     def run(self) -> None:
         """Until stopped. Raises `Fenced` when another broker has taken over."""
+        warm_up()  # a lease that is held must not run out over it
         epoch = self._wait_for_lease()
         if epoch is None:
             return
