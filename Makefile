@@ -29,7 +29,7 @@ lint: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest tests/tooling
 
 .PHONY: bench
-bench: $(VENV)/.installed
+bench: $(VENV)/.installed-dev
 	@$(BIN)/python -m bench $(ONLY)
 
 SEED ?= 1

@@ -36,7 +36,7 @@ _OPEN = " and o.state not in ('filled', 'rejected', 'cancelled', 'expired')"
 
 _CLIENT_ORDERS = """select o.*, coalesce(k.key, '') as client_id
     from orders o left join idempotency_key k on k.user_id = o.actor_id and k.operation = 'desk.submit'
-        and (k.answer ->> 'order_id')::bigint = o.id
+        and coalesce(k.answer #>> '{group,0}', k.answer ->> 'order_id')::bigint = coalesce(o.group_id, o.id)
     where o.portfolio_id = %s"""
 
 _EVENTS = """select e.ts_ns, e.source, e.target, e.cause, e.actor, e.input_seq, e.detail
