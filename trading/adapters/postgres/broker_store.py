@@ -255,18 +255,22 @@ class PostgresBroker:
             )
             self._committing = True
 
-    def end_commit(self) -> None:
+    def end_commit(self) -> Sequence[int]:
         """See the port."""
         if not self._committing:
-            return
+            return []
         self._committing = False
         with self._open() as connection:
             failed: psycopg.Error | None = None
+            told = b""
             while (result := connection.pgconn.get_result()) is not None:
-                if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+                if result.status == ExecStatus.TUPLES_OK:
+                    told = result.get_value(0, 0) or b""
+                elif result.status != ExecStatus.COMMAND_OK:
                     failed = failed or error_from_result(result)
             if failed is not None:
                 raise failed
+        return [int(number) for number in told.strip(b"{}").split(b",") if number]
 
     def save_snapshot(self, epoch: int, seq: int, engine_rev: int, ts_ns: int, state: bytes, state_hash: bytes) -> None:
         """See the port."""
@@ -275,9 +279,10 @@ class PostgresBroker:
                 "select save_snapshot(%s, %s, %s, %s, %s, %s)", (epoch, seq, engine_rev, ts_ns, state, state_hash)
             )
 
-    def publish_outbox(self, limit: int) -> Sequence[Mapping[str, Any]]:
+    def publish_outbox(self, limit: int, published: Sequence[int] = ()) -> Sequence[Mapping[str, Any]]:
         """See the port."""
-        return [row["event"] for row in self._rows("select publish_outbox(%s) as event", (limit,))]
+        rows = self._rows("select publish_outbox(%s, %s) as event", (limit, list(published)))
+        return [row["event"] for row in rows]
 
     def seal(self, now: datetime) -> None:
         """See the port."""
