@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from trading.adapters.postgres.pool import is_lost, scalar
 from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, instrument_of, open_order_of
 from trading.domain.errors import Fenced, Halted, Stale, TradefloorError, Unavailable
+from trading.domain.instruments import Instrument
 from trading.domain.ledger import FloorAccounts, Hold, OpenOrder
 from trading.domain.positions import FillId, Lot
 from trading.services.ports.broker import Batch, Command, LogChunk, Standing
@@ -69,6 +70,7 @@ class PostgresBroker:
         self._connections: dict[str, Connection[Any]] = {}
         self._groups: list[int] = []
         self._committing = False
+        self._instruments: dict[tuple[int, int], Instrument] = {}
 
     def close(self) -> None:
         """Give the connections back."""
@@ -183,13 +185,21 @@ class PostgresBroker:
         return {
             row["id"]: open_order_of(
                 row,
-                instrument_of(row),
+                self._instrument(row),
                 Hold(row["cash_account"], row["cash_left"]),
                 Hold(row["asset_account"], row["asset_left"]),
                 row["planned"],
             )
             for row in rows
         }
+
+    def _instrument(self, row: Mapping[str, Any]) -> Instrument:
+        """A version of an instrument never changes: it is built once."""
+        key = (row["instrument_id"], row["version"])
+        known = self._instruments.get(key)
+        if known is None:
+            known = self._instruments[key] = instrument_of(row)
+        return known
 
     def lots(self, portfolio_id: int, instrument_id: int) -> list[Lot]:
         """See the port."""
