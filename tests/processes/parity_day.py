@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from parity_market import STEP_S, Market
-from parity_trader import Trader
+from parity_trader import Trader, patiently
 from shared_servers import Database
 from trading_floor import TradingFloor
 
@@ -116,9 +116,9 @@ class LiveStrategy(threading.Thread):
                 if last and len(read.ticks) == 0:
                     return
                 self._position = read.position
-                for decision in live.feed(read.ticks, self._account):
+                for decision in live.feed(read.ticks, lambda: patiently(self._account)):
                     self.decisions.append(decision)
-                    self._carry_out(decision)
+                    patiently(lambda decided=decision: self._carry_out(decided))
         except BaseException as error:
             self.failed.append(error)
 

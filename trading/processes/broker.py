@@ -17,7 +17,9 @@ from trading.adapters.redis_bus import RedisBus, TapeBatch, TapePosition, no_tic
 from trading.config import Settings
 from trading.domain.errors import Fenced, Halted, Stale, TradefloorError, Unavailable
 from trading.exchange.engine import warm_up
+from trading.exchange.latency import Latency
 from trading.processes import logs
+from trading.services.command_inputs import delay_by
 from trading.services.paper_broker import PaperBroker
 from trading.services.ports.clock import Clock
 
@@ -51,8 +53,11 @@ class Timers:
 class BrokerProcess:
     """The loop around `PaperBroker`: lease, tape, commands, duties."""
 
-    def __init__(self, store: PostgresBroker, bus: RedisBus, clock: Clock, stop: threading.Event) -> None:
+    def __init__(
+        self, store: PostgresBroker, bus: RedisBus, clock: Clock, stop: threading.Event, latency: Latency
+    ) -> None:
         self._store, self._bus, self._clock, self._stop = store, bus, clock, stop
+        self._delay = delay_by(latency)
         self._timers = Timers()
         self._gap = ""
         self._position: TapePosition | None = None
@@ -65,7 +70,7 @@ class BrokerProcess:
         epoch = self._wait_for_lease()
         if epoch is None:
             return
-        broker = PaperBroker(self._store, epoch)
+        broker = PaperBroker(self._store, epoch, self._delay)
         self._restore(broker, "the broker was started")
         log.info("broker open", epoch=epoch, input_seq=broker.engine.seq)
         while not self._stop.is_set():
@@ -84,7 +89,7 @@ class BrokerProcess:
 
     def _turn(self, broker: PaperBroker) -> None:
         self._keep_lease(broker)
-        read = self._read_tape()
+        read = self._read_tape(broker.queue.next_due_ns())
         ticks = no_ticks() if read is None else read.ticks
         commands = []
         if (read is not None and read.woken) or self._timers.due("poll", POLL_S):
@@ -126,12 +131,18 @@ class BrokerProcess:
                 }
             )
 
-    def _read_tape(self) -> TapeBatch | None:
-        """The next ticks; None while the bus is away, which is a gap in what the broker has seen."""
+    def _read_tape(self, due_ns: int | None) -> TapeBatch | None:
+        """The next ticks; None while the bus is away, which is a gap in what the broker has seen.
+
+        Waits no longer than until ``due_ns``, when the next delayed command is due.
+        """
+        wait_ms = int(POLL_S * 1000)
+        if due_ns is not None:
+            wait_ms = max(1, min(wait_ms, (due_ns - self._clock.now_ns()) // 1_000_000))
         try:
             if self._position is None:
                 self._position = self._bus.tape_end()
-            read = self._bus.read_tape(self._position, int(POLL_S * 1000))
+            read = self._bus.read_tape(self._position, wait_ms)
         except Unavailable:
             if self._position is not None:
                 self._gap = "the tape was lost"
@@ -186,7 +197,7 @@ def main() -> int:
     store = PostgresBroker(connections.dsn(settings, "tf_broker"))
     bus = RedisBus(connections.redis_url(settings))
     try:
-        BrokerProcess(store, bus, SystemClock(), stop).run()
+        BrokerProcess(store, bus, SystemClock(), stop, settings.latency).run()
     except Fenced as error:
         log.error("fenced", reason=str(error))
         return FENCED_STATUS
