@@ -1,7 +1,7 @@
 """A day on a real floor at high speed: desk services, broker processes that are killed, a tape, and a live strategy.
 
 The desk runs on the real clock, PostgreSQL and Valkey; brokers are processes, of which one waits as a standby. The
-tape's own time runs `parity_market.SPEED` times faster, so that a minute's bar closes every third of a second.
+tape's own time runs `parity_market.SPEED` times faster, so that a minute's bar closes every second.
 """
 
 import os
@@ -208,7 +208,7 @@ class Day:
                     time.sleep(self.chance.random())
                     self._trouble()
                     self.brokers.kill()
-                time.sleep(0.02)
+                time.sleep(0.2)
                 braked = self.floor.query("select reason from halt_state where scope = 'floor' and mode = 'halted'")
                 assert not braked, braked
         finally:
@@ -250,7 +250,7 @@ class Day:
         begun = time.monotonic()
         while not what():
             assert time.monotonic() - begun < timeout_s, f"waited in vain for {words}"
-            time.sleep(0.02)
+            time.sleep(0.1)
 
     def close(self) -> None:
         self.brokers.close()
