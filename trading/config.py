@@ -17,8 +17,8 @@ class Settings(BaseSettings):
 
     ``database_url`` and ``redis_url`` are empty for the embedded servers; ``DATABASE_URL`` and ``REDIS_URL`` point the
     floor at servers of the same kind. ``lake_url`` is a folder, empty for ``data_dir/lake``. ``sim_hours`` says whether
-    the simulated venue trades around the clock or by real calendars, see `trading.market.sessions`. ``broker_latency`` is
-    ``none``, ``fixed:MS`` or ``lognormal:MEDIAN_MS,P99_MS``.
+    the simulated venue trades around the clock or by real calendars, see `trading.market.sessions`.
+    ``broker_latency`` is ``none``, ``fixed:MS`` or ``lognormal:MEDIAN_MS,P99_MS``.
     """
 
     model_config = SettingsConfigDict(env_prefix="TRADEFLOOR_", populate_by_name=True, extra="ignore")
