@@ -18,7 +18,8 @@ def main(seed: int, wanted: int) -> None:
         tight = seed % 7 == 3  # such a one is not saved
         save_every = 0 if tight else (0, 400)[seed % 2]
         made = TightEngine if tight else CompiledEngine
-        events += compare(seed, 6_000, Model(seed // 3 % 3), batch=batch, save_every=save_every, made=made)
+        count = 2_000 if batch == 1 else 6_000
+        events += compare(seed, count, Model(seed // 3 % 3), batch=batch, save_every=save_every, made=made)
         seed += 1
         streams += 1
         if time.monotonic() - told_s > EVERY_S:

@@ -18,7 +18,7 @@ BLANK: Step = {
     "trail": 0, "link": 0, "symbol": 0, "side": 0, "kind": "limit", "trigger": "none", "link_kind": "none",
     "more": False, "reset": False,
 }  # fmt: skip
-KINDS = ["limit"] * 6 + ["market", "ioc", "fok", "post_only"]
+KINDS = ["limit"] * 7 + ["market", "ioc", "fok", "fok", "post_only"]
 FAR = [4095, 4096, 4097, 8191, 8192, 20_000, 10**9]
 
 
@@ -78,7 +78,7 @@ class Stream:
         rows = self.rows(symbol)
         for at, row in enumerate(rows):
             row.update({"seq": self.seq, "ts_ns": self.ts_ns, "more": at < len(rows) - 1})
-            if row["op"] == "add" and 0 <= row["symbol"] < self.symbols:
+            if row["op"] == "add" and 0 <= row["symbol"] < self.symbols and row["side"] in (0, 1):
                 self.asked.append(row)
         return rows
 
@@ -140,13 +140,18 @@ class Stream:
             elif d.chance(0.5):
                 price = self.passive(symbol, side)
             self.places[symbol].append((side, price))
-        elif d.chance(0.5):
-            price = NO_LIMIT if side == 0 else -NO_LIMIT
+        else:
+            linked = [o for o in self.asked if o["symbol"] == symbol and o["link_kind"] != "none"]
+            if linked and d.chance(0.7):
+                side = 1 - linked[-1 - int(len(linked[-8:]) * d.part())]["side"]
+            if d.chance(0.6):
+                price = NO_LIMIT if side == 0 else -NO_LIMIT
         lasts = d.one([0, 1, 500, 9000]) if d.chance(0.1) else None
         owner = 1 if self.quiet[symbol] else d.whole(0, self.owners)
+        qty = d.whole(1, 12 if kind == "fok" else 50)  # some of those must find enough
         return {
             **BLANK, "op": "add", "symbol": symbol, "order_id": self.new_id(), "owner": owner, "side": side,
-            "kind": kind, "price": price, "qty": d.whole(1, 50),
+            "kind": kind, "price": price, "qty": qty,
             "expires_ns": 0 if lasts is None else self.ts_ns + lasts * MS,
         }  # fmt: skip
 

@@ -220,6 +220,12 @@ def test_fill_or_kill_does_not_count_two_siblings_as_two(lots: int, code: str) -
         assert told[1:] == [("fill", "cross", 3, 1, 100, 5, 0), ("cancelled", "oco", 2, 0, 101, 0, 5)]
 
 
+def test_fill_or_kill_counts_an_order_whose_sibling_is_not_in_the_book() -> None:
+    stop = sell(2, 5, 0, trigger="stop", kind="market", stop_price=90, link_kind="oco", link=1)
+    told = told_by_both([sell(1, 5, 100), stop], [buy(3, 5, 100, kind="fok")])
+    assert told[1:] == [("fill", "cross", 3, 1, 100, 5, 0), ("cancelled", "oco", 2, 0, 0, 0, 5)]
+
+
 def test_a_leg_that_fills_as_it_grows_takes_as_much_from_the_other() -> None:
     bids = [[buy(1, 4, 105, owner=3)], [sell(2, 9, 106, owner=4)]]
     legs = [sell(3, 9, 105, link_kind="held"), sell(4, 9, 90, trigger="stop", stop_price=95, kind="market",

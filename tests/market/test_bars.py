@@ -23,6 +23,7 @@ from trading.market.bars import (
     unpack_bars,
 )
 from trading.market.profiles import PROFILES
+from trading.market.sessions import CONTINUOUS, FX_WEEK, sessions
 from trading.market.simulator import Simulator
 from trading.market.ticks import DEPTH, MORE, QUOTE, TICK, TRADE, Ticks
 
@@ -168,6 +169,13 @@ def test_bars_of_the_simulator_equal_sql_over_its_archived_ticks() -> None:
         own_bars = ordered(bars[bars["frame"] == FRAME_NAMES.index(frame)])
         assert len(expected) > 3
         assert [(row[0], *row[3:]) for row in own_bars.tolist()] == expected, frame
+
+
+@pytest.mark.parametrize("calendar", sorted({profile.calendar for profile in PROFILES} - {FX_WEEK, CONTINUOUS}))
+def test_a_day_of_an_exchange_is_one_bar(calendar: str) -> None:
+    known = sessions(calendar, 1_790_000_000 * 10**9)
+    assert len(known.day_open_ns) > 1_000
+    assert (known.day_open_ns // DAY_NS == (known.day_close_ns - 1) // DAY_NS).all()
 
 
 def test_bars_travel_as_bytes() -> None:

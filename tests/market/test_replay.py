@@ -197,7 +197,8 @@ def capture(seconds: int = 8, levels: int = 30, seed: int = 4) -> pd.DataFrame:
             price = round(100 + sign * 0.01 * int(random.integers(1, levels)), 2)
             rows.append((number, number / 10, "update", side, price, float(random.choice([0.0, 0.5, 2.0]))))
     frame = pd.DataFrame(rows, columns=["seq", "at_s", "type", "side", "price", "size"])
-    return frame.assign(recv_ns=START_NS + (frame["at_s"] * SECOND_NS).astype("int64"), last_id=frame["seq"])
+    ids = {"first_id": frame["seq"], "last_id": frame["seq"], "prev_id": frame["seq"] - 1}
+    return frame.assign(recv_ns=START_NS + (frame["at_s"] * SECOND_NS).astype("int64"), **ids)
 
 
 def plain_books(frame: pd.DataFrame, target: Target) -> list[tuple[Levels, Levels]]:
@@ -257,17 +258,56 @@ def test_a_book_keeps_its_updates_whole_among_trades_of_the_same_moment(tmp_path
     assert books_after(ticks) == books_after(depth)
 
 
-def test_updates_heard_before_the_snapshot_count_only_where_they_are_newer(tmp_path: Path) -> None:
+def level_recording(folder: Path, *rows: tuple[int, int, str, str, float, float, int]) -> Ticks:
+    """(seq, time, type, side, price, size, id); an id that skips one is a gap."""
+    frame = pd.DataFrame(rows, columns=["seq", "recv_ns", "type", "side", "price", "size", "last_id"])
+    frame.assign(first_id=frame["last_id"], prev_id=-1).to_parquet(folder / "XYZ.parquet")
+    return recordings.read([folder / "XYZ.parquet"], TARGET)
+
+
+def test_where_updates_are_missing_the_book_is_empty_until_the_next_snapshot(tmp_path: Path) -> None:
+    ticks = level_recording(
+        tmp_path,
+        (1, START_NS, "snapshot", "bid", 99.99, 1.0, 10),
+        (1, START_NS, "snapshot", "ask", 100.01, 1.0, 10),
+        (2, START_NS + 1, "update", "bid", 99.98, 1.0, 15),
+        (3, START_NS + 2, "update", "bid", 99.97, 1.0, 16),
+        (4, START_NS + 3, "snapshot", "bid", 99.95, 1.0, 20),
+        (5, START_NS + 4, "update", "ask", 100.05, 1.0, 21),
+    )
+    assert books_after(ticks) == [
+        ({9999: 1000}, {10001: 1000}), ({}, {}), ({9995: 1000}, {}), ({9995: 1000}, {10005: 1000}),
+    ]  # fmt: skip
+    assert ticks["bid_ticks"][(ticks["kind"] & QUOTE) != 0].tolist() == [9999, 0, 9995, 9995]
+
+
+def test_single_orders_add_up_to_levels(tmp_path: Path) -> None:
+    path = tmp_path / "XYZ_l3.csv.gz"
     rows = [
+        ("1700000000.5", "2023-11-14T22:13:20Z", "snapshot", "bid", "a", "99.90", "1.5", ""),
+        ("1700000000.5", "2023-11-14T22:13:20Z", "snapshot", "bid", "b", "99.90", "0.5", ""),
+        ("1700000000.5", "2023-11-14T22:13:20Z", "snapshot", "ask", "c", "100.10", "2", ""),
+        ("1700000001.5", "1700000001000", "new", "ask", "d", "100.05", "1", "7"),
+        ("1700000002.5", "1700000002000", "change", "bid", "a", "", "0.25", "8"),
+        ("1700000003.5", "1700000003000", "cancel", "ask", "d", "", "", "9"),
+    ]
+    names = ["recv_s", "exch_time", "type", "side", "order_id", "price", "size", "nonce"]
+    pd.DataFrame(rows, columns=names).to_csv(path, index=False)
+    found = books_after(recordings.read([path], TARGET))
+    assert found[0] == ({9990: 2000}, {10010: 2000})
+    assert ({9990: 2000}, {10005: 1000, 10010: 2000}) in found
+    assert found[-1] == ({9990: 750}, {10010: 2000})
+
+
+def test_updates_heard_before_the_snapshot_count_only_where_they_are_newer(tmp_path: Path) -> None:
+    ticks = level_recording(
+        tmp_path,
         (1, START_NS - 2, "update", "bid", 99.99, 7.0, 9),
         (2, START_NS - 1, "update", "bid", 99.98, 8.0, 11),
         (3, START_NS, "snapshot", "bid", 99.99, 1.0, 10),
         (3, START_NS, "snapshot", "ask", 100.01, 2.0, 10),
         (4, START_NS + 5, "update", "ask", 100.01, 0.0, 12),
-    ]
-    names = ["seq", "recv_ns", "type", "side", "price", "size", "last_id"]
-    pd.DataFrame(rows, columns=names).to_parquet(tmp_path / "XYZ.parquet")
-    ticks = recordings.read([tmp_path / "XYZ.parquet"], TARGET)
+    )
     assert books_after(ticks) == [
         ({9999: 1000}, {10001: 2000}),
         ({9999: 1000, 9998: 8000}, {10001: 2000}),
@@ -411,8 +451,9 @@ def test_files_that_cannot_be_replayed_are_refused_by_name(tmp_path: Path) -> No
         return refusal.value.code
 
     assert refused("a.parquet", price=[1.0], size=[1.0]) == "no_date_column"
-    assert refused("b.parquet", ts_ns=[1], side=["bid"], price=[1.0], size=[1.0]) == "no_snapshot"
-    assert refused("c.parquet", ts_ns=[1], side=["bid"], price=[1.0], size=[1.0], type=["update"]) == "no_snapshot"
+    assert refused("b.parquet", ts_ns=[1], side=["bid"], price=[1.0], size=[1.0]) == "not_a_capture"
+    ids = {name: [1] for name in ("seq", "recv_ns", "first_id", "last_id", "prev_id")}
+    assert refused("c.parquet", side=["bid"], price=[1.0], size=[1.0], type=["update"], **ids) == "no_snapshot"
     assert refused("d.parquet", ts=["nonsense"], bid=[1.0], ask=[1.0]) == "bad_date"
     assert refused("e.parquet", ts=["2024-01-01"], x=[1.0]) == "no_price_columns"
     two = {name: [1.0, 1.0] for name in ("open", "high", "low", "close")}
@@ -438,6 +479,13 @@ def test_real_quotes_and_trades_are_given_out_as_they_were_stored(shared_data: P
     np.testing.assert_allclose(traded["trade_ticks"] * BTC.tick_size, stored[1]["price"], rtol=0, atol=1e-6)
     expected = np.where(stored[1]["aggressor"] == "buy", 1, -1)
     assert traded["aggressor"].tolist() == expected.tolist()
+
+
+def test_real_single_orders_make_a_book_that_never_crosses(shared_data: Path) -> None:
+    ticks = recordings.read([shared_data / "ticks" / "ETHAUD_independentreserve_l3.csv.gz"], BTC)
+    best = [(max(bids), min(asks)) for bids, asks in books_after(ticks)]
+    assert len(best) > 100
+    assert all(bid < ask for bid, ask in best)
 
 
 def test_the_best_of_a_real_book_is_the_quote_that_was_recorded_beside_it(shared_data: Path) -> None:

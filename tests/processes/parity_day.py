@@ -1,7 +1,7 @@
 """A day on a real floor at high speed: desk services, broker processes that are killed, a tape, and a live strategy.
 
 The desk runs on the real clock, PostgreSQL and Valkey; brokers are processes, of which one waits as a standby. The
-tape's own time runs `parity_market.SPEED` times faster, so that a minute's bar closes every third of a second.
+tape's own time runs `parity_market.SPEED` times faster, so that a minute's bar closes every second.
 """
 
 import os
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from parity_market import STEP_S, Market
-from parity_trader import Trader
+from parity_trader import Trader, patiently
 from shared_servers import Database
 from trading_floor import TradingFloor
 
@@ -116,9 +116,9 @@ class LiveStrategy(threading.Thread):
                 if last and len(read.ticks) == 0:
                     return
                 self._position = read.position
-                for decision in live.feed(read.ticks, self._account):
+                for decision in live.feed(read.ticks, lambda: patiently(self._account)):
                     self.decisions.append(decision)
-                    self._carry_out(decision)
+                    patiently(lambda decided=decision: self._carry_out(decided))
         except BaseException as error:
             self.failed.append(error)
 
@@ -208,7 +208,7 @@ class Day:
                     time.sleep(self.chance.random())
                     self._trouble()
                     self.brokers.kill()
-                time.sleep(0.02)
+                time.sleep(0.2)
                 braked = self.floor.query("select reason from halt_state where scope = 'floor' and mode = 'halted'")
                 assert not braked, braked
         finally:
@@ -250,7 +250,7 @@ class Day:
         begun = time.monotonic()
         while not what():
             assert time.monotonic() - begun < timeout_s, f"waited in vain for {words}"
-            time.sleep(0.02)
+            time.sleep(0.1)
 
     def close(self) -> None:
         self.brokers.close()

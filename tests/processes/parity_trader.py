@@ -1,20 +1,23 @@
 """Traders of the parity day: every type of order at random, changes and cancels of what may still be open."""
 
 import random
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from parity_market import Market
 
-from trading.domain.errors import Halted
+from trading.domain.errors import Conflict, Halted, Unavailable
 from trading.domain.instruments import Instrument
 from trading.domain.orders import Change, OrderType, Refusal, Side, Ticket, TimeInForce
 from trading.services import desk
 from trading.services.access import Actor
 from trading.services.floor import Floor
 
+T = TypeVar("T")
 OPENING_LOTS = 2_000
 RESTING_MOST = 60
 """Open orders a trader lets stand before it cancels the oldest."""
@@ -23,6 +26,20 @@ KINDS = {
     "stop_limit": 6, "trail": 5, "trail_percent": 5, "bracket": 8, "oco": 6,
 }  # fmt: skip
 """Kinds of tickets and how often they come."""
+
+
+def patiently(call: Callable[[], T]) -> T:
+    """Ask again while the desk is busy, under the same key: a call whose answer was lost is not carried out twice."""
+    for _ in range(100):
+        try:
+            return call()
+        except Unavailable:
+            time.sleep(0.1)
+        except Conflict as error:
+            if error.code != "in_flight":
+                raise
+            time.sleep(0.1)
+    return call()
 
 
 @dataclass(frozen=True)
@@ -113,7 +130,8 @@ class Trader:
 
     def _send(self, kind: str, instrument: Instrument, side: Side, type_: OrderType, lots: int, **more: object) -> None:
         ticket = Ticket(instrument.symbol, side, type_, f"{instrument.quantity(lots):f}", **more)  # type: ignore[arg-type]
-        answer = desk.submit(self.floor, self.actor, self.portfolio, ticket, self.key())
+        key = self.key()
+        answer = patiently(lambda: desk.submit(self.floor, self.actor, self.portfolio, ticket, key))
         if isinstance(answer, Refusal):
             self.refused[answer.code] += 1
             return
@@ -138,7 +156,7 @@ class Trader:
     # Changes and cancels ----------------------------------------------------------------------------------------------
 
     def _cancel(self, order: Resting) -> None:
-        answer = desk.cancel(self.floor, self.actor, self.portfolio, order.order_id)
+        answer = patiently(lambda: desk.cancel(self.floor, self.actor, self.portfolio, order.order_id))
         self.asked["cancel" if answer is None else f"cancel, {answer.code}"] += 1
 
     def _change(self, order: Resting) -> None:
@@ -159,7 +177,8 @@ class Trader:
         if order.what in ("limit", "stop", "trail") and self.chance.random() < 0.5:
             terms = {"quantity": f"{instrument.quantity(max(1, order.lots + self.chance.randint(-20, 20))):f}"}
         change = Change(**terms)
-        answer = desk.modify(self.floor, self.actor, self.portfolio, order.order_id, change, self.key())
+        key = self.key()
+        answer = patiently(lambda: desk.modify(self.floor, self.actor, self.portfolio, order.order_id, change, key))
         if isinstance(answer, Refusal):
             self.asked[f"modify, {answer.code}"] += 1
             if answer.code == "order_over":

@@ -10,10 +10,13 @@ from trading.adapters.redis_bus import no_ticks
 from trading.domain.errors import Fenced, Halted, Inconsistent
 from trading.exchange.codec import decode
 from trading.exchange.engine import ENGINE_REV
-from trading.exchange.messages import Gap, Input
+from trading.exchange.latency import Latency
+from trading.exchange.messages import Gap, Input, Submit
 from trading.market.ticks import QUOTE, TRADE
 from trading.services import desk, halt, night
 from trading.services.access import SYSTEM, Actor, Role
+from trading.services.command_inputs import delay_by
+from trading.services.ports.broker import Command
 
 ADMIN = Actor(0, "boss", Role.ADMIN)
 
@@ -317,6 +320,28 @@ def test_commands_that_are_on_their_way_are_sequenced_when_they_are_due(floor: T
     floor.run_broker()
     assert (floor.state(order.order_id)[0], floor.broker.queue.next_due_ns()) == ("working", None)
     floor.check()
+
+
+def test_an_order_meets_the_market_of_its_due_time_and_its_delay_is_kept_with_it(floor: TradingFloor) -> None:
+    latency = Latency(300.0, 300.0)
+    floor.broker.queue.delay = delay_by(latency)
+    floor.quote("99.99", "100.00")
+    order = floor.accepted("buy", "10", "101.00")
+    floor.run_broker()  # read now, due in 0.3 s
+    floor.quote("99.49", "99.50")
+    assert floor.state(order.order_id)[0] == "accepted"
+    floor.run_broker()
+    assert floor.query("select price_ticks from fill") == [(99_50,)]
+    inputs = [step for chunk in floor.store.log_after(0, ENGINE_REV) for step in decode(chunk.inputs)]
+    (submit,) = [step.body for step in inputs if isinstance(step, Input) and isinstance(step.body, Submit)]
+    assert submit.delay_ns == 300_000_000
+    floor.check()
+
+
+def test_the_kill_switch_is_not_delayed(floor: TradingFloor) -> None:
+    delay = delay_by(Latency(300.0, 300.0))
+    kinds = ("submit", "group", "modify", "cancel", "halt", "resume")
+    assert [delay(Command(1, kind, None, {})) for kind in kinds] == [300_000_000] * 4 + [0, 0]
 
 
 def test_a_replay_that_says_something_else_stops_the_broker(floor: TradingFloor) -> None:

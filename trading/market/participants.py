@@ -61,7 +61,7 @@ SWEEP_SPREADS = 8
 Bools = NDArray[np.bool_]
 Inputs = NDArray[np.void]
 _GTC = int(Kind.LIMIT)
-_PASSIVE, _TAKE = slice(2 * LADDER, 2 * LADDER + RESTING), slice(NOISE, SLOTS)
+_PASSIVE = slice(2 * LADDER, 2 * LADDER + RESTING)
 # Maker of each slot, and in the order of `Crowd.position` whose position a fill in it changes.
 _OWNER = np.concatenate([np.tile(np.r_[np.arange(GRID) % MAKERS, np.arange(MAKERS)], 2), np.arange(RESTING) * 0 - 1])
 OWNER = np.concatenate([_OWNER, [-1, -1]]) + 1
@@ -82,7 +82,8 @@ class Crowd:
     ``price`` and ``left`` (instruments, slots) mirror the open orders in the engine, ``left`` 0 where a slot is empty.
     ``bid`` and ``ask`` are the makers' common touch in ticks, ``step_back`` (.., makers, side) how far behind it each
     one quotes, ``position`` (.., makers + noise + momentum) lots held, ``directions`` (.., scales) 1 or -1.
-    ``trend`` is the move of the fair price lately in standard deviations. ``renew`` asks for new sizes everywhere.
+    ``trend`` is the move of the fair price lately in standard deviations. Where ``renew`` is set conditions have changed
+    and everybody decides anew.
     """
 
     price: Ints
@@ -152,6 +153,7 @@ def decide(crowd: Crowd, acting: Acting, random: np.random.Generator) -> Inputs:
     uniform = random.random((4, len(acting.place)))
     _recentre(crowd, acting, uniform[0], random)
     parts = [
+        _leave(crowd, acting),
         _make(crowd, acting, random),
         _rest(crowd, acting, uniform[1], random),
         _take(crowd, acting, uniform[2], random),
@@ -246,6 +248,13 @@ def _make(crowd: Crowd, acting: Acting, random: np.random.Generator) -> tuple[In
 
 
 # Noise and momentum ---------------------------------------------------------------------------------------------------
+
+
+def _leave(crowd: Crowd, acting: Acting) -> tuple[Ints, Inputs]:
+    """Who rests takes the order away where conditions have changed."""
+    at = acting.place[crowd.renew[acting.place]]
+    row, slot = np.nonzero(crowd.left[at][:, _PASSIVE])
+    return _inputs(Op.CANCEL, at[row], 2 * LADDER + slot, rank=2)
 
 
 def _rest(crowd: Crowd, acting: Acting, uniform: Floats, random: np.random.Generator) -> tuple[Ints, Inputs]:

@@ -17,7 +17,9 @@ from trading.adapters.redis_bus import RedisBus, TapeBatch, TapePosition, no_tic
 from trading.config import Settings
 from trading.domain.errors import Fenced, Halted, Stale, TradefloorError, Unavailable
 from trading.exchange.engine import warm_up
+from trading.exchange.latency import Latency
 from trading.processes import logs
+from trading.services.command_inputs import delay_by
 from trading.services.paper_broker import PaperBroker
 from trading.services.ports.clock import Clock
 
@@ -53,8 +55,11 @@ class Timers:
 class BrokerProcess:
     """The loop around `PaperBroker`: lease, tape, commands, duties."""
 
-    def __init__(self, store: PostgresBroker, bus: RedisBus, clock: Clock, stop: threading.Event) -> None:
+    def __init__(
+        self, store: PostgresBroker, bus: RedisBus, clock: Clock, stop: threading.Event, latency: Latency
+    ) -> None:
         self._store, self._bus, self._clock, self._stop = store, bus, clock, stop
+        self._delay = delay_by(latency)
         self._timers = Timers()
         self._gap = ""
         self._position: TapePosition | None = None
@@ -68,7 +73,7 @@ class BrokerProcess:
         epoch = self._wait_for_lease()
         if epoch is None:
             return
-        broker = PaperBroker(self._store, epoch)
+        broker = PaperBroker(self._store, epoch, self._delay)
         self._restore(broker, "the broker was started")
         log.info("broker open", epoch=epoch, input_seq=broker.engine.seq)
         while not self._stop.is_set():
@@ -138,11 +143,13 @@ class BrokerProcess:
         Comes back at once for ticks and for commands, and when a command on its way is due.
         """
         due_ns = broker.queue.next_due_ns()
-        wait_s = POLL_S if due_ns is None else min(POLL_S, max(0.0, (due_ns - self._clock.now_ns()) / 1e9))
+        wait_ms = int(POLL_S * 1000)
+        if due_ns is not None:
+            wait_ms = max(1, min(wait_ms, (due_ns - self._clock.now_ns()) // 1_000_000))
         try:
             if self._position is None:
                 self._position = self._bus.tape_end()
-            read = self._bus.read_tape(self._position, int(wait_s * 1000))
+            read = self._bus.read_tape(self._position, wait_ms)
         except Unavailable:
             if self._position is not None:
                 self._gap = "the tape was lost"
@@ -197,7 +204,7 @@ def main() -> int:
     store = PostgresBroker(connections.dsn(settings, "tf_broker"))
     bus = RedisBus(connections.redis_url(settings))
     try:
-        BrokerProcess(store, bus, SystemClock(), stop).run()
+        BrokerProcess(store, bus, SystemClock(), stop, settings.latency).run()
     except Fenced as error:
         log.error("fenced", reason=str(error))
         return FENCED_STATUS

@@ -131,7 +131,8 @@ class PaperBroker:
         if expiry_ns is not None and expiry_ns <= now_ns:
             self._apply(now_ns, Timer())
         for command in due:
-            body = body_of(command, now_ns, self._settlement.orders, self.engine.orders)
+            delay_ns = self.queue.delay(command)
+            body = body_of(command, now_ns, self._settlement.orders, self.engine.orders, delay_ns)
             self._apply(now_ns, body, command.id)
         for run in _whole(ticks, self._tick_seqs):
             if isinstance(run, Gap):

@@ -5,10 +5,11 @@ Which of them a file is, its columns say:
 * bars: a date, open, high, low, close (volume), or the four prices of each side, as `trading.market.bar_table` reads;
 * quotes: a time, ``bid``, ``ask`` (``bid_size``, ``ask_size``);
 * trades: a time, ``price``, ``size`` (``aggressor``: buy or sell);
-* updates of a book: a time, ``side`` (bid or ask), ``price``, ``size`` (the level's new total), ``seq`` of the update,
-  and ``type`` with at least one ``snapshot``; updates that a snapshot holds already (``last_id``) are left out.
+* captures of books, by level or by order, as `trading.adapters.sources.captures` reads them. Where updates are missing
+  the book is empty until the next snapshot.
 
-The time is ``ts`` (with its zone), or ``ts_ns`` or ``recv_ns`` (nanoseconds UTC). Rows need not be in order.
+The time is ``ts`` (with its zone), or ``ts_ns`` or ``recv_ns`` (nanoseconds UTC). Rows of quotes and trades need not be
+in order.
 """
 
 from collections.abc import Sequence
@@ -16,19 +17,27 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from trading.adapters.sources import files
+from trading.adapters.sources import captures, files
 from trading.domain.errors import Invalid
+from trading.exchange.compiled.layout import INPUT, SELL, Flag, Op
 from trading.market.bar_parsing import parse
 from trading.market.bar_table import PRICES, BarKind, FileRefused, RawTable
 from trading.market.recordings import Floats, Ints, Target, merged
 from trading.market.resolution import RESOLUTIONS_NS, resolution_of
 from trading.market.ticks import Ticks
 
+Rows = NDArray[np.void]
+
 _TIMES = ("ts", "ts_ns", "recv_ns")
 _DAY_NS = RESOLUTIONS_NS["D1"]
 _LONG_NS = {"W1": 7 * _DAY_NS, "MN1": 28 * _DAY_NS}
 _SIDES = {"buy": 1, "sell": -1}
+_LEVELS = frozenset({"seq", "recv_ns", "type", "side", "price", "size", "first_id", "last_id", "prev_id"})
+_ORDERS = frozenset({"recv_s", "exch_time", "type", "side", "order_id", "price", "size", "nonce"})
+_EXACT = captures.Scale(ticks=10**8, lots=10**8)
+"""Fine enough for what exchanges write; the target's own grid comes after."""
 
 
 def read(paths: Sequence[Path], target: Target, *, symbol: str | None = None, zone: str | None = None) -> Ticks:
@@ -36,16 +45,17 @@ def read(paths: Sequence[Path], target: Target, *, symbol: str | None = None, zo
 
     `FileRefused` (an `Invalid`) with a code and one sentence where a file cannot be read or is none of these.
     """
-    return merged([records(files.read_table(path), target, symbol=symbol, zone=zone) for path in paths])
+    return merged([_records(path, target, symbol, zone) for path in paths])
 
 
-def records(table: RawTable, target: Target, *, symbol: str | None = None, zone: str | None = None) -> Ticks:
-    """The records of one table."""
+def _records(path: Path, target: Target, symbol: str | None, zone: str | None) -> Ticks:
+    table = files.read_table(path)
     columns = {str(name) for name in table.frame.columns}
-    if {"side", "price", "size"} <= columns:
-        if "type" not in columns:
-            raise FileRefused("no_snapshot", "updates of a book need a column `type` that says where snapshots are")
-        return _books(table.frame, target)
+    for of_capture, read_book in ((_ORDERS, _orders), (_LEVELS, _levels)):
+        if of_capture <= columns:
+            return read_book(path, target)
+    if "side" in columns:
+        raise FileRefused("not_a_capture", f"a capture of a book has the columns {', '.join(sorted(_LEVELS))}")
     if {"price", "size"} <= columns:
         return _trades(table.frame, target)
     if {"bid", "ask"} <= columns:
@@ -105,30 +115,46 @@ def _trades(frame: pd.DataFrame, target: Target) -> Ticks:
     return target.trades(ts_ns, _floats(frame["price"])[order], _floats(frame["size"])[order], aggressor[order])
 
 
-def _books(frame: pd.DataFrame, target: Target) -> Ticks:
-    snapshots = frame["type"] == "snapshot"
-    if not snapshots.any():
+def _levels(path: Path, target: Target) -> Ticks:
+    inputs = captures.read_levels(path, None, _EXACT).inputs
+    resets = (inputs["flags"] & Flag.RESET) != 0
+    if not resets.any():
         raise FileRefused("no_snapshot", "the capture holds no snapshot, so no book can be built from it")
-    frame = frame.assign(reset=snapshots, is_ask=frame["side"] == "ask", ns=_instants(frame))
-    first = int(np.flatnonzero(snapshots)[0])
-    if "last_id" in frame and frame["last_id"].notna().all():
-        # What came before the snapshot was held back until it was there; what it holds already is old.
-        known = int(frame["last_id"].iloc[first])
-        frame = frame[snapshots | (frame["last_id"].astype("int64") > known)]
-    else:
-        frame = frame.iloc[first:]
-    start_ns = int(frame.loc[frame["reset"], "ns"].iloc[0])
-    frame = frame.assign(ns=frame["ns"].clip(lower=start_ns), later=~frame["reset"] & (frame["ns"] <= start_ns))
-    frame = frame.sort_values(["ns", "later"], kind="stable")
-    update = frame["seq"].to_numpy(dtype=np.int64) if "seq" in frame else frame["ns"].to_numpy(dtype=np.int64)
-    return target.books(
-        frame["ns"].to_numpy(dtype=np.int64),
-        update,
-        frame["reset"].to_numpy(dtype=bool),
-        frame["is_ask"].to_numpy(dtype=bool),
-        _floats(frame["price"]),
-        _floats(frame["size"]),
-    )
+    gaps = inputs["op"] == Op.GAP
+    # After a gap nothing is known until the next snapshot.
+    place = np.arange(len(inputs))
+    since_gap = np.maximum.accumulate(np.where(gaps, place, -1))
+    since_reset = np.maximum.accumulate(np.where(resets, place, -1))
+    inputs = inputs[gaps | (since_reset > since_gap)]
+    return _book(target, inputs, inputs["seq"], (inputs["op"] == Op.GAP) | ((inputs["flags"] & Flag.RESET) != 0))
+
+
+def _orders(path: Path, target: Target) -> Ticks:
+    inputs = captures.read_orders(path, _EXACT).inputs
+    known: dict[int, tuple[int, int, int]] = {}
+    totals: dict[tuple[int, int], int] = {}
+    rows: list[tuple[int, int, int, int]] = []
+    names = ("ts_ns", "order_id", "op", "side", "price", "qty")
+    for ts_ns, order_id, op, side, price, lots in zip(*(inputs[name].tolist() for name in names), strict=True):
+        before = known.pop(order_id, None)
+        now = None if op == Op.CANCEL or lots == 0 else (side, price, lots)
+        if now is not None:
+            known[order_id] = now
+        for order, sign in ((before, -1), (now, 1)):
+            if order is not None:
+                level = order[:2]
+                totals[level] = totals.get(level, 0) + sign * order[2]
+                rows.append((ts_ns, *level, totals[level]))
+    levels = np.zeros(len(rows), dtype=INPUT)
+    for name, column in zip(("ts_ns", "side", "price", "qty"), zip(*rows, strict=True), strict=True):
+        levels[name] = column
+    # All that was heard at one moment is one update; the first is the snapshot.
+    return _book(target, levels, levels["ts_ns"], levels["ts_ns"] == levels["ts_ns"][0])
+
+
+def _book(target: Target, inputs: Rows, update: Ints, reset: NDArray[np.bool_]) -> Ticks:
+    price, size = inputs["price"] / _EXACT.ticks, inputs["qty"] / _EXACT.lots
+    return target.books(inputs["ts_ns"], update, reset, inputs["side"] == SELL, price, size)
 
 
 def _times(frame: pd.DataFrame) -> tuple[Ints, Ints]:
