@@ -271,6 +271,16 @@ def test_by_real_hours_a_stock_closes_and_opens_with_a_gap_in_price_and_bitcoin_
     assert not (before["kind"] & (OPENED | CLOSED)).any()
 
 
+def test_a_market_that_is_closed_when_the_venue_starts_says_so_and_opens_later() -> None:
+    open_ns = int(datetime(2026, 11, 23, 9, 30, tzinfo=ZoneInfo("America/New_York")).timestamp()) * 10**9
+    own = simulator(count=3, hours="real", start_ns=open_ns - 10**9)
+    own.lost[:] = True
+    assert run(own, 9)["kind"].tolist() == [CLOSED | GAP] * 3
+    opening = run(own, 1)
+    for instrument_id in (1, 2, 3):
+        assert opening[opening["instrument_id"] == instrument_id]["kind"][0] == OPENED
+
+
 @pytest.mark.parametrize("wrong", [{"ticks_per_s": 0}, {"speed": -1.0}])
 def test_a_rate_or_speed_that_is_not_positive_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="positive"):
