@@ -169,6 +169,100 @@ def replay(
     raise typer.Exit(replay_events(events, out, queue_model, as_json))
 
 
+market = typer.Typer(no_args_is_help=True, help="The simulated market: replays, scenarios, what it is like.")
+app.add_typer(market, name="market")
+AsSymbol = Annotated[str | None, typer.Option("--symbol", help="Only the replay of this symbol; else all.")]
+
+
+@market.command("replay", epilog="Exit status: 0 playing, or over, 2 wrong use, refused, or no market that runs.")
+def market_replay(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Bars, quotes, trades or updates of books, CSV or Parquet; or lake:bars/SOURCE/SYMBOL/D1.",
+            metavar="FILE...",
+        ),
+    ],
+    symbol: Annotated[str | None, typer.Option(help="Symbol in the file, where its name does not say it.")] = None,
+    as_symbol: Annotated[str | None, typer.Option("--as", help="Symbol of SIM that it takes the place of.")] = None,
+    speed: Annotated[float, typer.Option(help="Seconds of the recording in one second.")] = 1.0,
+    from_time: Annotated[str | None, typer.Option("--from", help="Where to begin, UTC: 2024-08-08T23:55.")] = None,
+    paused: Annotated[bool, typer.Option("--paused", help="Take the place, and wait for `play`.")] = False,
+    zone: Annotated[str | None, typer.Option(help="Time zone of bars whose times state none.")] = None,
+    follow: Annotated[bool, typer.Option(help="Show the progress until it is over.")] = True,
+) -> None:
+    """Replay stored history in place of the simulator, for one symbol of the open floor, until it is over."""
+    from trading.config import Settings
+    from trading.processes.command_replay import instant_ns, replay_files
+
+    code = replay_files(
+        Settings(),
+        sources,
+        symbol=symbol,
+        as_symbol=as_symbol,
+        zone=zone,
+        speed=speed,
+        from_ns=None if from_time is None else instant_ns(from_time),
+        paused=paused,
+        follow=follow,
+    )
+    raise typer.Exit(code)
+
+
+def _steer(what: str, symbol: str | None, **more: float) -> None:
+    from trading.config import Settings
+    from trading.processes.command_replay import steer
+
+    raise typer.Exit(steer(Settings(), {"do": what, "symbol": None if symbol is None else symbol.upper(), **more}))
+
+
+@market.command("play")
+def market_play(symbol: AsSymbol = None) -> None:
+    """Go on with a replay that is paused."""
+    _steer("play", symbol)
+
+
+@market.command("pause")
+def market_pause(symbol: AsSymbol = None) -> None:
+    """Hold a replay still; its instrument is not live after five seconds."""
+    _steer("pause", symbol)
+
+
+@market.command("speed")
+def market_speed(
+    speed: Annotated[float, typer.Argument(help="Seconds of the recording in one second.", metavar="X")],
+    symbol: AsSymbol = None,
+) -> None:
+    """Change the speed of a replay."""
+    _steer("speed", symbol, speed=speed)
+
+
+@market.command("seek")
+def market_seek(
+    to: Annotated[str, typer.Argument(help="Time in the recording, UTC: 2024-08-08T23:55.", metavar="TIME")],
+    symbol: AsSymbol = None,
+) -> None:
+    """Jump to a time of the recording; the tape says that there is a gap."""
+    from trading.processes.command_replay import instant_ns
+
+    _steer("seek", symbol, to_ns=instant_ns(to))
+
+
+@market.command("stop")
+def market_stop(symbol: AsSymbol = None) -> None:
+    """End a replay: the simulator takes its instrument back."""
+    _steer("stop", symbol)
+
+
+@market.command("status")
+def market_status(as_json: AsJson = False) -> None:
+    """Show what is replayed, how fast, and how far it is."""
+    from trading.config import Settings
+    from trading.processes.command_replay import show_replays
+
+    raise typer.Exit(show_replays(Settings(), as_json))
+
+
 def main() -> None:
     """Entry point: an error of the floor is one line and never a traceback."""
     from pydantic import ValidationError

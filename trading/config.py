@@ -1,6 +1,7 @@
 """Settings of one floor, read from the environment (prefix ``TRADEFLOOR_``) and nothing else."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,8 +16,9 @@ class Settings(BaseSettings):
     """Where a floor keeps its data and on which ports it answers.
 
     ``database_url`` and ``redis_url`` are empty for the embedded servers; ``DATABASE_URL`` and ``REDIS_URL`` point the
-    floor at servers of the same kind. ``lake_url`` is a folder, empty for ``data_dir/lake``. ``broker_latency`` is
-    ``none``, ``fixed:MS`` or ``lognormal:MEDIAN_MS,P99_MS``.
+    floor at servers of the same kind. ``lake_url`` is a folder, empty for ``data_dir/lake``. ``sim_hours`` says whether
+    the simulated venue trades around the clock or by real calendars, see `trading.market.sessions`.
+    ``broker_latency`` is ``none``, ``fixed:MS`` or ``lognormal:MEDIAN_MS,P99_MS``.
     """
 
     model_config = SettingsConfigDict(env_prefix="TRADEFLOOR_", populate_by_name=True, extra="ignore")
@@ -29,6 +31,7 @@ class Settings(BaseSettings):
     app_port: int = 8501
     dagster_port: int = 3000
     seed: int = 20260101
+    sim_hours: Literal["always", "real"] = "always"
     broker_latency: str = "none"
 
     @field_validator("lake_url")

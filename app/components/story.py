@@ -102,6 +102,9 @@ def _facts(event: OrderEvent) -> str:
     if event.met_price is not None:
         by = "a trade" if event.by == "trade" else "the quote"
         return f": {formats.price(event.met_price)}, by {by}"
+    if event.grown is not None:
+        word = "bought for it" if event.grown > 0 else "given up"
+        return f": {formats.quantity(abs(event.grown))} {word}"
     if event.changes:
         said = (
             f"{_TERMS[name]} {formats.quantity(was)} → {formats.quantity(now)}"

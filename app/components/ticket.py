@@ -47,22 +47,15 @@ def ticket(instrument: Instrument, portfolio_id: int, reference: str | None) -> 
     side = st.segmented_control(
         "Side", list(Side), format_func=_SIDES.get, default=Side.BUY, key="ticket_side", required=True, width="stretch"
     )
-    kind = st.segmented_control(
-        "Type",
-        list(OrderType),
-        format_func=formats.TYPES.get,
-        default=OrderType.MARKET,
-        key="ticket_type",
-        required=True,
-        width="stretch",
-        help=_HINTS[st.session_state.get("ticket_type") or OrderType.MARKET],
-    )
-    side, kind = side or Side.BUY, kind or OrderType.MARKET
+    left, right = st.columns(2)
+    kind = left.selectbox("Type", list(OrderType), format_func=lambda kind: formats.TYPES[kind], key="ticket_type")
+    side = side or Side.BUY
+    _life(right, kind)
+    st.caption(_HINTS[kind])
     left, right = st.columns(2)
     lot = formats.quantity(instrument.lot_size)
     left.text_input("Quantity", "10", key=f"ticket_quantity_{instrument.symbol}", help=f"In steps of {lot}")
-    _life(right, kind)
-    _prices(instrument, side, kind)
+    _prices(instrument, side, kind, right)
     _linked(instrument, side, kind)
     asked = _asked(instrument)
     answer = desk.preview(room.floor(), room.actor(), portfolio_id, asked)
@@ -97,21 +90,23 @@ def _life(place: DeltaGenerator, kind: OrderType) -> None:
         st.datetime_input("Until", tomorrow.replace(minute=0, second=0, microsecond=0), key="ticket_until")
 
 
-def _prices(instrument: Instrument, side: Side, kind: OrderType) -> None:
-    """The prices that the type has."""
+def _prices(instrument: Instrument, side: Side, kind: OrderType, place: DeltaGenerator) -> None:
+    """The prices that the type has, the first of them in ``place``."""
     step, buys = formats.price(instrument.tick_size), side == Side.BUY
     if kind in STOPPED:
-        _price(instrument, "stop", "Stop price", "above the market" if buys else "below the market", step)
+        _price(place, instrument, "stop", "Stop price", "above the market" if buys else "below the market", step)
     if kind == OrderType.TRAILING_STOP:
-        left, right = st.columns(2)
-        how = left.segmented_control(
+        how = st.session_state.get("ticket_trail_by") or _AMOUNT
+        label, hint = (
+            (f"Distance ({instrument.currency.code})", "e.g. 1.50") if how == _AMOUNT else ("Distance (%)", "e.g. 2")
+        )
+        place.text_input(label, key=f"ticket_trail_{instrument.symbol}_{how}", placeholder=hint)
+        st.segmented_control(
             "Trail by", [_AMOUNT, _PERCENT], default=_AMOUNT, key="ticket_trail_by", required=True, width="stretch"
         )
-        hint = "e.g. 1.50" if how == _AMOUNT else "e.g. 2"
-        label = f"Distance ({instrument.currency.code})" if how == _AMOUNT else "Distance (%)"
-        right.text_input(label, key=f"ticket_trail_{instrument.symbol}_{how}", placeholder=hint)
     if kind in PRICED:
-        _price(instrument, "limit", "Limit price", "the most you pay" if buys else "the least you take", step)
+        where = place if kind == OrderType.LIMIT else st.container()
+        _price(where, instrument, "limit", "Limit price", "the most you pay" if buys else "the least you take", step)
     if kind == OrderType.LIMIT:
         st.checkbox("Post-only", key="ticket_post_only", help="Rests in the book, or is rejected if it would trade.")
 
@@ -122,17 +117,18 @@ def _linked(instrument: Instrument, side: Side, kind: OrderType) -> None:
     if side == Side.BUY:
         with st.expander("Take profit, stop loss"):
             st.caption("Exits that sell what this order buys. When one trades, the other gives up as much.")
-            _price(instrument, "take_profit", "Take profit at", "above your price", step)
-            _price(instrument, "stop_loss", "Stop loss at", "below your price", step)
+            left, right = st.columns(2)
+            _price(left, instrument, "take_profit", "Take profit", "above your price", step)
+            _price(right, instrument, "stop_loss", "Stop loss", "below your price", step)
     if kind in CONDITIONAL:
         with st.expander("One cancels other"):
             st.caption("A limit order beside the stop. What one trades, the other gives up.")
             hint = "below the market" if side == Side.BUY else "above the market"
-            _price(instrument, "oco_limit", "Other order's limit", hint, step)
+            _price(st.container(), instrument, "oco_limit", "Other order's limit", hint, step)
 
 
-def _price(instrument: Instrument, name: str, label: str, hint: str, step: str) -> None:
-    st.text_input(
+def _price(place: DeltaGenerator, instrument: Instrument, name: str, label: str, hint: str, step: str) -> None:
+    place.text_input(
         f"{label} ({instrument.currency.code})",
         key=f"ticket_{name}_{instrument.symbol}",
         placeholder=hint,

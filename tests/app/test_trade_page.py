@@ -46,7 +46,7 @@ def labels(page: AppTest) -> list[str]:
 
 def choose(page: AppTest, side: Side, kind: OrderType) -> AppTest:
     page.segmented_control(key="ticket_side").set_value(side)
-    page.segmented_control(key="ticket_type").set_value(kind)
+    page.selectbox(key="ticket_type").set_value(kind)
     return page.run()
 
 
@@ -61,8 +61,8 @@ def costs(page: AppTest) -> str:
 @pytest.mark.parametrize(
     ("side", "kind", "fields"),
     [
-        (Side.BUY, OrderType.MARKET, {"Take profit at", "Stop loss at"}),
-        (Side.BUY, OrderType.LIMIT, {"Limit price", "Take profit at", "Stop loss at"}),
+        (Side.BUY, OrderType.MARKET, {"Take profit", "Stop loss"}),
+        (Side.BUY, OrderType.LIMIT, {"Limit price", "Take profit", "Stop loss"}),
         (Side.SELL, OrderType.STOP_LIMIT, {"Stop price", "Limit price", "Other order's limit"}),
         (Side.SELL, OrderType.TRAILING_STOP, {"Distance", "Other order's limit"}),
     ],

@@ -151,6 +151,7 @@ class Pair:
         self.engine = made(symbols, model=model, waits=waits, orders=orders)
         self.oracle = Oracle(symbols, model.name.lower(), waits)
         self.watch = Watch()
+        self.told: list[Told] = []  # by both, of what was given last
 
     def give(self, steps: Sequence[Step], what: str = "") -> int:
         """Hold both to the same events and queues and to the rules; returns the number of events."""
@@ -160,6 +161,7 @@ class Pair:
         assert found == expected, f"{what}: events differ {first_difference(found, expected)}"
         open_orders, should = queues(self.engine), queues_of_oracle(self.oracle)
         assert open_orders == should, f"{what}: queues differ {first_difference(open_orders, should)}"
+        self.told = found
         self.watch.take(caused["seq"].tolist(), found, [dict(zip(LISTED, row, strict=True)) for row in open_orders])
         return len(caused)
 

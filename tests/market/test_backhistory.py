@@ -5,21 +5,28 @@ import time
 import numpy as np
 import pytest
 
-from trading.market.backhistory import History, first_history, missed
+from trading.market.backhistory import History, Listed, first_history, missed
 from trading.market.bars import FRAME_NAMES, FRAMES, MINUTE_NS, BarBuilder, Bars, roll_up
 from trading.market.profiles import PROFILES
-from trading.market.simulator import DAY_NS, Simulator
+from trading.market.sessions import DAY_NS, HoursMode, is_open
+from trading.market.simulator import Simulator
+from trading.market.ticks import QUOTE
 
 NOW_NS = 20_600 * DAY_NS + 14 * 3600 * 10**9 + 123_456_789
 
 
-def simulator() -> Simulator:
-    return Simulator(range(1, len(PROFILES) + 1), PROFILES, seed=5)
+def simulator(count: int = len(PROFILES), hours: HoursMode = "always") -> Simulator:
+    return Simulator(range(1, count + 1), PROFILES[:count], seed=5, start_ns=NOW_NS, hours=hours)
 
 
 @pytest.fixture(scope="module")
-def history() -> History:
-    return first_history(simulator(), NOW_NS)
+def listed() -> Listed:
+    return simulator().listed
+
+
+@pytest.fixture(scope="module")
+def history(listed: Listed) -> History:
+    return first_history(listed, NOW_NS)
 
 
 def of(bars: Bars, frame: str, instrument_id: int = 1) -> Bars:
@@ -58,9 +65,8 @@ def test_longer_frames_are_made_of_the_shorter_ones(history: History) -> None:
 def test_the_last_close_is_the_price_of_the_first_tick(history: History) -> None:
     for instrument_id, profile in enumerate(PROFILES, 1):
         assert of(history.minutes, "M1", instrument_id)["close"][-1] == profile.start_ticks
-    own = simulator()
-    _, ticks = own.advance(own.start(NOW_NS), NOW_NS + 1)
-    for tick in ticks:
+    ticks = simulator().advance(NOW_NS + 1)
+    for tick in ticks[(ticks["kind"] & QUOTE) != 0]:
         last = of(history.minutes, "M1", int(tick["instrument_id"]))["close"][-1]
         assert tick["bid_ticks"] <= last <= tick["ask_ticks"]
 
@@ -74,32 +80,48 @@ def test_its_volatility_is_that_of_the_profile_in_every_frame(history: History) 
         assert np.median(ratios) == pytest.approx(1, abs=tolerance), (frame, ratios)
 
 
-def test_the_same_seed_and_time_give_the_same_past(history: History) -> None:
-    again = first_history(simulator(), NOW_NS)
+def test_the_same_seed_and_time_give_the_same_past(history: History, listed: Listed) -> None:
+    again = first_history(listed, NOW_NS)
     assert again.closed.tobytes() == history.closed.tobytes()
     assert again.minutes.tobytes() == history.minutes.tobytes()
 
 
-def test_it_is_made_in_less_than_five_seconds_of_processor_time() -> None:
+def test_it_is_made_in_less_than_five_seconds_of_processor_time(listed: Listed) -> None:
     began = time.process_time()
-    first_history(simulator(), NOW_NS)
+    parts = [first_history(part, NOW_NS) for part in listed.parts(range(len(PROFILES)), 13)]
     assert time.process_time() - began < 5
+    assert sorted({int(each) for part in parts for each in part.minutes["instrument_id"]}) == list(range(1, 53))
+
+
+def test_with_real_hours_there_is_no_bar_in_which_the_market_was_closed() -> None:
+    past = first_history(simulator(13, "real").listed, NOW_NS)
+    stock, euro, bitcoin = (of(past.closed, "M1", number) for number in (1, 9, 12))
+    assert len(bitcoin) == 5 * 1440
+    for bars, calendar in ((stock, "XNYS"), (euro, "FX")):
+        trading = [start for start in bitcoin["ts_ns"].tolist() if is_open(calendar, "real", start)]
+        assert bars["ts_ns"].tolist() == trading
+        assert 0 < len(trading) < len(bitcoin)
+    days = of(past.closed, "D1", 1)
+    assert len(days) == pytest.approx(3 * 251, abs=4)
+    returns = np.diff(np.log(days["close"].astype(float)))
+    assert returns.std() == pytest.approx(PROFILES[0].daily_volatility, rel=0.4)
 
 
 @pytest.mark.parametrize("hours", [0.02, 3, 20, 24 * 4, 24 * 90])
 def test_a_stop_of_any_length_is_filled_so_that_no_minute_or_day_is_missing(hours: float) -> None:
-    own = simulator()
-    state, builder, made = own.start(NOW_NS), BarBuilder(), []
-    while state.ts_ns < NOW_NS + 200 * 10**9:
-        state, ticks = own.advance(state, state.ts_ns + 250_000_000)
+    own = simulator(3)
+    builder, made, count = BarBuilder(), [], 0
+    while own.prices.ts_ns < NOW_NS + 200 * 10**9:
+        ticks = own.advance(own.prices.ts_ns + 250_000_000)
+        ticks["seq"] = count + np.arange(1, len(ticks) + 1)
+        count += len(ticks)
         made.append(builder.add(ticks))
-    to_ns = state.ts_ns + int(hours * 3600 * 10**9)
-    filled = missed(own, state, to_ns)
+    to_ns = own.prices.ts_ns + int(hours * 3600 * 10**9)
+    filled = missed(own.listed, own.prices, to_ns)
     made += [builder.merge(filled.minutes), filled.closed, builder.forming()]
     bars = np.concatenate(made)
-    assert filled.state.ts_ns == to_ns
-    assert (filled.state.seq == state.seq).all()
-    assert filled.state.lost
+    assert filled.prices.ts_ns == to_ns
+    assert filled.prices.step > own.prices.step
     for frame in FRAME_NAMES if hours < 100 else ("D1",):
         own_bars = of(bars, frame)
         starts = np.sort(own_bars["ts_ns"])
@@ -112,4 +134,4 @@ def test_a_stop_of_any_length_is_filled_so_that_no_minute_or_day_is_missing(hour
             known = of(bars, longer)
             assert joined.tolist() == known[np.argsort(known["ts_ns"])].tolist(), (finer, longer)
     last = of(builder.forming(), "M1")["close"][-1]
-    assert last == pytest.approx(np.exp(filled.state.log_price[0]) / own.tick_size[0], abs=1)
+    assert last == pytest.approx(own.model.ticks(filled.prices.log_price)[0], abs=1)

@@ -23,6 +23,7 @@ from trading.market.bars import (
     unpack_bars,
 )
 from trading.market.profiles import PROFILES
+from trading.market.sessions import CONTINUOUS, FX_WEEK, sessions
 from trading.market.simulator import Simulator
 from trading.market.ticks import DEPTH, MORE, QUOTE, TICK, TRADE, Ticks
 
@@ -144,10 +145,12 @@ def test_forming_bars_are_the_newest_of_those_made_at_once(stream: Ticks) -> Non
 
 
 def test_bars_of_the_simulator_equal_sql_over_its_archived_ticks() -> None:
-    own = Simulator([1, 2, 3], PROFILES[:3], seed=5, ticks_per_s=0.2)
-    state, parts, builder, closed = own.start(20_000 * DAY_NS + 7), [], BarBuilder(), []
+    own = Simulator([1, 2, 3], PROFILES[:3], seed=5, start_ns=20_000 * DAY_NS + 7, ticks_per_s=0.2)
+    parts, builder, closed, count = [], BarBuilder(), [], 0
     for _ in range(3_000):
-        state, ticks = own.advance(state, state.ts_ns + 45 * 10**9)
+        ticks = own.advance(own.prices.ts_ns + 45 * 10**9)
+        ticks["seq"] = count + np.arange(1, len(ticks) + 1)
+        count += len(ticks)
         parts.append(ticks)
         closed.append(builder.add(ticks))
     bars = np.concatenate([*closed, builder.forming()])
@@ -166,6 +169,13 @@ def test_bars_of_the_simulator_equal_sql_over_its_archived_ticks() -> None:
         own_bars = ordered(bars[bars["frame"] == FRAME_NAMES.index(frame)])
         assert len(expected) > 3
         assert [(row[0], *row[3:]) for row in own_bars.tolist()] == expected, frame
+
+
+@pytest.mark.parametrize("calendar", sorted({profile.calendar for profile in PROFILES} - {FX_WEEK, CONTINUOUS}))
+def test_a_day_of_an_exchange_is_one_bar(calendar: str) -> None:
+    known = sessions(calendar, 1_790_000_000 * 10**9)
+    assert len(known.day_open_ns) > 1_000
+    assert (known.day_open_ns // DAY_NS == (known.day_close_ns - 1) // DAY_NS).all()
 
 
 def test_bars_travel_as_bytes() -> None:

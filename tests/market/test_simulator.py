@@ -1,169 +1,277 @@
-"""The simulated price process: deterministic, well-formed ticks, and the statistics of its profiles."""
+"""The simulated venue: its tape is what its engine's book shows, deterministic, and shaped by the profiles."""
 
 import hashlib
 import json
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
 from trading.market.profiles import PROFILES
-from trading.market.simulator import DAY_NS, Simulator, State
-from trading.market.ticks import GAP, QUOTE, TICK, TRADE, Ticks
+from trading.market.simulator import Simulator
+from trading.market.ticks import CLOSED, DEPTH, GAP, MORE, OPENED, QUOTE, RESET, TICK, TRADE, Ticks
 
 START_NS = 1_750_000_000 * 10**9
-STEP_NS = 50_000_000
+STEP_NS = 100_000_000
+Book = dict[int, tuple[dict[int, int], dict[int, int]]]
 
 
-def simulator(seed: int = 7, **settings: float) -> Simulator:
-    return Simulator(range(1, len(PROFILES) + 1), PROFILES, seed=seed, **settings)  # type: ignore[arg-type]
+def simulator(seed: int = 7, count: int = len(PROFILES), **settings: object) -> Simulator:
+    settings.setdefault("start_ns", START_NS)
+    return Simulator(range(1, count + 1), PROFILES[:count], seed=seed, **settings)  # type: ignore[arg-type]
 
 
-def run(own: Simulator, state: State, steps: int, step_ns: int = STEP_NS) -> tuple[State, Ticks]:
+def run(own: Simulator, steps: int, step_ns: int = STEP_NS) -> Ticks:
     parts = [np.empty(0, dtype=TICK)]
-    for _ in range(steps):
-        state, ticks = own.advance(state, state.ts_ns + step_ns)
-        parts.append(ticks)
-    return state, np.concatenate(parts)
+    parts += [own.advance(own.prices.ts_ns + step_ns) for _ in range(steps)]
+    return np.concatenate(parts)
 
 
 def digest(ticks: Ticks) -> str:
     return hashlib.sha256(ticks.tobytes()).hexdigest()
 
 
+def replayed(books: Book, ticks: Ticks) -> Book:
+    """Depth records applied as any reader of the tape would; the books after them."""
+    for tick in ticks[(ticks["kind"] & DEPTH) != 0]:
+        sides = books.setdefault(int(tick["instrument_id"]), ({}, {}))
+        if tick["kind"] & RESET:
+            sides[0].clear()
+            sides[1].clear()
+        for book, name in zip(sides, ("bid", "ask"), strict=True):
+            price, lots = int(tick[f"{name}_ticks"]), int(tick[f"{name}_lots"])
+            if lots > 0:
+                book[price] = lots
+            elif lots == 0:
+                del book[price]
+    return books
+
+
+@pytest.fixture(scope="module")
+def minutes() -> tuple[Simulator, Ticks]:
+    """Three minutes of every instrument, from the first record on."""
+    own = simulator(seed=5)
+    return own, run(own, 1_800)
+
+
 def test_the_same_seed_and_times_give_the_same_bytes_and_another_seed_does_not() -> None:
-    runs = [digest(run(simulator(seed), simulator(seed).start(START_NS), 400)[1]) for seed in (7, 7, 8)]
+    runs = [digest(run(simulator(seed), 200)) for seed in (7, 7, 8)]
     assert runs[0] == runs[1] != runs[2]
 
 
 def test_a_saved_state_goes_on_to_the_same_bytes() -> None:
-    own = simulator()
-    middle, _ = run(own, own.start(START_NS), 200)
-    loaded = simulator().load(json.loads(json.dumps(own.dump(middle))))
-    assert digest(run(own, middle, 200)[1]) == digest(run(simulator(), loaded, 200)[1])
+    own, loaded = simulator(), simulator(start_ns=1)
+    run(own, 200)
+    loaded.load(json.loads(json.dumps(own.dump())))
+    assert digest(run(own, 200)) == digest(run(loaded, 200))
 
 
-def test_ticks_are_well_formed() -> None:
-    own = simulator()
-    _, ticks = run(own, own.start(START_NS), 4_000)
-    assert (ticks["bid_ticks"] < ticks["ask_ticks"]).all()
-    assert (ticks["bid_ticks"] >= 1).all()
-    assert (ticks["bid_lots"] >= 1).all()
-    assert (ticks["ask_lots"] >= 1).all()
-    assert ((ticks["kind"] & QUOTE) != 0).all()
+def test_depth_on_the_tape_is_the_depth_of_the_book() -> None:
+    own, books = simulator(seed=3, count=13), Book()
+    for _ in range(30):
+        replayed(books, run(own, 20))
+        orders = own._engine.open_orders()
+        for place in range(13):
+            for side in (0, 1):
+                rows = orders[(orders["symbol"] == place) & (orders["side"] == side)]
+                prices = np.unique(rows["price"])[:: 1 if side else -1][:10]
+                shown = {int(price): int(rows["qty"][rows["price"] == price].sum()) for price in prices}
+                assert books[place + 1][side] == shown
+                assert len(shown) == 10
+
+
+def test_records_are_well_formed(minutes: tuple[Simulator, Ticks]) -> None:
+    _, ticks = minutes
     assert (np.diff(ticks["ts_ns"]) >= 0).all(), "in order of time, over the steps too"
+    kinds = ticks["kind"] & (QUOTE | TRADE | DEPTH | OPENED | CLOSED)
+    assert set(kinds.tolist()) == {QUOTE, TRADE, DEPTH}, "each thing is a record of its own"
+    quotes = ticks[(ticks["kind"] & QUOTE) != 0]
+    assert (quotes["bid_ticks"] < quotes["ask_ticks"]).all()
+    assert (quotes["bid_ticks"] >= 1).all()
+    assert (quotes["bid_lots"] >= 1).all()
+    assert (quotes["ask_lots"] >= 1).all()
     trades = ticks[(ticks["kind"] & TRADE) != 0]
-    bought = trades["aggressor"] == 1
-    assert (trades["trade_ticks"] == np.where(bought, trades["ask_ticks"], trades["bid_ticks"])).all()
+    assert set(trades["aggressor"].tolist()) == {1, -1}
     assert (trades["trade_lots"] >= 1).all()
-    assert (trades["trade_lots"] <= np.where(bought, trades["ask_lots"], trades["bid_lots"])).all()
-    assert 0.4 < bought.mean() < 0.6
-    quotes = ticks[(ticks["kind"] & TRADE) == 0]
-    assert not quotes["trade_ticks"].any()
-    for instrument_id in own.instrument_ids:
-        of_one = ticks[ticks["instrument_id"] == instrument_id]
-        assert (of_one["seq"] == np.arange(1, len(of_one) + 1)).all(), "gapless from 1"
-        assert (np.diff(of_one["ts_ns"]) > 0).all()
+    assert not ticks["trade_lots"][(ticks["kind"] & TRADE) == 0].any()
+    assert not ticks["seq"].any(), "numbers come with publishing"
 
 
-def test_the_first_step_quotes_every_instrument_at_its_profile_price() -> None:
-    own = simulator()
-    _, ticks = own.advance(own.start(START_NS), START_NS + 1)
-    assert len(ticks) == len(PROFILES)
-    for tick in ticks:
+def test_an_update_ends_with_the_quote_that_its_depth_shows(minutes: tuple[Simulator, Ticks]) -> None:
+    _, ticks = minutes
+    own = ticks[ticks["instrument_id"] == 1]
+    books = Book()
+    more, ts_ns = False, own["ts_ns"][0]
+    for tick in own:
+        if more:
+            assert tick["kind"] & DEPTH, "an update is not torn apart"
+            assert tick["ts_ns"] == ts_ns
+        more, ts_ns = bool(tick["kind"] & MORE), tick["ts_ns"]
+        replayed(books, np.array([tick], dtype=TICK))
+        if tick["kind"] & QUOTE:
+            bids, asks = books[1]
+            assert (max(bids), bids[max(bids)]) == (tick["bid_ticks"], tick["bid_lots"])
+            assert (min(asks), asks[min(asks)]) == (tick["ask_ticks"], tick["ask_lots"])
+    assert not more
+
+
+def test_trades_happen_at_prices_that_were_shown(minutes: tuple[Simulator, Ticks]) -> None:
+    _, ticks = minutes
+    books, outside, count = Book(), 0, 0
+    for tick in ticks[ticks["instrument_id"] == 9]:
+        replayed(books, np.array([tick], dtype=TICK))
+        if tick["kind"] & TRADE:
+            bids, asks = books[9]
+            count += 1
+            outside += int(tick["trade_ticks"]) not in (asks if tick["aggressor"] == 1 else bids)
+    assert count > 100
+    # A maker who follows the fair price through somebody's order trades at a price that was not shown for his side.
+    assert outside < 0.1 * count
+
+
+def test_the_first_step_shows_every_instrument_at_its_profile_price() -> None:
+    ticks = simulator().advance(START_NS + 1)
+    quotes = ticks[(ticks["kind"] & QUOTE) != 0]
+    assert sorted(quotes["instrument_id"]) == list(range(1, len(PROFILES) + 1))
+    for tick in quotes:
         profile = PROFILES[tick["instrument_id"] - 1]
         assert tick["bid_ticks"] <= profile.start_ticks <= tick["ask_ticks"]
+    assert ((ticks["kind"] & RESET) != 0).sum() == len(PROFILES)
 
 
 def test_a_time_that_is_not_later_changes_nothing() -> None:
-    own = simulator()
-    state, _ = run(own, own.start(START_NS), 10)
-    for ts_ns in (state.ts_ns, state.ts_ns - 1):
-        same, ticks = own.advance(state, ts_ns)
-        assert same is state
-        assert len(ticks) == 0
+    own = simulator(count=3)
+    run(own, 10)
+    before = own.dump()
+    for ts_ns in (own.prices.ts_ns, own.prices.ts_ns - 1):
+        assert len(own.advance(ts_ns)) == 0
+    assert own.dump() == before
 
 
-@pytest.mark.parametrize("rate", [1.0, 8.0])
-def test_the_rate_of_ticks_and_the_spread_are_those_asked_for(rate: float) -> None:
-    own = simulator(ticks_per_s=rate)
-    _, ticks = run(own, own.start(START_NS), 6_000)
-    seconds = 6_000 * STEP_NS / 1e9
-    assert len(ticks) / len(PROFILES) / seconds == pytest.approx(rate, rel=0.1)
-    traded = ticks["trade_lots"].sum() / seconds
-    assert traded == pytest.approx(own.volume_per_s().sum(), rel=0.25)
+def test_each_instrument_shows_its_whole_depth_at_least_every_second(minutes: tuple[Simulator, Ticks]) -> None:
+    _, ticks = minutes
+    for instrument_id in range(1, len(PROFILES) + 1):
+        shown = ticks[(ticks["instrument_id"] == instrument_id) & ((ticks["kind"] & RESET) != 0)]["ts_ns"]
+        assert np.diff(shown).max() <= 10**9 + STEP_NS
+
+
+def test_rate_spread_size_and_volume_are_those_asked_for(minutes: tuple[Simulator, Ticks]) -> None:
+    own, ticks = minutes
+    seconds = 1_800 * STEP_NS / 1e9
+    updates = np.unique(ticks[["instrument_id", "ts_ns"]])
+    assert len(updates) / len(PROFILES) / seconds == pytest.approx(4, rel=0.15)
+    spreads, sizes, volumes = [], [], []
     for instrument_id, profile in enumerate(PROFILES, 1):
-        own_ticks = ticks[ticks["instrument_id"] == instrument_id]
-        spread = (own_ticks["ask_ticks"] - own_ticks["bid_ticks"]).mean()
-        assert spread == pytest.approx(profile.spread_ticks, rel=0.35, abs=0.3)
+        mine = ticks[ticks["instrument_id"] == instrument_id]
+        quotes = mine[(mine["kind"] & QUOTE) != 0]
+        spreads.append(np.median(quotes["ask_ticks"] - quotes["bid_ticks"]) / profile.spread_ticks)
+        sizes.append(np.median(quotes["bid_lots"]) / profile.size_lots)
+        volumes.append(mine["trade_lots"].sum() / seconds / own.listed.volume_per_s[instrument_id - 1])
+    assert min(spreads) >= 0.5
+    assert max(spreads) <= 2
+    assert np.median(spreads) == pytest.approx(1, abs=0.15)
+    assert 0.7 < np.median(sizes) < 1.6
+    assert np.median(volumes) == pytest.approx(1, abs=0.25)
 
 
-def test_a_gap_is_marked_once_on_the_next_tick_of_every_instrument() -> None:
+def test_the_middle_of_the_quotes_follows_the_fair_price(minutes: tuple[Simulator, Ticks]) -> None:
+    own, ticks = minutes
+    fair = own.model.ticks(own.prices.log_price)
+    for instrument_id, profile in enumerate(PROFILES, 1):
+        last = ticks[(ticks["instrument_id"] == instrument_id) & ((ticks["kind"] & QUOTE) != 0)][-1]
+        middle = (last["bid_ticks"] + last["ask_ticks"]) / 2
+        usual = profile.daily_volatility * profile.start_ticks * np.sqrt(1 / 86_400)
+        assert abs(middle - fair[instrument_id - 1]) < 3 * profile.spread_ticks + 6 * usual, profile.symbol
+
+
+def test_makers_do_not_pile_up_what_they_hold() -> None:
+    own = simulator(seed=9, count=13, ticks_per_s=50)
+    run(own, 3_000, 20_000_000)
+    held = np.abs(own._crowd.position[:, :3].sum(axis=1)) / own.size_lots
+    assert held.max() < 40, held
+    assert own._crowd.position.sum(axis=1).tolist() == [0] * 13, "what one has bought another has sold"
+
+
+def test_takers_go_on_in_their_direction(minutes: tuple[Simulator, Ticks]) -> None:
+    _, ticks = minutes
+    found = []
+    for instrument_id in range(1, len(PROFILES) + 1):
+        trades = ticks[(ticks["instrument_id"] == instrument_id) & ((ticks["kind"] & TRADE) != 0)]
+        signs = trades["aggressor"].astype(float)
+        found.append(np.corrcoef(signs[:-1], signs[1:])[0, 1])
+    assert np.mean(found) > 0.1
+
+
+def test_what_may_be_missing_is_marked_once_and_followed_by_the_whole_depth() -> None:
     own = simulator()
-    state, _ = run(own, own.start(START_NS), 10)
-    lost = own.load({**own.dump(state), "lost": True})
-    after, ticks = own.advance(lost, lost.ts_ns + STEP_NS)
-    assert len(ticks) == len(PROFILES)
-    assert ((ticks["kind"] & GAP) != 0).all()
-    _, later = run(own, after, 20)
-    assert ((later["kind"] & GAP) == 0).all()
+    run(own, 10)
+    own.move_to(own.prices)
+    after = own.advance(own.prices.ts_ns + STEP_NS)
+    marked = after[(after["kind"] & GAP) != 0]
+    assert sorted(marked["instrument_id"]) == list(range(1, len(PROFILES) + 1))
+    assert ((after["kind"] & RESET) != 0).sum() == len(PROFILES)
+    for instrument_id in marked["instrument_id"]:
+        assert after[after["instrument_id"] == instrument_id][0]["kind"] & GAP, "the first record"
+    assert ((run(own, 20)["kind"] & GAP) == 0).all()
 
 
 def test_an_instrument_that_is_new_since_the_save_starts_at_its_profile_price() -> None:
-    fewer = Simulator([1, 2], PROFILES[:2], seed=7)
-    state, _ = run(fewer, fewer.start(START_NS), 100)
-    more = Simulator([1, 2, 3], PROFILES[:3], seed=7)
-    loaded = more.load(fewer.dump(state))
-    assert (loaded.log_price[:2] == state.log_price).all()
-    assert np.exp(loaded.log_price[2]) == pytest.approx(float(PROFILES[2].start_price))
+    fewer, more = simulator(count=2), simulator(count=3)
+    run(fewer, 100)
+    more.load(json.loads(json.dumps(fewer.dump())))
+    assert (more.prices.log_price[:2] == fewer.prices.log_price).all()
+    assert np.exp(more.prices.log_price[2]) == pytest.approx(float(PROFILES[2].start_price))
+    ticks = more.advance(more.prices.ts_ns + STEP_NS)
+    assert ((ticks["kind"] & RESET) != 0).sum() == 3
 
 
-@pytest.fixture(scope="module")
-def years() -> np.ndarray:
-    """Daily log returns of 40 simulated years, (days, instruments)."""
-    own = simulator(seed=11)
-    path = own.path(own.start(0), 40 * 365 * DAY_NS, DAY_NS // 4, stream=0, block=1)
-    return np.diff(path.log_price[::4], axis=0)
+def test_prices_of_a_state_of_the_first_version_are_kept() -> None:
+    own = simulator(count=3)
+    rows = {"AAPL": [6.0, 0.1, 0.0, 77], "MSFT": [3.3, -0.1, 0.0, 99]}
+    own.load({"v": 1, "step": 12, "ts_ns": START_NS, "lost": False, "instruments": rows})
+    assert own.prices.log_price[:2].tolist() == [6.0, 3.3]
+    quotes = own.advance(START_NS + STEP_NS)
+    first = quotes[(quotes["instrument_id"] == 1) & ((quotes["kind"] & QUOTE) != 0)][0]
+    assert first["bid_ticks"] == pytest.approx(np.exp(6.0) * 100, rel=1e-3)
 
 
-def test_daily_volatility_is_that_of_the_profile(years: np.ndarray) -> None:
-    for returns, profile in zip(years.T, PROFILES, strict=True):
-        assert returns.std() == pytest.approx(profile.daily_volatility, rel=0.2), profile.symbol
+def test_books_that_cannot_be_taken_back_are_quoted_anew() -> None:
+    own, other = simulator(count=3), simulator(count=3)
+    run(own, 50)
+    saved = {**own.dump(), "engine": "AAAA"}
+    other.load(saved)
+    ticks = other.advance(other.prices.ts_ns + STEP_NS)
+    assert ((ticks["kind"] & RESET) != 0).sum() == 3
+    assert (other.prices.log_price != 0).all()
 
 
-def test_returns_have_fat_tails(years: np.ndarray) -> None:
-    for returns, profile in zip(years.T, PROFILES, strict=True):
-        excess = np.mean((returns - returns.mean()) ** 4) / returns.var() ** 2 - 3
-        assert excess > 0.5, profile.symbol
-
-
-def test_volatility_clusters(years: np.ndarray) -> None:
-    for returns, profile in zip(years.T, PROFILES, strict=True):
-        size = np.minimum(np.abs(returns), 4 * returns.std())
-        near, far = (np.corrcoef(size[:-lag], size[lag:])[0, 1] for lag in (1, 120))
-        assert near > 0.03, f"{profile.symbol}: a big move follows a big move"
-        assert near > far, profile.symbol
-        signed = np.corrcoef(returns[:-1], returns[1:])[0, 1]
-        assert abs(signed) < 0.05, f"{profile.symbol}: but its direction cannot be known"
-
-
-def test_instruments_move_with_the_market_as_in_their_history(years: np.ndarray) -> None:
-    symbols = [profile.symbol for profile in PROFILES]
-    found = np.corrcoef(years.T)
-    msft, ibm, xau, fb = (symbols.index(name) for name in ("MSFT", "IBM", "XAUUSD", "FB"))
-    assert found[msft, ibm] == pytest.approx(
-        PROFILES[msft].market_correlation * PROFILES[ibm].market_correlation, abs=0.12
+def test_by_real_hours_a_stock_closes_and_opens_with_a_gap_in_price_and_bitcoin_never_does() -> None:
+    zone = ZoneInfo("America/New_York")
+    close_ns, open_ns = (
+        int(datetime(2026, 11, day, hour, minute, tzinfo=zone).timestamp()) * 10**9
+        for day, hour, minute in ((20, 16, 0), (23, 9, 30))
     )
-    assert abs(found[xau, fb]) < 0.1
+    own = simulator(count=13, hours="real", start_ns=close_ns - 5 * 10**9)
+    before = run(own, 49)
+    at_close = run(own, 1)
+    marks = at_close[(at_close["kind"] & CLOSED) != 0]
+    assert sorted(marks["instrument_id"]) == list(range(1, 9)), "the stocks, not the currencies nor the crypto"
+    assert not run(own, 100)["instrument_id"].min() < 9
+    own.advance(open_ns - 10 * 10**9)
+    quiet = run(own, 99)
+    assert set(quiet["instrument_id"].tolist()) == set(range(9, 14)), "the FX week began on Sunday evening"
+    opening = run(own, 1)
+    stock = opening[opening["instrument_id"] == 1]
+    assert stock["kind"][0] == OPENED
+    assert stock["kind"][1] == DEPTH | RESET | MORE
+    assert stock["kind"][-1] == QUOTE
+    last = before[(before["instrument_id"] == 1) & ((before["kind"] & QUOTE) != 0)][-1]
+    assert stock["bid_ticks"][-1] != last["bid_ticks"]
+    assert not (before["kind"] & (OPENED | CLOSED)).any()
 
 
-def test_ticks_and_paths_are_one_process() -> None:
-    """An hour of ticks moves about as far as an hour of the path that fills the time of a stop."""
-    own = simulator(seed=3)
-    by_tick, by_path = [], []
-    for i in range(40):
-        begin = own.load({**own.dump(own.start(START_NS)), "step": i * 1_000})
-        end, _ = run(own, begin, 90, 40 * 10**9)
-        by_tick.append(end.log_price - begin.log_price)
-        by_path.append(own.path(begin, START_NS + 3_600 * 10**9, 10**10, stream=0).end_log_price - begin.log_price)
-    ratio = np.std(by_tick, axis=0) / np.std(by_path, axis=0)
-    assert 0.8 < np.median(ratio) < 1.25
+@pytest.mark.parametrize("wrong", [{"ticks_per_s": 0}, {"speed": -1.0}])
+def test_a_rate_or_speed_that_is_not_positive_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="positive"):
+        simulator(count=2, **wrong)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,14 @@ from trading.adapters.postgres.reference import keep_instruments
 from trading.adapters.redis_bus import RedisBus, TapePosition
 from trading.bootstrap import open_floor
 from trading.config import PROJECT_ROOT, Settings
-from trading.market.profiles import shipped_profiles
-from trading.market.ticks import GAP, Ticks
+from trading.market.profiles import Profile, shipped_profiles
+from trading.market.ticks import GAP, QUOTE, RESET, TRADE, Ticks
+from trading.processes import market_scenarios
 from trading.services import market_data
 from trading.services.access import SYSTEM
 
 pytestmark = pytest.mark.floor
-START_S = 20.0
+START_S = 40.0
 
 
 class Process:
@@ -58,13 +59,22 @@ class Process:
         return self.child.wait(timeout=20)
 
 
-@pytest.fixture
-def instruments(settings: Settings) -> None:
+FEW = shipped_profiles()[:13]
+"""The past of all instruments takes some seconds to write; most tests need no more than these."""
+
+
+def list_instruments(settings: Settings, profiles: Sequence[Profile]) -> None:
     pool = open_pool(connections.dsn(settings, "superuser", "tradefloor"), max_size=1)
     with connection_of(pool) as connection:
-        keep_instruments(connection, shipped_profiles())
-        connection.execute("insert into process_status (name, state, beat_at) values ('market', 'running', now())")
+        keep_instruments(connection, profiles)
     pool.close()
+
+
+@pytest.fixture
+def instruments(settings: Settings) -> None:
+    list_instruments(settings, FEW)
+    with psycopg.connect(connections.dsn(settings, "superuser", "tradefloor")) as connection:
+        connection.execute("insert into process_status (name, state, beat_at) values ('market', 'running', now())")
 
 
 @pytest.fixture
@@ -123,7 +133,7 @@ def assert_no_minute_is_missing(frame: pd.DataFrame) -> None:
 def test_quotes_come_at_once_and_the_past_right_behind_them(market: Process, bus: RedisBus, settings: Settings) -> None:
     began = time.monotonic()
     market.start()
-    until(lambda: len(bus.last_ticks()) == len(shipped_profiles()), "a quote of every instrument")
+    until(lambda: len(bus.last_ticks()) == len(FEW), "a quote of every instrument")
     first_quote_s = time.monotonic() - began
     until(lambda: with_history(market), "the venue's past")
     until(lambda: bus.get_bars()[1] != b"", "forming bars")
@@ -131,7 +141,7 @@ def test_quotes_come_at_once_and_the_past_right_behind_them(market: Process, bus
     assert market.end() == 0
     assert first_quote_s < 10, "generous: two seconds on a quiet machine"
     with open_floor(settings) as floor:
-        profile = next(p for p in shipped_profiles() if p.symbol == "AAPL")
+        profile = next(p for p in FEW if p.symbol == "AAPL")
         for timeframe, least in (("D1", 1_095), ("H4", 360), ("H1", 1_440), ("M5", 17_000), ("M1", 5_000)):
             bars = market_data.sim_bars(floor, SYSTEM, "AAPL", timeframe, least if least <= 5000 else 5000)
             assert len(bars) == min(least, 5000), timeframe
@@ -142,7 +152,7 @@ def test_quotes_come_at_once_and_the_past_right_behind_them(market: Process, bus
         assert_no_minute_is_missing(minutes)
         assert abs(minutes["close"].iloc[-1] / float(profile.start_price) - 1) < 0.03, "history ends where ticks begin"
         assert floor.lake.files("bars") == []
-    assert first["bid_ticks"] < first["ask_ticks"]
+    assert first["kind"] & (GAP | RESET) == GAP | RESET
 
 
 def test_a_killed_market_goes_on_without_a_hole_and_without_reusing_a_number(
@@ -161,11 +171,13 @@ def test_a_killed_market_goes_on_without_a_hole_and_without_reusing_a_number(
     for instrument_id in np.unique(ticks["instrument_id"]):
         own = ticks[ticks["instrument_id"] == instrument_id]
         assert (np.diff(own["seq"]) == 1).all(), "the tape told the new process where the old one ended"
-        assert (np.diff(own["ts_ns"]) > 0).all()
+        assert (np.diff(own["ts_ns"]) >= 0).all()
         resumed = own[(own["kind"] & GAP) != 0]
         assert len(resumed) == 2, "the first start and the resumption say so"
-        last = own[own["seq"] == resumed["seq"][1] - 1]
-        moved = abs(int(resumed["bid_ticks"][1]) / int(last["bid_ticks"][0]) - 1)
+        assert all(kind & (RESET | TRADE) for kind in resumed["kind"]), "and show the whole depth"
+        quotes = own[(own["kind"] & QUOTE) != 0]
+        last, following = (quotes[quotes["seq"] < resumed["seq"][1]], quotes[quotes["seq"] > resumed["seq"][1]])
+        moved = abs(int(following["bid_ticks"][0]) / int(last["bid_ticks"][-1]) - 1)
         assert moved < 0.01, "the price goes on where it stopped"
     with lake_of(settings) as lake:
         minutes = lake.read("sim_bars", "SIM/EURUSD/M1")
@@ -204,7 +216,7 @@ def test_the_time_of_a_stop_is_filled_with_bars(market: Process, bus: RedisBus, 
     ]
     path.write_text(json.dumps(saved))
     with lake_of(settings) as lake:
-        for series in {file.series for file in lake.files("sim_bars")}:
+        for series in {file.series for file in lake.files("sim_bars") if "/BTCUSD/" in file.series}:
             rows = lake.read("sim_bars", series)
             lake.write("sim_bars", series, rows.assign(ts=rows["ts"] - pd.Timedelta(days=2)), replace=True)
     market.start()
@@ -218,9 +230,17 @@ def test_the_time_of_a_stop_is_filled_with_bars(market: Process, bus: RedisBus, 
             assert starts.iloc[-1] == pd.Timestamp(market.state["state"]["ts_ns"], tz="UTC").floor(step), timeframe
 
 
+def reported(settings: Settings) -> dict[str, Any]:
+    with psycopg.connect(connections.dsn(settings, "tf_app")) as connection:
+        row = connection.execute("select detail from process_status where name = 'market'").fetchone()
+    found: dict[str, Any] = row[0] if row is not None else {}
+    return found if "instruments" in found else {}
+
+
 def test_the_process_reports_and_stays_within_its_budget(market: Process, settings: Settings) -> None:
+    list_instruments(settings, shipped_profiles())
     market.start()
-    until(lambda: with_history(market), "the venue's past")
+    until(lambda: with_history(market), "the venue's past", 60)
     time.sleep(4)
     assert market.child is not None
     child = psutil.Process(market.child.pid)
@@ -229,13 +249,43 @@ def test_the_process_reports_and_stays_within_its_budget(market: Process, settin
     now, seconds = child.cpu_times(), time.monotonic() - began
     share = (now.user + now.system - used.user - used.system) / seconds
     memory_mb = child.memory_info().rss / 1e6
-    with psycopg.connect(connections.dsn(settings, "tf_app")) as connection:
-        row = connection.execute("select detail from process_status where name = 'market'").fetchone()
-    assert row is not None
-    assert row[0]["ticks_published"] > 500
-    assert row[0]["last_tick_ts_ns"] > SystemClock().now_ns() - 10 * 10**9
+    detail = until(lambda: reported(settings), "a report")
+    assert detail["instruments"] == len(shipped_profiles())
+    assert detail["ticks_published"] > 5_000
+    assert detail["last_tick_ts_ns"] > SystemClock().now_ns() - 10 * 10**9
     assert share < 0.25, f"{share:.0%} of a core; a tenth on a quiet machine"
-    assert memory_mb < 350, f"{memory_mb:.0f} MB"
+    assert memory_mb < 450, f"{memory_mb:.0f} MB"
+
+
+def test_a_floor_that_exists_gets_new_instruments_and_keeps_the_prices_of_the_old(
+    market: Process, bus: RedisBus, settings: Settings
+) -> None:
+    market.start()
+    until(lambda: with_history(market), "the venue's past")
+    assert market.end() == 0
+    before = market.state
+    list_instruments(settings, shipped_profiles()[:15])
+    market.start()
+    until(lambda: len(bus.last_ticks()) == 15, "quotes of the new ones")
+    until(lambda: len(market.state["with_history"]) == 15, "their past")
+    assert market.end() == 0
+    after, old = market.state["state"]["instruments"], before["state"]["instruments"]
+    assert list(after)[:13] == list(old)
+    assert all(abs(after[symbol][0] - row[0]) < 0.05 for symbol, row in old.items())
+    with lake_of(settings) as lake:
+        assert_no_minute_is_missing(lake.read("sim_bars", "SIM/BTCUSD/M1"))
+        assert len(lake.read("sim_bars", f"SIM/{shipped_profiles()[14].symbol}/D1")) == 1095
+
+
+def test_a_scenario_that_is_asked_for_happens_and_is_reported(
+    market: Process, bus: RedisBus, settings: Settings
+) -> None:
+    market.start()
+    until(bus.last_ticks, "quotes")
+    market_scenarios.put(settings.data_dir / "market" / market_scenarios.FOLDER, "gap", "AAPL", 0.5, None)
+    aapl = instrument("AAPL", settings)
+    until(lambda: bus.last_ticks()[aapl]["bid_ticks"][0] > 60_000, "a price half as high again")
+    assert market.end() == 0
 
 
 def test_without_redis_the_market_lives_on_and_is_heard_again(market: Process, bus: RedisBus) -> None:

@@ -50,13 +50,15 @@ class Venue:
         self.clock = FixedClock(NOON_NS)
         self.lake = Failing(Lake(settings.lake_dir, pool))
         ids, profiles, units = market_rows.instruments(pool)
-        self.simulator = Simulator(ids[:2], profiles[:2], seed=3, ticks_per_s=1.0)
+        self.listed = ids[:2], profiles[:2]
         self.units = {key: units[key] for key in ids[:2]}
         self.path = settings.data_dir / "state.json"
         self.market = self.opened()
 
     def opened(self) -> Market:
-        market = Market(self.simulator, self.units, self.bus, lambda: self.lake, self.pool, self.clock, self.path)  # type: ignore[arg-type]
+        simulator = Simulator(*self.listed, seed=3, start_ns=self.clock.now_ns(), ticks_per_s=1.0)
+        folder = self.settings.data_dir
+        market = Market(simulator, self.units, self.bus, lambda: self.lake, self.pool, self.clock, folder)  # type: ignore[arg-type]
         market.open()
         return market
 
@@ -198,7 +200,7 @@ def test_an_instrument_that_joins_later_gets_a_past_of_its_own(venue: Venue) -> 
     venue.trade(0.1)
     venue.market.close()
     ids, profiles, units = market_rows.instruments(venue.pool)
-    venue.simulator = Simulator(ids[:3], profiles[:3], seed=3, ticks_per_s=1.0)
+    venue.listed = ids[:3], profiles[:3]
     venue.units = {key: units[key] for key in ids[:3]}
     venue.market = venue.opened()
     venue.keep()

@@ -1,5 +1,6 @@
 """Every type of order from the ticket through the broker to the books, by example."""
 
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -332,6 +333,32 @@ def test_one_change_at_a_time_once_for_each_key_and_only_of_open_orders(floor: T
     assert refusal(floor.modify(order, limit_price="98.60")) == "order_over"
     assert refusal(floor.modify(order + 1, limit_price="98.60")) == "unknown_order"
     floor.check()
+
+
+def test_two_changes_at_once_with_cash_for_one_are_one_change(floor: TradingFloor) -> None:
+    poor = floor.add_trader("tom", "2002.00")
+    floor.quote("99.99", "100.00")
+    orders = [floor.accepted("buy", "10", "99.00", who=poor).order_id for _ in range(2)]  # 20.00 are left
+    with ThreadPoolExecutor(2) as threads:
+        answers = list(threads.map(lambda order: floor.modify(order, limit_price="101.00", who=poor), orders))
+    assert [answer.code for answer in answers if isinstance(answer, Refusal)] == ["insufficient_cash"]
+    assert floor.cash(poor[1]) == (Decimal(2002), Decimal(2002))
+    floor.check()
+
+
+def test_a_halted_floor_takes_no_change_a_reducing_one_only_of_sales(rich: TradingFloor) -> None:
+    buy = rich.accepted("buy", "10", "98.00").order_id
+    sale = rich.accepted("sell", "10", "101.00").order_id
+    rich.run_broker()
+    halt.set_mode(rich.floor, SYSTEM, "floor", "reducing", "a drill")
+    assert refusal(rich.modify(buy, limit_price="98.50")) == "halted"
+    assert not isinstance(rich.modify(sale, limit_price="102.00"), Refusal)
+    rich.run_broker()
+    halt.set_mode(rich.floor, SYSTEM, "floor", "halted", "a drill")
+    assert refusal(rich.modify(sale, limit_price="103.00")) == "halted"
+    rich.run_broker()
+    assert held(rich) == (Decimal(0), 0)
+    rich.check()
 
 
 def test_a_triggered_stop_has_no_stop_to_move(rich: TradingFloor) -> None:

@@ -34,6 +34,10 @@ WAKE_ENTRIES = 1_024
 TAIL = "bars:tail"
 OPEN_BARS = "bars:open"
 """Simulated bars not yet in the lake: closed ones, and those still forming. Packed `trading.market.bars.BAR`."""
+ASKED = "market:asked"
+"""Redis stream of what is asked of the market process: field ``r``, JSON."""
+REPLAYS = "market:replays"
+REPLAYS_KEPT_S = 5
 _FAILURES = (RedisError, OSError)
 
 
@@ -146,6 +150,12 @@ class RedisBus:
         """A screen event: ``{"v": 1, "topic": ..., "portfolio_id": ...}``."""
         self._send(("PUBLISH", self.channel(EVENTS), json.dumps(event)))
 
+    def publish_events(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Screen events in one round trip."""
+        if events:
+            channel = self.channel(EVENTS)
+            self._send(*(("PUBLISH", channel, json.dumps(event)) for event in events))
+
     def wake_broker(self) -> None:
         """Tell the broker that a command has been committed; without it the broker finds it by polling."""
         self._send(("XADD", WAKE, "MAXLEN", "~", WAKE_ENTRIES, "*", "w", b"1"))
@@ -154,6 +164,39 @@ class RedisBus:
         """Replace the forming simulated bars and, where given, at once the closed ones that the lake has not yet."""
         tail = () if closed is None else (TAIL, closed)
         return self._send(("MSET", OPEN_BARS, forming, *tail))
+
+    def ask_market(self, request: Mapping[str, Any]) -> str:
+        """Ask something of the market process; returns the request's id, by which its answer is known.
+
+        Raises `Unavailable` where the server does not answer.
+        """
+        words = ("XADD", ASKED, "MAXLEN", "~", WAKE_ENTRIES, "*", "r", json.dumps(request))
+        try:
+            asked: Any = self._reader.execute_command(*words)  # type: ignore[no-untyped-call]
+        except _FAILURES as error:
+            raise Unavailable(f"the bus does not answer: {error}") from error
+        return _text(asked)
+
+    def asked_of_market(self, after: str | None) -> list[tuple[str, str]]:
+        """Requests behind the one called ``after``, as (id, JSON), or the last one alone; for the market process.
+
+        Like publishing it does not hold its caller up: nothing where the server does not answer in time.
+        """
+        if time.monotonic() < self._quiet_until_s:
+            return []
+        try:
+            if after is None:
+                found: Any = self._publisher.xrevrange(ASKED, count=1) or [("0-0", {b"r": b"null"})]
+            else:
+                found = self._publisher.xrange(ASKED, min=f"({after}", count=16)
+        except _FAILURES:
+            self._quiet_until_s = time.monotonic() + RETRY_AFTER_S
+            return []
+        return [(_text(name), _text(fields[b"r"])) for name, fields in found]
+
+    def put_replays(self, status: Mapping[str, Any]) -> bool:
+        """What the market process replays, as JSON; forgotten when it is not said again."""
+        return self._send(("SET", REPLAYS, json.dumps(status), "EX", REPLAYS_KEPT_S))
 
     # Peeking ----------------------------------------------------------------------------------------------------------
 
@@ -172,6 +215,14 @@ class RedisBus:
         except _FAILURES:
             return {}
         return {key: unpack(value) for key, value in zip(ids, found, strict=True) if value is not None}
+
+    def get_replays(self) -> dict[str, Any] | None:
+        """What the market process said last about its replays; None where it does not run."""
+        try:
+            found: Any = self._reader.get(REPLAYS)
+        except _FAILURES:
+            return None
+        return None if found is None else dict(json.loads(found))
 
     def get_bars(self) -> tuple[bytes, bytes]:
         """Simulated bars not yet in the lake, closed ones and forming ones, as `put_bars` was given them."""

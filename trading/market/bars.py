@@ -3,7 +3,9 @@
 The rules, one each:
 
 * A bar is made of *trades* alone: open, high, low, close in ticks, volume in lots. A minute without a trade has no bar.
-* A bar's time is its start, UTC, and buckets are counted from the epoch, so days start at midnight UTC.
+* A bar's time is its start, UTC, and buckets are counted from the epoch, so days start at midnight UTC. The sessions of
+  the exchanges that the venue follows lie within one such day each, so their D1 is the session's; a market that never
+  closes has no other day; the FX week, whose days change at 17:00 in New York, has a short bar for its Sunday evening.
 * Order is the order of arrival, which for one source is that of ``seq``; a ``seq`` that is not above the last one of
   its instrument is a repeat and ignored. Within the open minute an earlier time is no matter.
 * A trade of a minute that is already closed is late: it is counted in `BarBuilder.late` and changes nothing, in no

@@ -83,6 +83,16 @@ def session_end_ns(calendar: str, mode: HoursMode, ts_ns: int) -> int:
     return int(known.day_close_ns[np.searchsorted(known.day_close_ns, ts_ns, side="right")])
 
 
+def opens_within(calendar: str, mode: HoursMode, starts_ns: Ints, length_ns: int) -> NDArray[np.bool_]:
+    """Which of the stretches of ``length_ns`` that begin at ``starts_ns`` (in order) have any trading in them."""
+    if len(starts_ns) == 0 or is_around_the_clock(calendar, mode):
+        return np.ones(len(starts_ns), dtype=bool)
+    known = sessions(calendar, int(starts_ns[-1]))
+    following = known.open_ns[np.searchsorted(known.close_ns, starts_ns, side="right")]
+    within: NDArray[np.bool_] = following < starts_ns + length_ns
+    return within
+
+
 @lru_cache(maxsize=64)
 def _sessions(calendar: str, year: int) -> Sessions:
     first, last = f"{year - YEARS_BACK}-01-01", f"{year + 1}-12-31"

@@ -1,95 +1,50 @@
-"""The price process of the simulated venue ``SIM``: pure, seeded, vectorised over instruments.
+"""The simulated venue ``SIM``: fair prices, participants who trade in an engine of their own, and the tape of it.
 
-`Simulator.advance` takes a state and a time and gives the next state and the ticks in between. It reads no clock and
-keeps nothing: the same seed and the same times give the same bytes. Each step draws from a counter-based generator
-(Philox, keyed by the seed, counted by the step), so a state needs no generator to be saved with it.
+`Simulator.advance` goes on to a time and returns the records of the tape that happened since. It reads no clock: the
+same seed and the same times give the same bytes, and a state that was saved with `dump` goes on to the same bytes
+after `load`. The engine in it belongs to the simulation alone; users' orders never reach it.
 
-SIM trades around the clock in this release: there are no sessions and no holidays, a day has 24 hours.
-
-The model, for each instrument, with time in days:
-
-* log volatility is an Ornstein-Uhlenbeck process with a memory of `VOL_MEMORY_DAYS`, so calm and wild weeks cluster
-  (the exponential OU model of Scott 1987; its mean keeps the daily variance at the profile's);
-* returns are Gaussian given that volatility, correlated through one market factor, plus jumps of a Poisson process
-  (Merton 1976), whose variance is taken out of the Gaussian part;
-* a weak pull towards the profile's price keeps a long simulation in a plausible range;
-* the spread is a mean-reverting number of ticks that widens with volatility; sizes are log-normal; a share of the
-  updates carries a trade at the bid or the ask.
+Each step moves the fair prices (`simulator_prices`), lets an instrument's participants act with a chance that makes
+``ticks_per_s`` updates a second (`participants`), gives the engine all of it as one batch, and tells the tape what
+came of it (`simulator_tape`): trades, depth, quotes. An update of every instrument comes at once at the start, and a
+snapshot of its depth at least every second.
 """
 
+import base64
+import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trading.exchange.compiled.engine import CompiledEngine
+from trading.exchange.compiled.layout import Event
+from trading.market import participants
+from trading.market.backhistory import Listed
+from trading.market.participants import ACCOUNT, SLOTS, Acting, Crowd
 from trading.market.profiles import Profile
-from trading.market.ticks import GAP, QUOTE, TICK, TRADE, Ticks
+from trading.market.scenarios import Effects, Scenario, effects, running
+from trading.market.sessions import HoursMode, is_open
+from trading.market.simulator_prices import Floats, Ints, PriceModel, Prices
+from trading.market.simulator_tape import Depth, Rows, Update, depth_of, records, trades_of
+from trading.market.ticks import TICK, Ticks
 
-DAY_NS = 86_400_000_000_000
-VOL_MEMORY_DAYS = 12.0
-VOL_COMMON_SHARE = 0.6
-"""Correlation of any instrument's volatility shocks with the market's."""
-REVERSION_DAYS = 240.0
 SPREAD_MEMORY_S = 5.0
-SPREAD_SIGMA = 0.35
-SIZE_SIGMA = 0.6
-TRADE_SHARE = 0.25
-"""Share of updates that carry a trade."""
-TRADE_OF_SIZE = 0.15
-"""Mean size of a trade as a share of the usual size at the best price."""
-MIN_SIGMA_SHARE = 0.5
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Where the simulated market stands; one entry an instrument, in the simulator's order.
-
-    ``log_price`` is the fair price (natural logarithm, in currency), ``log_vol`` and ``log_spread`` the deviations of
-    volatility and spread from their means, ``seq`` the number of the last tick. ``lost`` marks the next tick of every
-    instrument as following a gap.
-    """
-
-    step: int
-    ts_ns: int
-    log_price: Floats
-    log_vol: Floats
-    log_spread: Floats
-    seq: Ints
-    lost: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """Fair prices of a stretch of time: ``ts_ns`` (steps,), the others (steps, instruments)."""
-
-    ts_ns: Ints
-    log_price: Floats
-    log_vol: Floats
-
-    @property
-    def end_log_price(self) -> Floats:
-        """Logarithm of the last fair price of each instrument."""
-        last: Floats = self.log_price[-1]
-        return last
-
-    @property
-    def end_log_vol(self) -> Floats:
-        """The last deviation of log volatility."""
-        last: Floats = self.log_vol[-1]
-        return last
+SPREAD_SIGMA = 0.25
+SPREAD_SHARE = 1.1
+"""The makers' spread as a share of the profile's: who rests inside it makes it smaller, a trade wider."""
+TREND_S = 30.0
+SNAPSHOT_NS = 1_000_000_000
+DAY_S = 86_400.0
+TRADED_SHARE = 0.045
+"""Mean lots traded in an update as a share of the usual size; measured, see its test."""
+_FILL = int(Event.FILL)
 
 
 class Simulator:
-    """The model with its parameters; immutable.
-
-    ``ticks_per_s`` is the mean rate of updates of each instrument, ``speed`` how many seconds of price movement pass
-    in one second of the clock.
-    """
+    """A running venue. ``ticks_per_s`` is the mean rate of updates of each instrument; the rest as in `PriceModel`."""
 
     def __init__(
         self,
@@ -97,190 +52,221 @@ class Simulator:
         profiles: Sequence[Profile],
         *,
         seed: int,
-        ticks_per_s: float = 8.0,
+        start_ns: int,
+        ticks_per_s: float = 4.0,
         speed: float = 1.0,
+        hours: HoursMode = "always",
     ) -> None:
-        if len(instrument_ids) != len(profiles) or not profiles:
-            raise ValueError("as many profiles as instruments, and at least one")
-        if not (ticks_per_s > 0 and speed > 0):
-            raise ValueError("ticks_per_s and speed must be positive")
-        self.profiles = tuple(profiles)
+        if len(instrument_ids) != len(profiles):
+            raise ValueError("as many profiles as instruments")
+        if not ticks_per_s > 0:
+            raise ValueError("ticks_per_s must be positive")
+        self.model = PriceModel(profiles, seed=seed, speed=speed, hours=hours)
         self.symbols = tuple(profile.symbol for profile in profiles)
         self.instrument_ids = np.array(instrument_ids, dtype=np.int32)
-        self.seed = seed
-        self.ticks_per_s = ticks_per_s
-        self.speed = speed
+        self.ticks_per_s, self.hours = ticks_per_s, hours
+        self.spread_ticks = np.array([float(profile.spread_ticks) for profile in profiles])
+        self.size_lots = np.array([float(profile.size_lots) for profile in profiles])
+        self._gap = np.maximum(1, np.rint(0.5 * self.spread_ticks)).astype(np.int64)
+        self._calendars = list(dict.fromkeys(self.model.calendars))
+        self._calendar = np.array([self._calendars.index(calendar) for calendar in self.model.calendars])
+        self.scenarios: tuple[Scenario, ...] = ()
+        self._begin(self.model.start(start_ns))
 
-        def column(name: str) -> Floats:
-            return np.array([float(getattr(profile, name)) for profile in profiles])
+    def _begin(self, prices: Prices) -> None:
+        """Stand at these prices with empty books."""
+        n = len(self.symbols)
+        self.prices = prices
+        self.lost = np.zeros(n, dtype=bool)
+        """Instruments whose next record says that something before it may be missing."""
+        self._engine = CompiledEngine(n, orders=2 * n * SLOTS)
+        self._crowd = Crowd.of(n)
+        self._depth = Depth.empty(n)
+        self._log_spread = np.zeros(n)
+        self._trading = np.zeros(n, dtype=bool)
+        self._sized = np.ones((n, 2))
+        self._snapshot_ns = np.zeros(n, dtype=np.int64)
 
-        self.tick_size = column("tick_size")
-        self.anchor = np.log(column("start_price"))
-        self.jump_rate, self.jump_sigma = column("jumps_per_day"), column("jump_volatility")
-        self.vol_of_vol = column("vol_of_vol")
-        self.spread_ticks, self.size_lots = column("spread_ticks"), column("size_lots")
-        total = column("daily_volatility")
-        floor = MIN_SIGMA_SHARE * total
-        self.sigma = np.maximum(np.sqrt(np.maximum(total**2 - self.jump_rate * self.jump_sigma**2, 0.0)), floor)
-        # Jumps are each instrument's own: the Gaussian part alone carries the measured correlation.
-        self.rho = np.clip(column("market_correlation") * total / self.sigma, -0.95, 0.95)
+    def move_to(self, prices: Prices) -> None:
+        """Prices were moved by other means than ticks; what was missed is marked on the next records."""
+        self.prices = prices
+        self.lost[:] = True
 
-    def volume_per_s(self) -> Floats:
-        """Mean lots traded in a second, for each instrument."""
-        return self.ticks_per_s * TRADE_SHARE * TRADE_OF_SIZE * self.size_lots
+    @property
+    def listed(self) -> Listed:
+        """What makes bars of a time without ticks."""
+        return Listed(self.model, self.instrument_ids, self.ticks_per_s * TRADED_SHARE * self.size_lots)
 
-    def start(self, ts_ns: int) -> State:
-        """Every instrument at its profile's price, nothing published yet."""
-        n = len(self.profiles)
-        return State(0, ts_ns, self.anchor.copy(), np.zeros(n), np.zeros(n), np.zeros(n, dtype=np.int64))
+    # A step -----------------------------------------------------------------------------------------------------------
 
-    # Ticks ------------------------------------------------------------------------------------------------------------
+    def advance(self, ts_ns: int) -> Ticks:
+        """Go on to ``ts_ns`` (UTC); at most one update an instrument, in order of time.
 
-    def advance(self, state: State, ts_ns: int) -> tuple[State, Ticks]:
-        """Move to ``ts_ns`` (UTC): the next state and at most one tick an instrument, in order of time.
-
-        Asked for a time that is not later, it answers the same state and no tick. The very first ticks of a state
-        come for every instrument, so that nobody waits for a first quote.
+        Asked for a time that is not later, it does nothing and answers no record.
         """
-        elapsed_ns = ts_ns - state.ts_ns
+        before = self.prices
+        elapsed_ns = ts_ns - before.ts_ns
         if elapsed_ns <= 0:
-            return state, np.empty(0, dtype=TICK)
-        n = len(self.profiles)
-        random = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, state.step]))
-        normal = random.standard_normal((9, n))
-        uniform = random.random((4, n))
-        days = elapsed_ns / DAY_NS * self.speed
-        log_vol = self._next_log_vol(state.log_vol, days, normal[0], normal[7, 0])
-        move = self._moves(log_vol, days, normal[1], normal[8, 0])
-        jumps = random.poisson(self.jump_rate * days)
-        if jumps.any():
-            move = move + np.sqrt(jumps) * self.jump_sigma * normal[3]
-        pull = (self.anchor - state.log_price) * -np.expm1(-days / REVERSION_DAYS)
-        memory = np.exp(-elapsed_ns / 1e9 / SPREAD_MEMORY_S)
-        log_spread = memory * state.log_spread + SPREAD_SIGMA * np.sqrt(1 - memory**2) * normal[4]
-        moved = replace(
-            state,
-            step=state.step + 1,
-            ts_ns=ts_ns,
-            log_price=state.log_price + move + pull,
-            log_vol=log_vol,
-            log_spread=log_spread,
+            return np.empty(0, dtype=TICK)
+        found = self._effects(before.ts_ns, ts_ns)
+        moved = self.model.move(before, ts_ns)
+        self.prices = replace(moved, log_price=moved.log_price + found.shift)
+        random = np.random.Generator(np.random.Philox(key=[self.model.seed, 0], counter=[0, 2, 0, before.step]))
+        n = len(self.symbols)
+        self._feel(before, elapsed_ns / 1e9, found, random.standard_normal(n))
+        uniform = random.random((2, n))
+        opened, closed = self._sessions(ts_ns, found)
+        old = self._snapshot_ns < ts_ns - SNAPSHOT_NS + 2 * elapsed_ns
+        due = (uniform[0] < self.ticks_per_s * elapsed_ns / 1e9) | old | self.lost | opened
+        place = np.flatnonzero(due & self._trading)
+        events = self._trade(place, np.flatnonzero(closed), ts_ns, found, random)
+        depth, last = depth_of(self._orders, n), self._depth
+        self._depth = depth
+        told = np.flatnonzero(((due & self._trading) | closed) & ~found.muted)
+        snapshot = (old | self.lost | opened) & self._trading
+        update = Update(
+            place=told,
+            ts_ns=ts_ns - (uniform[1][told] * elapsed_ns).astype(np.int64),
+            snapshot=snapshot[told],
+            lost=self.lost[told],
+            opened=opened[told],
+            closed=closed[told],
+            trades=_heard(trades_of(events), found.muted),
         )
-        quiet_s = elapsed_ns / 1e9
-        due = (uniform[0] < self.ticks_per_s * quiet_s) | (state.seq == 0) | state.lost
-        ticks = self._ticks(moved, np.flatnonzero(due), elapsed_ns, np.sign(move), normal, uniform)
-        seq = state.seq + due
-        ticks["seq"] = seq[due]
-        if state.lost:
-            ticks["kind"] |= GAP
-        return replace(moved, seq=seq, lost=False), ticks[np.argsort(ticks["ts_ns"], kind="stable")]
+        ticks = records(update, last, depth, self.instrument_ids)
+        self._snapshot_ns[told[update.snapshot]] = ts_ns
+        self.lost[told] = False
+        self.lost |= found.muted
+        return ticks[np.argsort(ticks["ts_ns"], kind="stable")]
 
-    def _ticks(
-        self, state: State, due: NDArray[np.intp], elapsed_ns: int, direction: Floats, normal: Floats, uniform: Floats
-    ) -> Ticks:
-        """Quotes of the instruments ``due``, some with a trade; ``seq`` is still 0."""
-        ticks = np.zeros(len(due), dtype=TICK)
-        fair = np.exp(state.log_price[due]) / self.tick_size[due]
-        wide = self.spread_ticks[due] * np.exp(state.log_spread[due] - SPREAD_SIGMA**2 / 2 + 0.5 * state.log_vol[due])
-        spread = np.maximum(1, np.rint(wide)).astype(np.int64)
-        bid = np.maximum(1, np.floor(fair - spread / 2 + 0.5)).astype(np.int64)
-        size = self.size_lots[due]
-        bid_lots, ask_lots = (_lots(size, SIZE_SIGMA, normal[row][due]) for row in (5, 6))
-        ticks["instrument_id"] = self.instrument_ids[due]
-        ticks["ts_ns"] = state.ts_ns - (uniform[1][due] * elapsed_ns).astype(np.int64)
-        ticks["bid_ticks"], ticks["ask_ticks"] = bid, bid + spread
-        ticks["bid_lots"], ticks["ask_lots"] = bid_lots, ask_lots
-        traded = uniform[2][due] < TRADE_SHARE
-        # Buyers lift the ask a little more often while the price rises.
-        buyer = uniform[3][due] < 0.5 + 0.15 * direction[due]
-        lots = np.minimum(_lots(size * TRADE_OF_SIZE, 0.9, normal[2][due]), np.where(buyer, ask_lots, bid_lots))
-        ticks["kind"] = np.where(traded, QUOTE | TRADE, QUOTE)
-        ticks["aggressor"] = np.where(traded, np.where(buyer, 1, -1), 0)
-        ticks["trade_ticks"] = np.where(traded, np.where(buyer, bid + spread, bid), 0)
-        ticks["trade_lots"] = np.where(traded, lots, 0)
-        return ticks
+    def _effects(self, from_ns: int, to_ns: int) -> Effects:
+        found = effects(self.scenarios, self.symbols, from_ns, to_ns)
+        self.scenarios = running(self.scenarios, to_ns)
+        sized = np.stack([found.spread, found.size], axis=1)
+        # Who quotes for other conditions than a moment ago quotes anew.
+        self._crowd.renew |= (np.abs(np.log(sized / self._sized)) > 0.1).any(axis=1)
+        self._sized = np.where(self._crowd.renew[:, None], sized, self._sized)
+        return found
 
-    def _next_log_vol(self, log_vol: Floats, days: float, own: Floats, common: float) -> Floats:
-        memory = np.exp(-days / VOL_MEMORY_DAYS)
-        shock = VOL_COMMON_SHARE * common + np.sqrt(1 - VOL_COMMON_SHARE**2) * own
-        following: Floats = memory * log_vol + self.vol_of_vol * np.sqrt(1 - memory**2) * shock
-        return following
+    def _feel(self, before: Prices, seconds: float, found: Effects, normal: Floats) -> None:
+        """Makers change their mind about the spread, followers about the trend."""
+        memory = np.exp(-seconds / SPREAD_MEMORY_S)
+        self._log_spread = memory * self._log_spread + SPREAD_SIGMA * np.sqrt(1 - memory**2) * normal
+        kept = np.exp(-seconds / TREND_S)
+        # A trend of one is a usual move of its time.
+        usual = self.model.sigma * np.sqrt(TREND_S / 2 / DAY_S * self.model.speed)
+        change = (self.prices.log_price - before.log_price - found.shift) / usual
+        self._crowd.trend = kept * self._crowd.trend + change + np.clip(found.shift / usual, -3, 3)
 
-    def _moves(self, log_vol: Floats, days: float, own: Floats, market: Floats | float) -> Floats:
-        """Gaussian log returns. ``E[exp(2 h)] = exp(2 s^2)`` for h ~ N(0, s^2), hence the correction of the mean."""
-        sigma = self.sigma * np.exp(log_vol - self.vol_of_vol**2) * np.sqrt(days)
-        moves: Floats = sigma * (self.rho * market + np.sqrt(1 - self.rho**2) * own)
-        return moves
+    def _sessions(self, ts_ns: int, found: Effects) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which instruments have opened and which have closed since the last step."""
+        trades = np.array([is_open(calendar, self.hours, ts_ns) for calendar in self._calendars])[self._calendar]
+        trades &= ~found.halted
+        opened, closed = trades & ~self._trading, self._trading & ~trades
+        self._trading = trades
+        self._crowd.renew |= opened
+        # The first records of an instrument that was never heard of are no opening.
+        return opened & (self._snapshot_ns > 0), closed
 
-    # Stretches of time without ticks ----------------------------------------------------------------------------------
+    def _trade(
+        self, place: NDArray[np.intp], closed: NDArray[np.intp], ts_ns: int, found: Effects, random: np.random.Generator
+    ) -> Rows:
+        """Everybody acts; the engine's events of it."""
+        wide = SPREAD_SHARE * self.spread_ticks * np.exp(self._log_spread - SPREAD_SIGMA**2 / 2)
+        wide *= found.spread * np.exp(0.5 * self.prices.log_vol)
+        acting = Acting(
+            place=place,
+            fair=self.model.ticks(self.prices.log_price)[place],
+            spread=wide[place],
+            size=(self.size_lots * found.size)[place],
+            gap=self._gap[place],
+        )
+        inputs = participants.decide(self._crowd, acting, random)
+        if len(closed):
+            inputs = np.concatenate([participants.withdraw(self._crowd, closed), inputs])
+        inputs["seq"] = self._engine.seq + 1 + np.arange(len(inputs))
+        inputs["ts_ns"] = ts_ns
+        events = self._engine.apply(inputs)
+        self._book(events)
+        self._mirror()
+        return events
 
-    def path(self, state: State, to_ns: int, step_ns: int, *, stream: int, block: int = 16) -> Path:
-        """The fair price from ``state`` to ``to_ns`` in steps of ``step_ns`` (the last one may be shorter).
+    def _book(self, events: Rows) -> None:
+        """Fills change what participants hold; a taker's slot and a maker's are told by the orders' ids."""
+        fills = events[events["kind"] == _FILL]
+        bought = np.where(fills["side"] == 0, fills["qty"], -fills["qty"])
+        for name, lots in (("order_id", bought), ("maker_id", -bought)):
+            np.add.at(self._crowd.position, (fills["symbol"], ACCOUNT[(fills[name] - 1) % SLOTS]), lots)
 
-        Volatility is held for ``block`` steps. ``stream`` separates the draws of different stretches.
-        """
-        whole, rest = divmod(to_ns - state.ts_ns, step_ns)
-        steps = int(whole + (rest > 0))
-        if steps <= 0:
-            raise ValueError("a path goes forward in time")
-        ts_ns = np.minimum(state.ts_ns + step_ns * np.arange(1, steps + 1, dtype=np.int64), to_ns)
-        n = len(self.profiles)
-        random = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, stream + 1, state.step]))
-        days = step_ns / DAY_NS * self.speed
-        log_vol = np.empty((steps, n))
-        blocks = -(-steps // block)
-        shocks = random.standard_normal((blocks, n + 1))
-        current = state.log_vol
-        for i in range(blocks):
-            current = self._next_log_vol(current, days * block, shocks[i, 1:], shocks[i, 0])
-            log_vol[i * block : (i + 1) * block] = current
-        moves = self._moves(log_vol, days, random.standard_normal((steps, n)), random.standard_normal((steps, 1)))
-        jumps = random.poisson(self.jump_rate * days, (steps, n))
-        where = np.nonzero(jumps)
-        moves[where] += np.sqrt(jumps[where]) * self.jump_sigma[where[1]] * random.standard_normal(len(where[0]))
-        if rest:
-            moves[-1] *= np.sqrt(rest / step_ns)
-        log_price = np.cumsum(moves, axis=0, out=moves)
-        strength = -np.expm1(-days * block / REVERSION_DAYS)
-        drift = np.zeros(n)
-        for i in range(blocks):
-            rows = log_price[i * block : (i + 1) * block]
-            rows += state.log_price + drift
-            drift = drift + (self.anchor - rows[-1]) * strength
-        return Path(ts_ns, log_price, log_vol)
+    def _mirror(self) -> None:
+        """What is open now."""
+        self._orders = self._engine.open_orders()
+        crowd, slot = self._crowd, self._orders["order_id"] - 1
+        crowd.left = np.zeros_like(crowd.left)
+        crowd.left.reshape(-1)[slot] = self._orders["qty"]
+        crowd.price.reshape(-1)[slot] = self._orders["price"]
 
     # Saving -----------------------------------------------------------------------------------------------------------
 
-    def dump(self, state: State) -> dict[str, Any]:
-        """The state as a JSON object; floats survive exactly."""
-        rows = zip(
-            self.symbols,
-            state.log_price.tolist(),
-            state.log_vol.tolist(),
-            state.log_spread.tolist(),
-            state.seq.tolist(),
-            strict=True,
+    def dump(self) -> dict[str, Any]:
+        """Everything as a JSON object; floats survive exactly."""
+        table = np.concatenate(
+            [column.reshape(len(self.symbols), -1).astype(object) for column in self._columns()], axis=1
         )
         return {
-            "v": 1,
-            "step": state.step,
-            "ts_ns": state.ts_ns,
-            "lost": state.lost,
-            "instruments": {symbol: list(values) for symbol, *values in rows},
+            "v": 2,
+            "step": self.prices.step,
+            "ts_ns": self.prices.ts_ns,
+            "instruments": dict(zip(self.symbols, table.tolist(), strict=True)),
+            "scenarios": [each.to_json() for each in self.scenarios],
+            "engine": base64.b64encode(zlib.compress(self._engine.save(), 1)).decode(),
         }
 
-    def load(self, saved: Mapping[str, Any]) -> State:
-        """The state out of `dump`. An instrument that is new since then starts at its profile's price."""
-        fresh = self.start(int(saved["ts_ns"]))
+    def _columns(self) -> list[NDArray[Any]]:
+        """All that is kept for an instrument. A state of version 1 has the first three."""
+        crowd = self._crowd
+        return [
+            *(self.prices.log_price, self.prices.log_vol, self._log_spread),
+            *(self.lost, self._trading, self._snapshot_ns, self._sized),
+            *(crowd.bid, crowd.ask, crowd.step_back, crowd.position, crowd.directions, crowd.trend, crowd.renew),
+        ]
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Go on where `dump` was taken. An instrument that is new since then starts at its profile's price.
+
+        Where the books do not fit (other instruments, another revision of the engine, a state of version 1), they
+        are quoted anew.
+        """
+        self._begin(replace(self.model.start(int(saved["ts_ns"])), step=int(saved["step"])))
         known = saved["instruments"]
-        columns = [fresh.log_price, fresh.log_vol, fresh.log_spread, fresh.seq]
+        whole = saved["v"] == 2
+        columns = self._columns() if whole else self._columns()[:3]
         for i, symbol in enumerate(self.symbols):
-            if symbol in known:
-                for column, value in zip(columns, known[symbol], strict=True):
-                    column[i] = value
-        return replace(fresh, step=int(saved["step"]), lost=bool(saved["lost"]))
+            row = known.get(symbol)
+            begin = 0
+            for column in columns if row is not None else ():
+                size = column[i].size
+                column[i] = np.reshape(row[begin : begin + size], column[i].shape)
+                begin += size
+        self.scenarios = tuple(Scenario(**each) for each in saved.get("scenarios", ()))
+        if not whole:
+            self.lost |= bool(saved["lost"])
+        if not whole or tuple(known) != self.symbols or not self._restored(saved["engine"]):
+            self._crowd.renew[:] = True
+            self._snapshot_ns[:] = 0
+
+    def _restored(self, packed: str) -> bool:
+        try:
+            engine = CompiledEngine.load(zlib.decompress(base64.b64decode(packed)))
+        except (ValueError, zlib.error):
+            return False
+        self._engine = engine
+        self._mirror()
+        self._depth = depth_of(self._orders, len(self.symbols))
+        return True
 
 
-def _lots(mean: Floats, sigma: float, normal: Floats) -> Ints:
-    lots: Ints = np.maximum(1, np.rint(mean * np.exp(sigma * normal - sigma**2 / 2))).astype(np.int64)
-    return lots
+def _heard(trades: tuple[Ints, Ints, Ints, Ints], muted: NDArray[np.bool_]) -> tuple[Ints, Ints, Ints, Ints]:
+    place, price, lots, aggressor = trades
+    heard = ~muted[place]
+    return place[heard], price[heard], lots[heard], aggressor[heard]

@@ -29,6 +29,8 @@ POLL_S = 0.05
 SNAPSHOT_S = 30.0
 MARK_S = 60.0
 REPORT_S = 2.0
+OUTBOX_S = 0.25
+OUTBOX_MAX = 500
 FENCED_STATUS = 3
 COMMANDS_MAX = 500
 
@@ -62,6 +64,7 @@ class BrokerProcess:
         self._gap = ""
         self._position: TapePosition | None = None
         self._inputs = self._fills = 0
+        self._published: list[int] = []
         self._last_tick_ns = 0
 
     def run(self) -> None:
@@ -88,8 +91,7 @@ class BrokerProcess:
                 self._brake(broker, error)
 
     def _turn(self, broker: PaperBroker) -> None:
-        self._keep_lease(broker)
-        read = self._read_tape(broker.queue.next_due_ns())
+        read = self._read_tape(broker)
         ticks = no_ticks() if read is None else read.ticks
         commands = []
         if (read is not None and read.woken) or self._timers.due("poll", POLL_S):
@@ -100,9 +102,8 @@ class BrokerProcess:
         self._fills += done.fills
         if len(ticks):
             self._last_tick_ns = int(ticks["ts_ns"][-1])
-        if done.effects or commands or self._timers.due("outbox", 0.25):
-            for event in self._store.publish_outbox(500):
-                self._bus.publish_event(event)
+        self._bus.publish_events(done.events)
+        self._published += done.outbox
         self._duties(broker)
 
     def _keep_lease(self, broker: PaperBroker) -> None:
@@ -111,6 +112,11 @@ class BrokerProcess:
 
     def _duties(self, broker: PaperBroker) -> None:
         now_ns = self._clock.now_ns()
+        self._keep_lease(broker)
+        if self._timers.due("outbox", OUTBOX_S):
+            # What the desk wrote, and what a broker that died did not come to; what is published here is marked by it.
+            self._bus.publish_events(self._store.publish_outbox(OUTBOX_MAX, self._published))
+            self._published = []
         if self._timers.due("snapshot", SNAPSHOT_S):
             broker.snapshot(now_ns)
         if self._timers.due("seal", 1.0):
@@ -131,11 +137,12 @@ class BrokerProcess:
                 }
             )
 
-    def _read_tape(self, due_ns: int | None) -> TapeBatch | None:
+    def _read_tape(self, broker: PaperBroker) -> TapeBatch | None:
         """The next ticks; None while the bus is away, which is a gap in what the broker has seen.
 
-        Waits no longer than until ``due_ns``, when the next delayed command is due.
+        Comes back at once for ticks and for commands, and when a command on its way is due.
         """
+        due_ns = broker.queue.next_due_ns()
         wait_ms = int(POLL_S * 1000)
         if due_ns is not None:
             wait_ms = max(1, min(wait_ms, (due_ns - self._clock.now_ns()) // 1_000_000))

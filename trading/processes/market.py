@@ -38,9 +38,10 @@ from trading.market.bars import Bars
 from trading.market.profiles import VENUE, Profile
 from trading.market.simulator import Simulator
 from trading.market.ticks import QUOTE
-from trading.processes import logs, market_rows
+from trading.processes import logs, market_rows, market_scenarios, replays
 from trading.processes import market_archive as archive
 from trading.processes.market_feed import Feed
+from trading.processes.replays import Replays
 from trading.services.ports.clock import Clock
 
 if TYPE_CHECKING:
@@ -57,12 +58,16 @@ STOP_S = 4.0
 """How long the last flush may take; what it does not manage is in the saved state."""
 
 
+HISTORY_AT_ONCE = 13
+"""Instruments whose past is made at a time: all at once would take half a gigabyte."""
+
+
 class MarketSettings(BaseSettings):
     """``TRADEFLOOR_TICKS_PER_S`` updates a second of each instrument; ``TRADEFLOOR_SIM_SPEED`` speed of prices."""
 
     model_config = SettingsConfigDict(env_prefix="TRADEFLOOR_", extra="ignore")
 
-    ticks_per_s: float = Field(default=8.0, gt=0, le=100)
+    ticks_per_s: float = Field(default=4.0, gt=0, le=200)
     sim_speed: float = Field(default=1.0, gt=0, le=1000)
 
 
@@ -77,21 +82,21 @@ class Market:
         open_lake: "Callable[[], LakeStore]",
         pool: Pool,
         clock: Clock,
-        state_path: Path,
+        folder: Path,
     ) -> None:
         self.simulator, self.units, self.pool, self.clock = simulator, units, pool, clock
-        self._path = state_path
+        self._path, self._requests = folder / "state.json", folder / market_scenarios.FOLDER
         self._later = ThreadPoolExecutor(max_workers=1, thread_name_prefix="market-later")
         self.feed = Feed(units, bus, open_lake, clock, self._later)
-        self._state = simulator.start(clock.now_ns())
+        self.replays = Replays(self.feed, bus, folder / replays.FOLDER, self._on_replays)
         self._history: Future[Bars] | None = None
         self._with_history: set[str] = set()
         self._lag_ns = 0
 
     @property
     def step_s(self) -> float:
-        """Time between two steps: short enough that an instrument rarely has two ticks in one."""
-        return float(min(0.25, max(0.01, 0.4 / self.simulator.ticks_per_s)))
+        """Time between two steps, in which an instrument has one update at most: short enough to seem random."""
+        return float(min(0.25, max(0.005, 0.4 / self.simulator.ticks_per_s)))
 
     # Start ------------------------------------------------------------------------------------------------------------
 
@@ -99,14 +104,14 @@ class Market:
         """Continue the saved state, or start the venue where there is none."""
         saved = self._saved()
         now_ns = self.clock.now_ns()
-        self._state = replace(self.simulator.start(now_ns - 1), lost=True)
+        self.simulator.lost[:] = True
         if saved is not None:
             self._resume(saved, now_ns)
         fresh = [unit.symbol for unit in self.units.values() if unit.symbol not in self._with_history]
         if fresh:
             log.info("market.first_start", symbols=fresh)
             self.feed.hold_bars()
-            self._history = self._later.submit(self._write_history, fresh, self._state.ts_ns)
+            self._history = self._later.submit(self._write_history, fresh, self.simulator.prices.ts_ns)
         self.save()
 
     def _saved(self) -> dict[str, Any] | None:
@@ -129,25 +134,30 @@ class Market:
             # The lake was emptied, or the process was killed before the venue's past was written: start again.
             log.warning("market.lake_is_empty")
             return
-        self._state = self.simulator.load(saved["state"])
+        self.simulator.load(saved["state"])
         self._with_history = set(saved["with_history"])
         self.feed.load(saved)
         if not saved["clean"]:
             self._catch_up(int(saved["state"]["ts_ns"]), set(saved.get("taken", ())))
-        log.info("market.resumed", clean=saved["clean"], stopped_s=round((now_ns - self._state.ts_ns) / 1e9, 1))
+        log.info(
+            "market.resumed", clean=saved["clean"], stopped_s=round((now_ns - self.simulator.prices.ts_ns) / 1e9, 1)
+        )
         fresh = np.array([symbol not in self._with_history for symbol in self.simulator.symbols])
-        stopped_ns = now_ns - self._state.ts_ns
+        stopped_ns = now_ns - self.simulator.prices.ts_ns
         if stopped_ns >= FILL_FROM_NS or (fresh.any() and stopped_ns > 1):
             self._fill(now_ns - 1)
         self.feed.drop_known(known)
-        self._state = replace(self._state, log_price=np.where(fresh, self.simulator.anchor, self._state.log_price))
+        if fresh.any():
+            # Their past will end at the first price.
+            prices, anchor = self.simulator.prices, self.simulator.model.anchor
+            self.simulator.move_to(replace(prices, log_price=np.where(fresh, anchor, prices.log_price)))
 
     def _fill(self, to_ns: int) -> None:
         """Simulate the time since the last tick without making ticks, and make its bars."""
-        filled = missed(self.simulator, self._state, to_ns)
+        filled = missed(self.simulator.listed, self.simulator.prices, to_ns)
         known = [key for key, unit in self.units.items() if unit.symbol in self._with_history]
         closed, minutes = (bars[np.isin(bars["instrument_id"], known)] for bars in (filled.closed, filled.minutes))
-        self._state = filled.state
+        self.simulator.move_to(filled.prices)
         self.feed.fill(closed, minutes, to_ns)
         self.save()
 
@@ -155,16 +165,17 @@ class Market:
         """Go on at the prices that were published after the last save, but for those of a replay."""
         ticks = self.feed.catch_up(saved_ns)
         reserve = int(self.simulator.ticks_per_s * SAVE_S * 5) + 100
-        log_price, ts_ns = self._state.log_price.copy(), self._state.ts_ns
+        prices = self.simulator.prices
+        log_price, ts_ns = prices.log_price.copy(), prices.ts_ns
         quotes = ticks[((ticks["kind"] & QUOTE) != 0) & (ticks["bid_ticks"] > 0) & (ticks["ask_ticks"] > 0)]
         for i, instrument_id in enumerate(self.simulator.instrument_ids.tolist()):
             own = quotes[quotes["instrument_id"] == instrument_id]
             if len(own) and instrument_id not in taken:
                 middle = (float(own["bid_ticks"][-1]) + float(own["ask_ticks"][-1])) / 2
-                log_price[i] = np.log(middle * self.simulator.tick_size[i])
+                log_price[i] = np.log(middle * self.simulator.model.tick_size[i])
         if len(ticks):
             ts_ns = max(ts_ns, int(ticks["ts_ns"].max()))
-        self._state = replace(self._state, step=self._state.step + reserve, ts_ns=ts_ns, log_price=log_price, lost=True)
+        self.simulator.move_to(replace(prices, step=prices.step + reserve, ts_ns=ts_ns, log_price=log_price))
 
     def _write_history(self, symbols: list[str], until_ns: int) -> Bars:
         """In the second thread: the past of some instruments. Whole days go to the lake; returns M1 of the running one.
@@ -172,17 +183,15 @@ class Market:
         It takes the place of whatever the lake had of them: bars of a state that was lost would not fit to it.
         """
         places = [place for place, symbol in enumerate(self.simulator.symbols) if symbol in symbols]
-        part = Simulator(
-            [int(self.simulator.instrument_ids[place]) for place in places],
-            [self.simulator.profiles[place] for place in places],
-            seed=self.simulator.seed,
-            ticks_per_s=self.simulator.ticks_per_s,
-            speed=self.simulator.speed,
-        )
-        history = first_history(part, until_ns)
-        files = archive.write_all(self.feed.lake(), history.closed, self.units, "back-history", replace=True)
-        log.info("market.history_written", files=files, bars=len(history.closed))
-        return history.minutes
+        files, minutes = 0, []
+        for part in self.simulator.listed.parts(places, HISTORY_AT_ONCE):
+            history = first_history(part, until_ns)
+            minutes.append(history.minutes)
+            files += archive.write_all(self.feed.lake(), history.closed, self.units, "back-history", replace=True)
+        found = np.concatenate(minutes)
+        log.info("market.history_written", files=files)
+        running: Bars = found[np.argsort(found["ts_ns"], kind="stable")]
+        return running
 
     # Running ----------------------------------------------------------------------------------------------------------
 
@@ -191,6 +200,10 @@ class Market:
         due = dict.fromkeys(("bars", "save", "status"), time.monotonic())
         following = time.monotonic()
         while not stop.is_set():
+            self.replays.step(self.clock.now_ns())
+            if time.monotonic() < following:
+                stop.wait(min(following - time.monotonic(), self.replays.wait_s))
+                continue
             self.step()
             moment = time.monotonic()
             for name, every_s, act in (
@@ -203,22 +216,29 @@ class Market:
                     act()
             # A step that was missed is not made up for: prices move by the time that has passed.
             following = max(following + self.step_s, time.monotonic())
-            stop.wait(following - time.monotonic())
         self.close()
 
     def step(self) -> None:
         """One step of the simulation: its ticks to the bus, its trades to the bars."""
         now_ns = self.clock.now_ns()
-        if now_ns - self._state.ts_ns >= FILL_FROM_NS and not self.feed.holding:
+        if now_ns - self.simulator.prices.ts_ns >= FILL_FROM_NS and not self.feed.holding:
             # The process or the machine slept.
             self._fill(now_ns - 1)
-        self._state, ticks = self.simulator.advance(self._state, now_ns)
-        self.feed.publish(ticks)
+        self.feed.publish(self.simulator.advance(now_ns))
         self._lag_ns = self.clock.now_ns() - now_ns
 
+    def _on_replays(self, given_back: frozenset[int]) -> None:
+        """Other instruments are replayed than before: a kill must not find the old ones in the state."""
+        self.simulator.lost[np.isin(self.simulator.instrument_ids, list(given_back))] = True
+        self.save()
+
     def keep_bars(self) -> None:
-        """Every second: take over the past once it is written, then what the feed keeps."""
+        """Every second: take over the past once it is written, what was asked to happen, then what the feed keeps."""
         self._adopt_history()
+        asked = market_scenarios.take(self._requests, self.simulator.symbols, self.simulator.prices.ts_ns)
+        if asked:
+            self.simulator.scenarios += asked
+            self.save()
         if self.feed.keep():
             self.save()
 
@@ -244,6 +264,7 @@ class Market:
 
     def close(self) -> None:
         """Save, then flush what is pending and save again; safe to be killed in between."""
+        self.replays.close()
         self.save(clean=not self.feed.holding)
         end_s = time.monotonic() + STOP_S
         try:
@@ -267,7 +288,7 @@ class Market:
             "v": 1,
             "clean": clean,
             "ids": {unit.symbol: instrument_id for instrument_id, unit in self.units.items()},
-            "state": self.simulator.dump(self._state),
+            "state": self.simulator.dump(),
             "with_history": sorted(self._with_history),
             **self.feed.dump(),
         }
@@ -289,13 +310,14 @@ class Market:
             "instruments": len(self.units),
             "ticks_published": self.feed.published,
             "ticks_not_heard": self.feed.unheard,
-            "last_tick_ts_ns": self._state.ts_ns,
+            "last_tick_ts_ns": self.simulator.prices.ts_ns,
             "lag_ms": round(self._lag_ns / 1e6, 2),
             "bars_pending": self.feed.bars_pending,
             "late_trades": self.feed.late_trades,
             # Time does not go back on the tape: behind it, the venue waits for the clock.
-            "clock_behind_s": round(max(0, self._state.ts_ns - self.clock.now_ns()) / 1e9, 1),
+            "clock_behind_s": round(max(0, self.simulator.prices.ts_ns - self.clock.now_ns()) / 1e9, 1),
             "history_written": not self.feed.holding,
+            "scenarios": [each.to_json() for each in self.simulator.scenarios],
         }
         if self._history is None and not self.feed.flushing:
             self._later.submit(market_rows.write_detail, self.pool, detail)
@@ -334,10 +356,18 @@ def main() -> int:
 
             return Lake(settings.lake_dir, pool)
 
-        state_path = settings.data_dir / "market" / "state.json"
-        state_path.parent.mkdir(parents=True, exist_ok=True)
-        simulator = Simulator(ids, profiles, seed=settings.seed, ticks_per_s=own.ticks_per_s, speed=own.sim_speed)
-        market = Market(simulator, units, bus, open_lake, pool, SystemClock(), state_path)
+        folder, clock = settings.data_dir / "market", SystemClock()
+        folder.mkdir(parents=True, exist_ok=True)
+        simulator = Simulator(
+            ids,
+            profiles,
+            seed=settings.seed,
+            start_ns=clock.now_ns(),
+            ticks_per_s=own.ticks_per_s,
+            speed=own.sim_speed,
+            hours=settings.sim_hours,
+        )
+        market = Market(simulator, units, bus, open_lake, pool, clock, folder)
         market.open()
         market.run(stop)
     finally:

@@ -1,8 +1,8 @@
 """Closed simulated bars on their way into the lake: kept in memory, flushed as immutable segments, compacted.
 
 Minutes are flushed every hour, M5 to H1 every four hours, longer bars when they close, everything at the end of the
-process; so a day of running adds some 650 small files, and a series with more than `SEGMENTS_MAX` of them is rewritten
-as one. What is not yet in the lake is part of the process's saved state and of the tail that screens read.
+process; so a day of running adds some 2,800 small files, and a series with more than `SEGMENTS_MAX` of them is
+rewritten as one. What is not yet in the lake is part of the process's saved state and of the tail that screens read.
 """
 
 import base64

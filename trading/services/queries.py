@@ -90,7 +90,7 @@ class OrderEvent:
     """A change of an order's state or terms, who or what caused it.
 
     ``changes`` has old and new values by the name of what changed; ``met_price`` is the stop price that was met, ``by``
-    a trade or the quote.
+    a trade or the quote; ``grown`` what a linked order gained, negative what it gave up.
     """
 
     ts_ns: int
@@ -102,6 +102,7 @@ class OrderEvent:
     changes: Mapping[str, tuple[Decimal, Decimal]]
     met_price: Decimal | None
     by: str
+    grown: Decimal | None
     reason: str
 
 
@@ -401,6 +402,7 @@ def _event(event: Mapping[str, Any], order_row: Mapping[str, Any]) -> OrderEvent
         },
         met_price=_times(detail.get("stop_ticks"), tick) if event["cause"] == "triggered" else None,
         by=detail.get("by", ""),
+        grown=_times(detail.get("change_lots"), order_row["lot_size"]) if event["cause"] == "sized" else None,
         reason=detail.get("reason", ""),
     )
 
