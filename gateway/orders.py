@@ -4,7 +4,6 @@ Decimals travel as text. Times are ISO 8601. Answers of the desk keep their code
 ``reason`` and ``numbers``, a halt 423.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,8 +13,10 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.sessions import is_same_origin, origin_of, token_of
+from trading.domain.errors import Forbidden
 from trading.domain.orders import Acceptance, Change, OrderType, Refusal, Side, Ticket, TimeInForce
-from trading.services import desk, queries
+from trading.services import desk, people, queries
 from trading.services.access import Actor
 from trading.services.floor import Floor
 from trading.services.queries import OrderLine
@@ -60,9 +61,17 @@ class ChangeBody(BaseModel):
     trail_percent: str | None = Text
 
 
-def order_routes(floor: Floor, reader: Callable[[Request], Actor], writer: Callable[[Request], Actor]) -> APIRouter:
-    """The routes. ``reader`` finds out who asks; ``writer`` also makes sure that this site's own pages ask."""
+def order_routes(floor: Floor) -> APIRouter:
+    """The routes. Whoever writes must ask from this site's own pages."""
     router = APIRouter(prefix="/portfolios/{portfolio_id}/orders")
+
+    def reader(request: Request) -> Actor:
+        return people.actor_of(floor, token_of(request), origin_of(request))
+
+    def writer(request: Request) -> Actor:
+        if not is_same_origin(request):
+            raise Forbidden("orders are taken from this site's own pages")
+        return reader(request)
 
     @router.post("")
     def place(request: Request, portfolio_id: int, body: TicketBody, idempotency_key: str = Header()) -> JSONResponse:
