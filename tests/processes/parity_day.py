@@ -35,6 +35,7 @@ from trading.strategy.live import AccountView, Decision, LiveRun, WorkingOrder
 SYMBOLS = 20
 TRADERS = 4
 SEED = 20261120
+LATENCY = "lognormal:5,50"
 
 
 class Brokers:
@@ -186,7 +187,8 @@ class Day:
             "insert into risk_limit (portfolio_id, version, max_order_notional, max_open_orders, price_band_ppm)"
             " select id, 2, 100000000000, 100000, 200000 from portfolio"
         )
-        self.brokers = Brokers(self.floor, environment, folder)
+        own = {**environment, "TRADEFLOOR_BROKER_LATENCY": LATENCY, "TRADEFLOOR_SEED": str(SEED)}
+        self.brokers = Brokers(self.floor, own, folder)
         self._over = threading.Event()
         self._failed: list[BaseException] = []
 

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from parity_day import Day
+from parity_day import LATENCY, SEED, Day
 from parity_trader import KINDS
 from shared_servers import Database
 
+from trading.exchange.codec import decode
 from trading.exchange.engine import Engine
-from trading.exchange.messages import Closed, Filled
+from trading.exchange.latency import parse_latency
+from trading.exchange.messages import Cancel, Closed, Filled, Group, Input, Modify, Submit
 from trading.services import night
 from trading.services.access import SYSTEM
 from trading.services.floor_state import FloorState
@@ -42,6 +44,7 @@ def test_a_day_of_orders_and_killed_brokers_is_replayed_to_the_bit(day: Day) -> 
     check_what_was_traded(day)
     day.floor.check()
     check_the_replay(day)
+    check_the_latency(day)
     check_the_strategy(day)
     record(day, lived_s, time.monotonic() - begun - lived_s)
 
@@ -90,7 +93,7 @@ def check_the_replay(day: Day) -> None:
         seq: (bytes(state), bytes(digest))
         for seq, state, digest in day.floor.query("select input_seq, state, state_hash from snapshot")
     }
-    assert len(snapshots) >= 1
+    assert len(snapshots) > KILLS // 2
     replayed, filled, over = FloorState(Engine()), dict[int, int](), dict[int, str]()
     for chunk in day.floor.floor.log.chunks(0, parity.last_seq):
         for _, events in replayed.replay(chunk):
@@ -111,6 +114,19 @@ def check_the_replay(day: Day) -> None:
 
 
 _OVER = {"filled", "cancelled", "expired", "rejected"}
+
+
+def check_the_latency(day: Day) -> None:
+    """Each command was delayed by what its number draws, whichever broker read it, and the log has kept it."""
+    latency = parse_latency(LATENCY, SEED)
+    commands = dict(day.floor.query("select input_seq, id from command where kind not in ('halt', 'resume')"))
+    logged: dict[int, int] = {}
+    for chunk in day.floor.floor.log.chunks(0, max(commands)):
+        for step in decode(chunk.inputs):
+            if isinstance(step, Input) and isinstance(step.body, Submit | Modify | Cancel | Group):
+                first = step.body.orders[0] if isinstance(step.body, Group) else step.body
+                logged[step.seq] = first.delay_ns
+    assert logged == {seq: latency.delay_ns(command_id) for seq, command_id in commands.items()}
 
 
 def check_the_strategy(day: Day) -> None:

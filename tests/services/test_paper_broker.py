@@ -207,6 +207,17 @@ def test_a_restart_from_a_snapshot_is_a_restart_from_the_log(floor: TradingFloor
     assert floor.broker.engine.save() == before
 
 
+def test_a_snapshot_commits_the_ticks_that_wait_for_more(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.00")
+    assert floor.broker.committed_seq == 0 < floor.broker.engine.seq
+    floor.broker.snapshot(floor.clock.now_ns())
+    assert floor.query("select max(input_seq) from snapshot") == [(floor.broker.engine.seq,)]
+    assert floor.broker.committed_seq == floor.broker.engine.seq
+    before = floor.broker.engine.save()
+    floor.restart_broker()
+    assert floor.broker.engine.save() == before
+
+
 def test_an_old_quote_fills_nothing_after_a_gap(floor: TradingFloor) -> None:
     floor.quote("99.99", "100.00")
     order = floor.accepted("buy", "10")

@@ -146,11 +146,13 @@ class PaperBroker:
         return Committed(self.committed_seq - before, self._fills_sent - fills, self._told, self._told_ids)
 
     def snapshot(self, now_ns: int) -> None:
-        """Keep the engine's state as of the last committed input; does nothing while inputs are pending."""
-        if not self._pending:
-            self._store.save_snapshot(
-                self.epoch, self.engine.seq, ENGINE_REV, now_ns, self._state.save(), self.engine.state_hash()
-            )
+        """Keep the engine's state; inputs that are pending are committed first, since a busy tape always has some."""
+        if self._pending:
+            self._cut(now_ns, self.engine.seq)
+            self._end_commit()
+        self._store.save_snapshot(
+            self.epoch, self.engine.seq, ENGINE_REV, now_ns, self._state.save(), self.engine.state_hash()
+        )
 
     def bids(self) -> Mapping[int, int]:
         """Bid ticks by instrument, for marks."""
