@@ -3,6 +3,7 @@
 # HYPOTHESIS_PROFILE=explore make test looks for examples that no run has tried yet
 # make bench measures speed beside its peers and writes data/bench/latest.json; ONLY="engine bars" measures a part (it needs g++)
 # make soak  holds the compiled matching core against a plain one over a million events (SEED=1 EVENTS=1000000)
+# make parity lives a day of orders through killed brokers and replays it to the bit (ORDERS=10000 KILLS=20)
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -29,7 +30,7 @@ lint: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest tests/tooling
 
 .PHONY: bench
-bench: $(VENV)/.installed
+bench: $(VENV)/.installed-dev
 	@$(BIN)/python -m bench $(ONLY)
 
 SEED ?= 1
@@ -37,6 +38,12 @@ EVENTS ?= 1000000
 .PHONY: soak
 soak: $(VENV)/.installed-dev
 	@PYTHONPATH=. $(BIN)/python tests/exchange/soak.py $(SEED) $(EVENTS)
+
+ORDERS ?= 10000
+KILLS ?= 20
+.PHONY: parity
+parity: $(VENV)/.installed-dev
+	@PARITY_ORDERS=$(ORDERS) PARITY_KILLS=$(KILLS) $(BIN)/python -m pytest -q tests/processes/test_parity_day.py
 
 # Removes what was prepared, never the floor's data.
 clean:

@@ -6,6 +6,8 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
+from trading.services.queries import OrderLine
+
 _SIGN = {"USD": "$", "EUR": "€", "GBP": "£", "INR": "₹", "JPY": "¥"}
 _STATES = {
     "new": "New",
@@ -21,8 +23,22 @@ _STATES = {
     "pending_trigger": "Waiting for trigger",
 }
 _STATE_TONES = {"filled": "up", "rejected": "down", "cancelled": "dim", "expired": "dim", "cancel_pending": "warn"}
-TIF_CODES = {"gtc": "GTC", "day": "Day", "ioc": "IOC"}
-TIFS = {"gtc": "Good till cancelled", "day": "Day", "ioc": "Immediate or cancel"}
+TIF_CODES = {"day": "Day", "gtc": "GTC", "gtd": "Until …", "ioc": "IOC", "fok": "FOK"}
+TIFS = {
+    "day": "Day",
+    "gtc": "Good till cancelled",
+    "gtd": "Good till date",
+    "ioc": "Immediate or cancel",
+    "fok": "Fill or kill",
+}
+TYPES = {
+    "market": "Market",
+    "limit": "Limit",
+    "stop": "Stop",
+    "stop_limit": "Stop limit",
+    "trailing_stop": "Trailing",
+}
+ROLES = {"entry": "Entry", "take_profit": "Take profit", "stop_loss": "Stop loss", "oco": "One of two"}
 
 
 def money(amount: Decimal | None, currency: str = "USD") -> str:
@@ -88,6 +104,12 @@ def moment(ts_ns: int, now_ns: int) -> str:
     return f"{when.day} {when:%b %H:%M}" if when.year == today.year else f"{when.day} {when:%b %Y}"
 
 
+def date_time(ts_ns: int) -> str:
+    """``20 Nov 2026 14:03`` in the viewer's time zone."""
+    when = datetime.fromtimestamp(ts_ns / 1e9, zone())
+    return f"{when.day} {when:%b %Y %H:%M}"
+
+
 def precise(ts_ns: int) -> str:
     """``14:03:22.481`` in the viewer's time zone: for following one order."""
     when = datetime.fromtimestamp(ts_ns / 1e9, zone())
@@ -114,6 +136,21 @@ def state(name: str) -> tuple[str, str]:
 def side(name: str) -> tuple[str, str]:
     """Buy or Sell, with its tone."""
     return (name.capitalize(), "up" if name == "buy" else "down")
+
+
+def terms(line: OrderLine) -> str:
+    """How an order is priced: ``Market``, ``Limit 99.50``, ``Stop 95.00, limit 94.50``, ``Trailing 2 %``."""
+    words = TYPES.get(line.type, line.type)
+    if line.trail is not None:
+        return f"{words} {price(line.trail)}"
+    if line.trail_percent is not None:
+        return f"{words} {quantity(line.trail_percent)} %"
+    if line.stop_price is not None:
+        limit = "" if line.limit_price is None else f", limit {price(line.limit_price)}"
+        return f"Stop {price(line.stop_price)}{limit}"
+    if line.limit_price is None:
+        return words
+    return f"{words} {price(line.limit_price)}" + (", post-only" if line.post_only else "")
 
 
 def at(seconds: float) -> datetime:

@@ -1,26 +1,25 @@
 """The broker under load on the real database: broker_fills_per_s and broker_fill_p99_ms.
 
 Market orders of one share, buys and sells, of eight portfolios in eight instruments, are accepted by the real desk
-beforehand. Then `PaperBroker` works the queue off: fifty commands read from the database, a quote of each instrument,
-one `advance` that matches, settles and commits everything a fill needs (fill, order state, hold, transfers, lots, log).
-A fill's time is that of its turn, from the reading of its command to the commit. Announcing fills to screens is no part
-of it.
+beforehand. Then `PaperBroker` works the queue off in turns like those of its process: as many commands as that reads at
+once, a quote of each instrument, one `advance` that matches, settles and commits everything a fill needs (fill, order
+state, hold, transfers, lots, log) in batches of fifty fills. A fill's time is that of its batch, from the moment when
+the broker takes its first command up, or reads it, to the commit. Announcing fills to screens is no part of it.
 
-The peer is one connection that runs the very same statements in a loop, parameters and JSON made beforehand, on a
+The peer is one connection that sends the very same statements in a loop, made beforehand to the last byte, on a
 database that has been put back to the start: both work on copies of one template, in turns, each round on a new one.
-The first five turns of a round, in which plans and caches are made, count for neither.
+What comes first in a round, while plans and caches are made, counts for neither.
 """
 
-import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.types.json import Jsonb
+from psycopg.pq import ExecStatus
 
 from bench.feed import bids, feed, quotes
 from bench.floor import servers
@@ -31,23 +30,23 @@ from trading.adapters.postgres.broker_store import PostgresBroker
 from trading.bootstrap import first_start, open_floor
 from trading.config import Settings
 from trading.domain.orders import Acceptance, OrderType, Side, Ticket
-from trading.exchange.codec import tick_of
+from trading.processes.broker import COMMANDS_MAX
 from trading.services import desk, ledger
 from trading.services.access import SYSTEM, Actor, Role
 from trading.services.floor import Floor
 from trading.services.paper_broker import PaperBroker
+from trading.services.ports.broker import Batch
 
 ORDERS = 5_000
 PORTFOLIOS = 8
 SYMBOLS = ("AAPL", "MSFT", "IBM", "GOOG", "FB", "AMD", "AMZN", "VRTX")
 CASH, OPENING_SHARES = "50000000.00", "2000"
-AT_ONCE = 50
+WARM_FILLS = COMMANDS_MAX
 ROUNDS = 3
-WARM_TURNS = 5
 LEASE_TTL_S = 600.0
 FILLS_WANTED, P99_WANTED_MS, OF_SQL_WANTED = 10_000, 5, 0.6
 COPY = "bench_copy"
-Statement = tuple[Any, Sequence[Any]]
+Statement = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def run(folder: Path) -> list[Row]:
@@ -55,7 +54,7 @@ def run(folder: Path) -> list[Row]:
     with servers(folder) as settings:
         first_start(settings)
         load = Load(settings)
-        load.queue(scaled(ORDERS, 2 * WARM_TURNS * AT_ONCE))
+        load.queue(scaled(ORDERS, 2 * WARM_FILLS))
         ours, peer, ratio = in_turns(ROUNDS, load.work_off, load.repeat)
         p99_ms, peer_ms = percentile(load.ours_ms, 0.99), percentile(load.peer_ms, 0.99)
         met = ratio >= OF_SQL_WANTED or (ours >= FILLS_WANTED and p99_ms <= P99_WANTED_MS)
@@ -68,16 +67,50 @@ def run(folder: Path) -> list[Row]:
     ]
 
 
-class Recording(psycopg.Connection[Any]):
-    """A connection that remembers the commits that went through it."""
+class Watched(PostgresBroker):
+    """The broker's store, which keeps the statements of its commits and the time of each batch."""
 
-    commits: list[Statement]
+    def __init__(self, dsn: str) -> None:
+        super().__init__(dsn)
+        self.sent: list[Statement] = []
+        self.fills: list[int] = []
+        self.took_s: list[float] = []
+        self.taken_up_s = time.perf_counter()
+        self._began_s = 0.0
 
-    def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-        """Run it; where it is a commit of a batch, keep it too."""
-        if "commit_batch" in str(query):
-            self.commits.append((query, params))
-        return super().execute(query, params, **options)
+    @contextmanager
+    def _open(self, use: str = "write") -> Iterator[Any]:
+        with super()._open(use) as connection:
+            yield Tap(connection, self.sent)
+
+    def begin_commit(self, batch: Batch) -> None:
+        """Send it, and note when its first command was taken up."""
+        self._began_s = self.taken_up_s
+        super().begin_commit(batch)
+        self.fills.append(len(batch.fills))
+        self.taken_up_s = time.perf_counter()
+
+    def end_commit(self) -> None:
+        """Wait for it, and note how long it took."""
+        super().end_commit()
+        if len(self.took_s) < len(self.fills):
+            self.took_s.append(time.perf_counter() - self._began_s)
+
+
+class Tap:
+    """A connection, or what lies below it, that keeps the commits sent through it."""
+
+    def __init__(self, inner: Any, sent: list[Statement]) -> None:
+        self._inner, self._sent = inner, sent
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        return Tap(found, self._sent) if name == "pgconn" else found
+
+    def send_query_params(self, *values: Any, **options: Any) -> None:
+        """Keep it and send it."""
+        self._sent.append((values, options))
+        self._inner.send_query_params(*values, **options)
 
 
 @dataclass
@@ -87,7 +120,8 @@ class Load:
     settings: Settings
     bid_ticks: dict[str, int] = field(default_factory=dict)
     seq: int = 0
-    commits: list[Statement] = field(default_factory=list)
+    sent: list[Statement] = field(default_factory=list)
+    fills: list[int] = field(default_factory=list)
     ours_ms: list[float] = field(default_factory=list)
     peer_ms: list[float] = field(default_factory=list)
     orders: int = 0
@@ -116,53 +150,51 @@ class Load:
     def work_off(self) -> float:
         """Fills a second, from the queue to the last commit."""
         with self.copy(), self.broker(COPY) as (broker, store):
-            store._connection = Recording.connect(connections.dsn(self.settings, "tf_broker", COPY), autocommit=True)
-            self.commits = store._connection.commits = []
-            took_ms, fills = [], 0
-            while fills < self.orders:
+            turns: list[tuple[int, float]] = []
+            while sum(fills for fills, _ in turns) < self.orders:
                 began_s = time.perf_counter()
-                done = self.turn(broker, store)
-                took_ms.append((time.perf_counter() - began_s) * 1e3)
-                fills += done
-                if not done:
-                    raise RuntimeError(f"{fills} fills of {self.orders} orders")
-        return self.kept(self.ours_ms, took_ms)
+                fills = self.turn(broker, store)
+                turns.append((fills, time.perf_counter() - began_s))
+                if not fills:
+                    raise RuntimeError(f"the broker stopped before it had filled {self.orders} orders")
+        self.sent, self.fills = store.sent, store.fills
+        self.ours_ms += [took_s * 1e3 for _, took_s in behind_warm_up(zip(store.fills, store.took_s, strict=True))]
+        return per_second(turns)
 
     def repeat(self) -> float:
         """Fills a second of the statements alone."""
-        prepared = [(query, [plain(value) for value in values]) for query, values in self.commits]
-        dsn, took_ms = connections.dsn(self.settings, "tf_broker", COPY), []
+        dsn, batches = connections.dsn(self.settings, "tf_broker", COPY), []
         with self.copy(), psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute("select take_lease('bench', %s)", (LEASE_TTL_S,))
-            for query, values in prepared:
+            for (values, options), fills in zip(self.sent, self.fills, strict=True):
                 began_s = time.perf_counter()
-                connection.execute(query, values, prepare=True)
-                took_ms.append((time.perf_counter() - began_s) * 1e3)
-        return self.kept(self.peer_ms, took_ms)
+                connection.pgconn.send_query_params(*values, **options)
+                while (result := connection.pgconn.get_result()) is not None:
+                    if result.status != ExecStatus.TUPLES_OK:
+                        raise RuntimeError(f"a batch was refused: {result.error_message!r}")
+                batches.append((fills, time.perf_counter() - began_s))
+        self.peer_ms += [took_s * 1e3 for _, took_s in behind_warm_up(batches)]
+        return per_second(batches)
 
-    def kept(self, into: list[float], took_ms: list[float]) -> float:
-        """Fills a second, without the first turns, in which plans and caches are made."""
-        into += took_ms[WARM_TURNS:]
-        return (self.orders - WARM_TURNS * AT_ONCE) / (sum(took_ms[WARM_TURNS:]) / 1e3)
-
-    def turn(self, broker: PaperBroker, store: PostgresBroker) -> int:
+    def turn(self, broker: PaperBroker, store: Watched) -> int:
         """Read commands, quote, advance; returns the number of fills committed."""
         self.seq += 1
         ticks, now_ns = quotes(self.bid_ticks), time.time_ns()
         ticks["seq"], ticks["ts_ns"] = self.seq, now_ns
-        commands = store.waiting_commands(AT_ONCE)
-        return broker.advance(now_ns, [tick_of(one.tobytes()) for one in ticks], commands).fills
+        store.taken_up_s = time.perf_counter()
+        commands = store.waiting_commands(COMMANDS_MAX, broker.queue.known)
+        return broker.advance(now_ns, ticks, commands).fills
 
     @contextmanager
-    def broker(self, database: str) -> Iterator[tuple[PaperBroker, PostgresBroker]]:
+    def broker(self, database: str) -> Iterator[tuple[PaperBroker, Watched]]:
         """A broker that holds the lease, restored."""
-        store = PostgresBroker(connections.dsn(self.settings, "tf_broker", database))
+        store = Watched(connections.dsn(self.settings, "tf_broker", database))
         try:
             epoch = store.take_lease("bench", LEASE_TTL_S)
             if epoch is None:
                 raise RuntimeError("another broker has the lease")
             broker = PaperBroker(store, epoch)
-            broker.restore()
+            broker.restore(time.time_ns())
             yield broker, store
         finally:
             store.close()
@@ -184,9 +216,20 @@ class Load:
             connection.execute(statement.encode())
 
 
-def plain(value: Any) -> Any:
-    """A parameter that costs the client nothing more: JSON as its text."""
-    return json.dumps(value.obj) if isinstance(value, Jsonb) else value
+def behind_warm_up(steps: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Fills and seconds of each step but the first ones."""
+    kept, fills = [], 0
+    for step in steps:
+        if fills >= WARM_FILLS:
+            kept.append(step)
+        fills += step[0]
+    return kept
+
+
+def per_second(steps: Iterable[tuple[int, float]]) -> float:
+    """Fills a second behind the warm-up."""
+    kept = behind_warm_up(steps)
+    return sum(fills for fills, _ in kept) / sum(took_s for _, took_s in kept)
 
 
 def trader(floor: Floor, number: int) -> tuple[Actor, int]:

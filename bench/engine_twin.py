@@ -20,8 +20,8 @@ import numpy as np
 from bench.flows import POOL_BITS, Array, crash, engine, mix
 from bench.measure import Figures, Row, at_least, in_turns, scaled, worse
 from bench.twin import SOURCE
-from trading.exchange.compiled.kernel import EVENTS_SPARE
 from trading.exchange.compiled.layout import EVENT
+from trading.exchange.compiled.settle import EVENTS_SPARE
 
 INPUTS = 1_000_000
 EVENTS_MIN = 1 << 16

@@ -1,7 +1,8 @@
 """A steady feed as a process: every instrument quoted twenty times a second, the same prices, fresh sizes."""
 
 import json
-import subprocess
+import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -10,8 +11,9 @@ from contextlib import contextmanager
 import numpy as np
 
 from trading.adapters.embedded import connections
+from trading.adapters.embedded.spawn import spawn, terminate
 from trading.adapters.redis_bus import RedisBus
-from trading.config import Settings
+from trading.config import PROJECT_ROOT, Settings
 from trading.market.profiles import shipped_profiles
 from trading.market.ticks import QUOTE, TICK, Ticks
 from trading.services import desk
@@ -25,17 +27,17 @@ SIZE_LOTS = 100_000
 @contextmanager
 def feed(floor: Floor, settings: Settings) -> Iterator[None]:
     """Quotes until the end; returns when the first have come."""
-    command = [sys.executable, "-m", "bench.feed", connections.redis_url(settings), json.dumps(bids(floor))]
-    with subprocess.Popen(command) as child:
-        try:
-            deadline = time.monotonic() + 30
-            while not floor.bus.last_ticks():
-                if time.monotonic() > deadline:
-                    raise RuntimeError("the feed did not quote")
-                time.sleep(0.02)
-            yield
-        finally:
-            child.terminate()
+    argv = [sys.executable, "-m", "bench.feed", connections.redis_url(settings), json.dumps(bids(floor))]
+    child = spawn(argv, log=settings.log_dir / "feed.log", env=os.environ, cwd=PROJECT_ROOT)
+    try:
+        deadline = time.monotonic() + 30
+        while not floor.bus.last_ticks():
+            if time.monotonic() > deadline:
+                raise RuntimeError("the feed did not quote")
+            time.sleep(0.02)
+        yield
+    finally:
+        terminate(child, signal.SIGTERM, 5, signal.SIGKILL)
 
 
 def bids(floor: Floor) -> dict[str, int]:

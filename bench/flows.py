@@ -13,7 +13,7 @@ from trading.exchange.compiled.layout import BUY, INPUT, SELL, Cancelled, Event,
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-POOL_BITS = 18
+POOL_BITS = 13
 """Room for 2^18 open orders in every engine that has to be told."""
 BLOCK_ADDS, BLOCK_CANCELS = 240, 160
 

@@ -12,6 +12,7 @@ measured in slices, in turns, on the same servers. p50 and p99 are of all orders
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -27,9 +28,10 @@ from bench.feed import feed
 from bench.floor import servers
 from bench.measure import Row, at_most, percentile, say, scaled, where_time_goes
 from trading.adapters.embedded import connections
+from trading.adapters.embedded.spawn import spawn, terminate
 from trading.adapters.redis_bus import RedisBus
 from trading.bootstrap import first_start, open_floor
-from trading.config import Settings
+from trading.config import PROJECT_ROOT, Settings
 from trading.domain.orders import Acceptance, OrderType, Side, Ticket
 from trading.market.ticks import EVENTS
 from trading.processes.environment import floor_variables
@@ -40,6 +42,7 @@ from trading.services.floor import Floor
 SLICES = 10
 IN_A_SLICE = 150
 WARM = 100
+FILL_TIMEOUT_S = 10
 PROFILED = 50
 P50_WANTED, P99_WANTED = 3, 5
 COMMITS, HOPS = 2, 3
@@ -61,15 +64,17 @@ def run(folder: Path) -> list[Row]:
 
 @contextmanager
 def broker(settings: Settings, folder: Path) -> Iterator[None]:
-    """The paper broker's process, until the end."""
-    with (folder / "broker.log").open("wb") as log:
-        command = [sys.executable, "-m", "trading.processes.broker"]
-        child = subprocess.Popen(command, env={**os.environ, **floor_variables(settings)}, stdout=log, stderr=log)
+    """The paper broker's process, until the end; where something fails, the end of its log is shown."""
+    log = folder / "broker.log"
+    argv, variables = [sys.executable, "-m", "trading.processes.broker"], {**os.environ, **floor_variables(settings)}
+    child = spawn(argv, log=log, env=variables, cwd=PROJECT_ROOT)
     try:
         yield
+    except Exception:
+        say("".join(log.read_text().splitlines(keepends=True)[-5:]))
+        raise
     finally:
-        child.terminate()
-        child.wait(10)
+        terminate(child, signal.SIGTERM, 5, signal.SIGKILL)
 
 
 async def measured(floor: Floor, settings: Settings) -> list[Row]:
@@ -88,7 +93,7 @@ async def measured(floor: Floor, settings: Settings) -> list[Row]:
         connection.execute("create table bench_row (id bigint generated always as identity primary key, n bigint)")
         await asyncio.to_thread(wait_for_listener, settings, EVENTS)
         trader.order()
-        await first
+        await asyncio.wait_for(first, FILL_TIMEOUT_S)
         await trader.orders(events, scaled(WARM, 20))
         trader.submits_us.clear()
         trader.totals_us.clear()
@@ -137,10 +142,11 @@ class Trader:
             began_ns = time.perf_counter_ns()
             order_id = self.order()
             submitted_ns = time.perf_counter_ns()
-            async for _, payload in events:
-                event = json.loads(payload)
-                if event["order_id"] == order_id and event["topic"] == "fill":
-                    break
+            async with asyncio.timeout(FILL_TIMEOUT_S):
+                async for _, payload in events:
+                    event = json.loads(payload)
+                    if event["order_id"] == order_id and event["topic"] == "fill":
+                        break
             self.totals_us.append((time.perf_counter_ns() - began_ns) / 1e3)
             self.submits_us.append((submitted_ns - began_ns) / 1e3)
 

@@ -1,4 +1,4 @@
-"""The gateway: log in and out, health, and live quotes over a WebSocket, mounted under ``/api``."""
+"""The gateway: log in and out, health, orders, and live quotes over a WebSocket, mounted under ``/api``."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,8 @@ from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 
-from gateway.sessions import clear_cookie, comes_from_elsewhere, is_same_origin, set_cookie, token_of
+from gateway.orders import order_routes
+from gateway.sessions import clear_cookie, comes_from_elsewhere, is_same_origin, origin_of, set_cookie, token_of
 from gateway.tape import PERIOD_S, Tape
 from trading.domain.errors import Forbidden, TradefloorError, Unavailable
 from trading.domain.orders import Refusal
@@ -23,7 +24,7 @@ SESSION_OVER = 4401
 """Close code that tells the page to ask for a login."""
 TRY_AGAIN = 1013
 """Close code for a floor that cannot check sessions now."""
-_STATUS = {"forbidden": 403, "no_session": 401, "not_found": 404, "conflict": 409, "unavailable": 503}
+_STATUS = {"forbidden": 403, "no_session": 401, "not_found": 404, "conflict": 409, "unavailable": 503, "halted": 423}
 
 
 class Credentials(BaseModel):
@@ -38,9 +39,8 @@ def create_api(floor: Floor, monotonic_s: Callable[[], float]) -> FastAPI:
     api = FastAPI(title="Tradefloor", docs_url=None, redoc_url=None, openapi_url=None)
     tape = Tape(floor, monotonic_s)
 
-    @api.exception_handler(TradefloorError)
-    def refused(request: Request, error: TradefloorError) -> JSONResponse:  # noqa: ARG001
-        return JSONResponse({"code": error.code, "reason": str(error)}, _STATUS.get(error.code, 422))
+    api.add_exception_handler(TradefloorError, _refused)
+    api.include_router(order_routes(floor))
 
     @api.get("/health")
     def health() -> JSONResponse:
@@ -53,7 +53,7 @@ def create_api(floor: Floor, monotonic_s: Callable[[], float]) -> FastAPI:
         """Open a session for a program or a page; the token travels in the cookie alone."""
         if comes_from_elsewhere(request):
             raise Forbidden("log in from this site's own pages")
-        answer = people.login(floor, body.username, body.password, _origin(request), _agent(request))
+        answer = people.login(floor, body.username, body.password, origin_of(request), _agent(request))
         if isinstance(answer, Refusal):
             status = 429 if answer.code == "wait" else 401
             return JSONResponse({"code": answer.code, "reason": answer.reason}, status)
@@ -103,6 +103,11 @@ def create_api(floor: Floor, monotonic_s: Callable[[], float]) -> FastAPI:
             tape.leave()
 
     return api
+
+
+def _refused(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
+    code = getattr(error, "code", "error")
+    return JSONResponse({"code": code, "reason": str(error)}, _STATUS.get(code, 422))
 
 
 async def _stream(floor: Floor, tape: Tape, socket: WebSocket, monotonic_s: Callable[[], float]) -> None:
@@ -173,16 +178,12 @@ async def _until_gone(socket: WebSocket, ladder: _Ladder) -> None:
 async def _ended(floor: Floor, socket: WebSocket) -> int | None:
     """The close code for a socket whose session is over, or cannot be looked up while Postgres is away; else None."""
     try:
-        await asyncio.to_thread(people.actor_of, floor, token_of(socket), _origin(socket))
+        await asyncio.to_thread(people.actor_of, floor, token_of(socket), origin_of(socket))
     except Forbidden:
         return SESSION_OVER
     except Unavailable:
         return TRY_AGAIN
     return None
-
-
-def _origin(connection: Any) -> str:
-    return f"gateway {connection.client.host}" if connection.client else "gateway"
 
 
 def _agent(request: Request) -> str:

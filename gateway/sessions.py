@@ -16,6 +16,11 @@ def token_of(connection: HTTPConnection) -> str:
     return connection.cookies.get(COOKIE, "")
 
 
+def origin_of(connection: HTTPConnection) -> str:
+    """Where a call came from, for the audit trail."""
+    return f"gateway {connection.client.host}" if connection.client else "gateway"
+
+
 def set_cookie(response: Response, connection: HTTPConnection, token: str) -> None:
     """Hand the token to the browser for as long as the session can live."""
     response.set_cookie(

@@ -42,6 +42,12 @@ START_NS = 1_790_000_000_000_000_000
 LEASE_TTL_S = 60.0
 
 
+def refusal(answer: object) -> str:
+    """The code of an answer, which must be a refusal."""
+    assert isinstance(answer, Refusal), answer
+    return answer.code
+
+
 class MemoryBus:
     """Implements `trading.services.ports.bus.Bus` within one process."""
 
@@ -249,6 +255,14 @@ class TradingFloor:
     def state(self, order_id: int) -> tuple[str, int, str]:
         """State, filled lots and reason of an order."""
         return self.query("select state, filled_lots, reason from orders where id = %s", order_id)[0]  # type: ignore[return-value]
+
+    def held(self) -> tuple[Decimal, int]:
+        """Cash and AAPL on hold."""
+        return self.cash()[1], self.shares()[1]
+
+    def causes(self, order_id: int) -> list[tuple[str, str]]:
+        """What happened to an order, and the state it had then."""
+        return self.query("select cause, target from order_event where order_id = %s order by id", order_id)  # type: ignore[return-value]
 
     def check(self) -> None:
         """Every invariant holds."""

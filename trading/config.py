@@ -6,6 +6,9 @@ from typing import Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from trading.domain.errors import Invalid
+from trading.exchange.latency import Latency, parse_latency
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -15,6 +18,7 @@ class Settings(BaseSettings):
     ``database_url`` and ``redis_url`` are empty for the embedded servers; ``DATABASE_URL`` and ``REDIS_URL`` point the
     floor at servers of the same kind. ``lake_url`` is a folder, empty for ``data_dir/lake``. ``sim_hours`` says whether
     the simulated venue trades around the clock or by real calendars, see `trading.market.sessions`.
+    ``broker_latency`` is ``none``, ``fixed:MS`` or ``lognormal:MEDIAN_MS,P99_MS``.
     """
 
     model_config = SettingsConfigDict(env_prefix="TRADEFLOOR_", populate_by_name=True, extra="ignore")
@@ -28,6 +32,7 @@ class Settings(BaseSettings):
     dagster_port: int = 3000
     seed: int = 20260101
     sim_hours: Literal["always", "real"] = "always"
+    broker_latency: str = "none"
 
     @field_validator("lake_url")
     @classmethod
@@ -35,6 +40,20 @@ class Settings(BaseSettings):
         if "://" in given:
             raise ValueError("TRADEFLOOR_LAKE must be a folder; object storage cannot be used yet")
         return given
+
+    @field_validator("broker_latency")
+    @classmethod
+    def _a_latency(cls, given: str) -> str:
+        try:
+            parse_latency(given)
+        except Invalid as error:
+            raise ValueError(str(error)) from None
+        return given
+
+    @property
+    def latency(self) -> Latency:
+        """How long orders are on their way to the paper broker's exchange; draws belong to ``seed``."""
+        return parse_latency(self.broker_latency, self.seed)
 
     @property
     def lake_dir(self) -> Path:

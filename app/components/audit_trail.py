@@ -11,6 +11,7 @@ _DEEDS = {
     "login": "Log in",
     "logout": "Log out",
     "desk.submit": "Send an order",
+    "desk.modify": "Change an order",
     "desk.cancel": "Cancel an order",
     "ledger.deposit": "Deposit",
     "ledger.withdrawal": "Withdrawal",

@@ -74,7 +74,7 @@ def positions(portfolio_id: int, empty: str = "No positions. Pick an instrument 
 
 
 def orders(portfolio_id: int, *, open_only: bool, actions: bool = True) -> None:
-    """Orders; a click follows one to the ledger, Cancel asks once more."""
+    """Orders; a click follows one to the ledger, Change goes to its new terms, Cancel asks once more."""
     now_ns = room.now_ns()
     rows = [
         Row(
@@ -83,7 +83,7 @@ def orders(portfolio_id: int, *, open_only: bool, actions: bool = True) -> None:
                 formats.moment(line.accepted_ts_ns, now_ns),
                 (line.symbol, "strong"),
                 formats.side(line.side),
-                "Market" if line.limit_price is None else f"Limit {formats.price(line.limit_price)}",
+                formats.terms(line),
                 f"{formats.quantity(line.filled)} of {formats.quantity(line.quantity)}",
                 formats.price(line.average_price),
                 formats.state(line.state),
@@ -91,6 +91,8 @@ def orders(portfolio_id: int, *, open_only: bool, actions: bool = True) -> None:
             id=str(line.id),
             action="Cancel" if actions and line.open and line.state != "cancel_pending" else "",
             confirm="Really cancel?",
+            link="Change" if actions and line.open and line.state != "cancel_pending" else "",
+            note=group_words(line),
         )
         for line in queries.orders(room.floor(), room.actor(), portfolio_id, open_only, 100)
     ]
@@ -107,6 +109,11 @@ def orders(portfolio_id: int, *, open_only: bool, actions: bool = True) -> None:
     said = st.session_state.pop("cancel_answer", None)
     if said:
         st.toast(said)
+
+
+def group_words(line: queries.OrderLine) -> str:
+    """What an order is in its group, and which group; empty where it is alone."""
+    return f"{formats.ROLES[line.group_role]} · group {line.group_id}" if line.group_role else ""
 
 
 def _cancel(portfolio_id: int, order_id: int) -> None:

@@ -5,9 +5,9 @@ from decimal import Decimal
 import streamlit as st
 
 from app import formats
-from app.components.blotter import ledger_row
+from app.components.blotter import ledger_row, order_page
 from app.components.table import Row, table
-from trading.services.queries import FillLine, Hold, OrderEvent, OrderStory
+from trading.services.queries import FillLine, Hold, OrderEvent, OrderLine, OrderStory
 
 _CAUSES = {
     "desk": "Accepted by the desk",
@@ -18,6 +18,19 @@ _CAUSES = {
     "filled": "Traded",
     "cancel": "Cancel asked for",
     "ioc": "The rest was cancelled: immediate or cancel",
+    "fok": "Cancelled: it could not be filled whole",
+    "pending": "Waiting for its trigger or its entry",
+    "triggered": "Its stop price was met",
+    "sized": "Its size follows the orders it is linked to",
+    "modify": "New terms asked for",
+    "modified": "New terms in force",
+    "modify_refused": "The exchange kept the old terms",
+    "oco": "Cancelled: the other of the two traded or was cancelled",
+    "entry_over": "Cancelled: its entry is over and bought nothing for it to sell",
+    "would_take": "Rejected: post-only, and it would have traded at once",
+    "post_only": "Cancelled: post-only, and it would have traded at once",
+    "no_liquidity": "The rest was cancelled: there was nobody to trade with",
+    "expired": "Expired at its time",
     "price_protection": "The rest was cancelled: the market moved beyond the protection price",
     "self_trade": "Cancelled: it would have traded with your own resting order",
     "day_end": "Expired at the end of the day",
@@ -37,12 +50,27 @@ def reason(code: str) -> str:
     return _CAUSES.get(code, code.replace("_", " ").capitalize()) + "."
 
 
-def show(told: OrderStory, now_ns: int) -> None:
-    """The four chapters, one under the other."""
+_TERMS = {
+    "quantity": "quantity",
+    "limit_price": "limit",
+    "stop_price": "stop",
+    "trail": "trail",
+    "trail_percent": "trail (%)",
+}
+
+
+def show(told: OrderStory, now_ns: int, portfolio_id: int) -> None:
+    """The chapters, one under the other; the orders it is linked to come first."""
+    if told.group:
+        st.markdown("**Linked orders**")
+        columns = ["Order", "Role", "Side", "Terms", ">Filled", "State"]
+        rows = [_mate(mate) for mate in told.group]
+        table("story_group", columns, rows, "", opens=order_page(portfolio_id))
     st.markdown("**What happened**")
     table("story_events", ["State", "Time", "Why", ">Input"], [_event(e) for e in told.events], "Nothing yet.")
     st.markdown("**What it held**")
-    held = "This order held nothing."
+    held = "This order holds nothing of its own; what linked orders share is kept under the first of them."
+    held = held if told.group else "This order held nothing."
     table("story_holds", ["Hold", ">Held", ">Used", ">Given back", ">Still held"], [_hold(h) for h in told.holds], held)
     st.markdown("**Fills, and why**")
     waiting = "Not filled yet. The broker fills it at the first quote that allows it."
@@ -61,10 +89,42 @@ def show(told: OrderStory, now_ns: int) -> None:
 def _event(event: OrderEvent) -> Row:
     word, tone = formats.state(event.target)
     why = _CAUSES.get(event.cause) or _RULES.get(event.cause, event.cause.replace("_", " ")).capitalize()
+    why += _facts(event)
     by = "paper broker" if event.actor == "broker" else "desk" if event.cause == "desk" else "by hand"
     return Row(
         [(word, tone or "strong"), formats.precise(event.ts_ns), why, (str(event.input_seq or "–"), "dim")],
         note=by,
+    )
+
+
+def _facts(event: OrderEvent) -> str:
+    """The figures of an event: which price met the stop, what changed from what to what, why not."""
+    if event.met_price is not None:
+        by = "a trade" if event.by == "trade" else "the quote"
+        return f": {formats.price(event.met_price)}, by {by}"
+    if event.grown is not None:
+        word = "bought for it" if event.grown > 0 else "given up"
+        return f": {formats.quantity(abs(event.grown))} {word}"
+    if event.changes:
+        said = (
+            f"{_TERMS[name]} {formats.quantity(was)} → {formats.quantity(now)}"
+            for name, (was, now) in event.changes.items()
+        )
+        return ": " + ", ".join(said)
+    return f": {event.reason.replace('_', ' ')}" if event.cause == "modify_refused" else ""
+
+
+def _mate(line: OrderLine) -> Row:
+    return Row(
+        [
+            (str(line.id), "dim"),
+            (formats.ROLES[line.group_role], "strong"),
+            formats.side(line.side),
+            formats.terms(line),
+            f"{formats.quantity(line.filled)} of {formats.quantity(line.quantity)}",
+            formats.state(line.state),
+        ],
+        id=str(line.id),
     )
 
 

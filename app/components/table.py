@@ -14,13 +14,17 @@ Cell = str | tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Cells in the order of the columns; ``id`` is what comes back from a click; ``action`` empty means none."""
+    """Cells in the order of the columns; ``id`` is what comes back from a click; ``action`` empty means none.
+
+    ``link`` is a button that goes where a click on the row goes.
+    """
 
     cells: Sequence[Cell]
     id: str = ""
     action: str = ""
     confirm: str = ""
     note: str = field(default="")
+    link: str = ""
 
 
 def table(
@@ -56,6 +60,7 @@ def table(
                 "action": row.action,
                 "confirm": row.confirm,
                 "note": row.note,
+                "link": row.link,
             }
             for row in rows
         ],

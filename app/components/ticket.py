@@ -1,56 +1,62 @@
 """The order ticket: what it costs while it is typed, one idempotency key an order, refusals in plain words."""
 
 import secrets
+from datetime import datetime, timedelta
 from html import escape
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import formats, room
 from app.components.live import quote_line
 from trading.domain.errors import Conflict, TradefloorError
 from trading.domain.instruments import Instrument
 from trading.domain.money import minor_to_decimal
-from trading.domain.orders import Acceptance, OrderType, Refusal, Side, Ticket, TimeInForce
+from trading.domain.orders import (
+    CONDITIONAL,
+    PRICED,
+    STOPPED,
+    Acceptance,
+    OrderType,
+    Refusal,
+    Side,
+    Ticket,
+    TimeInForce,
+)
 from trading.services import desk
 
 _SIDES = {Side.BUY: "Buy", Side.SELL: "Sell"}
-_TYPES = {OrderType.MARKET: "Market", OrderType.LIMIT: "Limit"}
+_HINTS = {
+    OrderType.MARKET: "Trades at once at the best price on offer.",
+    OrderType.LIMIT: "Waits until it can trade at your price or better.",
+    OrderType.STOP: "Waits for its stop price to trade, then trades at market.",
+    OrderType.STOP_LIMIT: "Waits for its stop price to trade, then is a limit order.",
+    OrderType.TRAILING_STOP: "A stop that follows the market at a distance and never goes back.",
+}
+_GOOD_FOR = (
+    "Day: until the end of today. GTC: until you cancel it. Until: until a time you choose. IOC: what can trade at "
+    "once, the rest is dropped. FOK: all at once or nothing."
+)
+_AMOUNT, _PERCENT = "Amount", "Percent"
 
 
 def ticket(instrument: Instrument, portfolio_id: int, reference: str | None) -> None:
-    """The ticket for one instrument; its texts stay while prices move."""
+    """The ticket for one instrument, with the fields of the type that is chosen; its texts stay while prices move."""
     quote_line(instrument.symbol, "", reference, small=True)
     st.session_state.setdefault("ticket_key", secrets.token_urlsafe(16))
     side = st.segmented_control(
         "Side", list(Side), format_func=_SIDES.get, default=Side.BUY, key="ticket_side", required=True, width="stretch"
     )
-    kind = st.segmented_control(
-        "Type",
-        list(OrderType),
-        format_func=_TYPES.get,
-        default=OrderType.MARKET,
-        key="ticket_type",
-        required=True,
-        width="stretch",
-    )
+    left, right = st.columns(2)
+    kind = left.selectbox("Type", list(OrderType), format_func=lambda kind: formats.TYPES[kind], key="ticket_type")
+    side = side or Side.BUY
+    _life(right, kind)
+    st.caption(_HINTS[kind])
     left, right = st.columns(2)
     lot = formats.quantity(instrument.lot_size)
     left.text_input("Quantity", "10", key=f"ticket_quantity_{instrument.symbol}", help=f"In steps of {lot}")
-    if kind == OrderType.LIMIT:
-        right.text_input(
-            f"Limit price ({instrument.currency.code})",
-            key=f"ticket_limit_{instrument.symbol}",
-            placeholder="the most you pay" if side == Side.BUY else "the least you take",
-            help=f"In steps of {formats.price(instrument.tick_size)}",
-        )
-    (right if kind == OrderType.MARKET else st).selectbox(
-        "Good for",
-        list(TimeInForce),
-        index=1,
-        format_func=lambda tif: formats.TIF_CODES[tif],
-        key="ticket_tif",
-        help="Day: until the end of today. GTC: until you cancel it. IOC: what can trade at once, the rest is dropped.",
-    )
+    _prices(instrument, side, kind, right)
+    _linked(instrument, side, kind)
     asked = _asked(instrument)
     answer = desk.preview(room.floor(), room.actor(), portfolio_id, asked)
     _cost(answer, instrument, asked)
@@ -68,25 +74,115 @@ def ticket(instrument: Instrument, portfolio_id: int, reference: str | None) -> 
     _last_answer()
 
 
+def _life(place: DeltaGenerator, kind: OrderType) -> None:
+    """How long the order lives; a type that waits for a trigger cannot be immediate."""
+    lives = [tif for tif in TimeInForce if kind not in CONDITIONAL or tif not in (TimeInForce.IOC, TimeInForce.FOK)]
+    tif = place.selectbox(
+        "Good for",
+        lives,
+        index=1,
+        format_func=lambda tif: formats.TIF_CODES[tif],
+        key=f"ticket_tif_{kind in CONDITIONAL}",
+        help=_GOOD_FOR,
+    )
+    if tif == TimeInForce.GTD:
+        tomorrow = datetime.now(formats.zone()) + timedelta(days=1)
+        st.datetime_input("Until", tomorrow.replace(minute=0, second=0, microsecond=0), key="ticket_until")
+
+
+def _prices(instrument: Instrument, side: Side, kind: OrderType, place: DeltaGenerator) -> None:
+    """The prices that the type has, the first of them in ``place``."""
+    step, buys = formats.price(instrument.tick_size), side == Side.BUY
+    if kind in STOPPED:
+        _price(place, instrument, "stop", "Stop price", "above the market" if buys else "below the market", step)
+    if kind == OrderType.TRAILING_STOP:
+        how = st.session_state.get("ticket_trail_by") or _AMOUNT
+        label, hint = (
+            (f"Distance ({instrument.currency.code})", "e.g. 1.50") if how == _AMOUNT else ("Distance (%)", "e.g. 2")
+        )
+        place.text_input(label, key=f"ticket_trail_{instrument.symbol}_{how}", placeholder=hint)
+        st.segmented_control(
+            "Trail by", [_AMOUNT, _PERCENT], default=_AMOUNT, key="ticket_trail_by", required=True, width="stretch"
+        )
+    if kind in PRICED:
+        where = place if kind == OrderType.LIMIT else st.container()
+        _price(where, instrument, "limit", "Limit price", "the most you pay" if buys else "the least you take", step)
+    if kind == OrderType.LIMIT:
+        st.checkbox("Post-only", key="ticket_post_only", help="Rests in the book, or is rejected if it would trade.")
+
+
+def _linked(instrument: Instrument, side: Side, kind: OrderType) -> None:
+    """Exits of a buy, or the limit order beside a stop."""
+    step = formats.price(instrument.tick_size)
+    if side == Side.BUY:
+        with st.expander("Take profit, stop loss"):
+            st.caption("Exits that sell what this order buys. When one trades, the other gives up as much.")
+            left, right = st.columns(2)
+            _price(left, instrument, "take_profit", "Take profit", "above your price", step)
+            _price(right, instrument, "stop_loss", "Stop loss", "below your price", step)
+    if kind in CONDITIONAL:
+        with st.expander("One cancels other"):
+            st.caption("A limit order beside the stop. What one trades, the other gives up.")
+            hint = "below the market" if side == Side.BUY else "above the market"
+            _price(st.container(), instrument, "oco_limit", "Other order's limit", hint, step)
+
+
+def _price(place: DeltaGenerator, instrument: Instrument, name: str, label: str, hint: str, step: str) -> None:
+    place.text_input(
+        f"{label} ({instrument.currency.code})",
+        key=f"ticket_{name}_{instrument.symbol}",
+        placeholder=hint,
+        help=f"In steps of {step}",
+    )
+
+
 def _asked(instrument: Instrument) -> Ticket:
+    """The ticket as its fields stand; fields that the chosen type does not have say nothing."""
     state = st.session_state
     kind = state.get("ticket_type") or OrderType.MARKET
-    limit = (state.get(f"ticket_limit_{instrument.symbol}") or "").strip().replace(",", "")
+    side = state.get("ticket_side") or Side.BUY
+    tif = state.get(f"ticket_tif_{kind in CONDITIONAL}") or TimeInForce.GTC
+    how = state.get("ticket_trail_by") or _AMOUNT
+
+    def typed(name: str, *, used: bool) -> str | None:
+        text = (state.get(f"ticket_{name}") or "").strip().replace(",", "")
+        return text if used and text else None
+
+    symbol, trails = instrument.symbol, kind == OrderType.TRAILING_STOP
+    until = state.get("ticket_until") if tif == TimeInForce.GTD else None
     return Ticket(
-        symbol=instrument.symbol,
-        side=state.get("ticket_side") or Side.BUY,
+        symbol=symbol,
+        side=side,
         type=kind,
-        quantity=(state.get(f"ticket_quantity_{instrument.symbol}") or "").strip().replace(",", ""),
-        limit_price=limit if kind == OrderType.LIMIT and limit else None,
-        time_in_force=state.get("ticket_tif") or TimeInForce.GTC,
+        quantity=typed(f"quantity_{symbol}", used=True) or "",
+        limit_price=typed(f"limit_{symbol}", used=kind in PRICED),
+        time_in_force=tif,
         venue=instrument.venue,
+        stop_price=typed(f"stop_{symbol}", used=kind in STOPPED),
+        trail=typed(f"trail_{symbol}_{_AMOUNT}", used=trails and how == _AMOUNT),
+        trail_percent=typed(f"trail_{symbol}_{_PERCENT}", used=trails and how == _PERCENT),
+        post_only=kind == OrderType.LIMIT and bool(state.get("ticket_post_only")),
+        expires_at=None if until is None else until.replace(tzinfo=formats.zone()).isoformat(),
+        take_profit=typed(f"take_profit_{symbol}", used=side == Side.BUY),
+        stop_loss=typed(f"stop_loss_{symbol}", used=side == Side.BUY),
+        oco_limit=typed(f"oco_limit_{symbol}", used=kind in CONDITIONAL),
+    )
+
+
+def _ready(asked: Ticket) -> bool:
+    """Whether everything has been typed that the order needs."""
+    return bool(
+        asked.quantity
+        and (asked.type not in PRICED or asked.limit_price)
+        and (asked.type not in STOPPED or asked.stop_price)
+        and (asked.type != OrderType.TRAILING_STOP or asked.trail or asked.trail_percent)
     )
 
 
 def _cost(answer: desk.Preview | Refusal, instrument: Instrument, asked: Ticket) -> None:
     """What the order costs, or why it would be refused; as high either way, so that nothing below it jumps."""
     if isinstance(answer, Refusal):
-        ready = asked.quantity and (asked.type == OrderType.MARKET or asked.limit_price)
+        ready = _ready(asked)
         why = explain(answer, instrument) if ready else "Fill in quantity and price to see what the order costs."
         st.html(f'<div class="tf-cost"><p class="{"warn" if ready else "dim"}">{escape(why)}</p></div>')
         return
@@ -120,10 +216,15 @@ def _send(instrument: Instrument, portfolio_id: int, key: str) -> None:
     st.session_state["ticket_key"] = secrets.token_urlsafe(16)
     said = f"{_SIDES[asked.side]} {asked.quantity} {asked.symbol}"
     st.session_state["ticket_answer"] = (
-        f"{said}: order {answer.order_id} accepted."
+        f"{said}: order {answer.order_id}{_with(answer)} accepted."
         if isinstance(answer, Acceptance)
         else Refusal(answer.code, explain(answer, instrument))
     )
+
+
+def _with(answer: Acceptance) -> str:
+    others = [str(order_id) for order_id in answer.group if order_id != answer.order_id]
+    return f" with {' and '.join(others)}" if others else ""
 
 
 def _last_answer() -> None:

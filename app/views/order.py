@@ -5,8 +5,10 @@ import streamlit as st
 from app import formats, frame, room
 from app.components import story
 from app.components.blotter import orders
+from app.components.change import change, headline
 from trading.domain.errors import NotFound
 from trading.services import queries
+from trading.services.access import Role
 
 
 def choose(portfolio_id: int) -> None:
@@ -24,9 +26,7 @@ def follow(portfolio_id: int, order_id: int) -> None:
         st.warning("There is no such order in this portfolio.", icon=":material/search_off:")
         return
     line = told.order
-    word, _ = formats.side(line.side)
-    kind = "at market" if line.limit_price is None else f"at {formats.price(line.limit_price)} or better"
-    st.subheader(f"{word} {formats.quantity(line.quantity)} {line.symbol} {kind}", anchor=False)
+    st.subheader(headline(line), anchor=False)
     frame.strip(
         [
             ("State", formats.state(line.state)),
@@ -34,17 +34,26 @@ def follow(portfolio_id: int, order_id: int) -> None:
             ("Average price", formats.price(line.average_price)),
             ("Value", formats.money(line.notional, line.currency)),
             ("Fee", formats.money(line.fee, line.currency)),
-            ("Good for", formats.TIFS.get(line.tif, line.tif)),
+            ("Good for", good_for(line)),
             ("Never fills beyond", formats.price(line.protection_price)),
             ("Venue", line.venue),
         ]
     )
     if line.reason:
         st.info(story.reason(line.reason), icon=":material/info:")
-    story.show(told, room.now_ns())
+    if line.open and line.state != "cancel_pending" and room.actor().role is Role.TRADER:
+        change(line, portfolio_id)
+    story.show(told, room.now_ns(), portfolio_id)
     if st.button("Other orders", icon=":material/arrow_back:"):
         st.query_params.clear()
         st.rerun()
+
+
+def good_for(line: queries.OrderLine) -> str:
+    """How long the order lives, in words."""
+    if line.expires_ts_ns is not None:
+        return f"Until {formats.date_time(line.expires_ts_ns)}"
+    return formats.TIFS.get(line.tif, line.tif)
 
 
 def number(name: str) -> int | None:

@@ -28,22 +28,23 @@ def order_ticket(instrument: Instrument, portfolio_id: int, reference: str | Non
 
 
 def show(who: Actor, portfolio_id: int, instruments: Sequence[Instrument]) -> None:
-    """Three columns, and the blotter under them."""
+    """Watchlist, chart, ladder and ticket side by side, and the blotter under them."""
     by_symbol = {each.symbol: each for each in instruments}
     picked = st.session_state.get("symbol", "AAPL")
     instrument = by_symbol.get(picked) or instruments[0]
     references = chart.references(tuple(by_symbol), who)
     reference = references.get(instrument.symbol)
-    left, middle, right = st.columns([2.9, 5.6, 2.6], gap="medium")
+    left, middle, beside, right = st.columns([2.8, 4.6, 1.5, 2.6], gap="medium")
     with left:
         rows = [
             {"symbol": each.symbol, "name": each.name, "reference": references.get(each.symbol)} for each in instruments
         ]
         watchlist(rows, instrument.symbol, pick)
-        ladder(instrument.symbol)
     with middle:
         quote_line(instrument.symbol, instrument.name, reference)
         chart.candles(instrument)
+    with beside:
+        ladder(instrument.symbol)
     with right.container(border=True):
         order_ticket(instrument, portfolio_id, reference)
     blotter(portfolio_id)

@@ -146,7 +146,8 @@ def test_a_double_click_buys_once_and_the_order_is_followed_to_the_ledger(enter:
 
 def test_a_limit_order_waits_and_is_cancelled_with_a_second_click(enter: Enter) -> None:
     page = enter("trader")
-    page.get_by_text("Limit", exact=True).click()
+    page.get_by_role("combobox", name="Type").click()
+    page.get_by_role("option", name="Limit", exact=True).click()
     bid = page.locator("tr[data-symbol=AAPL] .bid").inner_text()
     price = page.get_by_role("textbox", name="Limit price (USD)")
     price.fill(f"{float(bid) * 0.97:.2f}")

@@ -18,7 +18,7 @@ BLANK: Step = {
     "trail": 0, "link": 0, "symbol": 0, "side": 0, "kind": "limit", "trigger": "none", "link_kind": "none",
     "more": False, "reset": False,
 }  # fmt: skip
-KINDS = ["limit"] * 6 + ["market", "ioc", "fok", "post_only"]
+KINDS = ["limit"] * 7 + ["market", "ioc", "fok", "fok", "post_only"]
 FAR = [4095, 4096, 4097, 8191, 8192, 20_000, 10**9]
 
 
@@ -63,6 +63,8 @@ class Stream:
         # In a quiet symbol nothing ever trades, so that its stops look at quotes: one owner has all the orders.
         self.quiet = [d.chance(0.25) for _ in range(symbols)]
         self.asked: deque[Step] = deque([{**BLANK, "order_id": 1}], maxlen=60)
+        # Of each symbol (side, price) of orders and levels named lately, where others join them.
+        self.places: list[deque[tuple[int, int]]] = [deque([(0, mid)], maxlen=10) for mid in self.mids]
         self.switched: list[Step] = []  # closings and halts that nothing has undone yet
 
     def step(self) -> list[Step]:
@@ -76,7 +78,7 @@ class Stream:
         rows = self.rows(symbol)
         for at, row in enumerate(rows):
             row.update({"seq": self.seq, "ts_ns": self.ts_ns, "more": at < len(rows) - 1})
-            if row["op"] == "add" and 0 <= row["symbol"] < self.symbols:
+            if row["op"] == "add" and 0 <= row["symbol"] < self.symbols and row["side"] in (0, 1):
                 self.asked.append(row)
         return rows
 
@@ -97,12 +99,13 @@ class Stream:
             return [self.change()]
         if what < 0.755:
             return [self.wrong(symbol)]
-        if what < 0.77:
+        if what < 0.762:
             return [self.switch(symbol)]
         if what < 0.90 and self.feeds[symbol] != "none":
             return self.outside(symbol)
         if what < 0.985 and not self.quiet[symbol]:
-            return [{**BLANK, "op": "trade", "symbol": symbol, "price": self.price(symbol), "qty": d.whole(0, 80)}]
+            price = d.one(self.places[symbol])[1] if d.chance(0.6) else self.price(symbol)
+            return [{**BLANK, "op": "trade", "symbol": symbol, "price": price, "qty": d.whole(0, 40)}]
         if what < 0.99:
             return [{**BLANK, "op": "gap", "symbol": d.one([symbol, symbol, -1, self.symbols])}]
         return [{**BLANK, "op": "time"}]
@@ -112,6 +115,11 @@ class Stream:
         if d.chance(0.02):
             return int(self.mids[symbol] + d.one([-1, 1]) * d.one(FAR))
         return self.mids[symbol] + d.whole(-self.spread, self.spread)
+
+    def passive(self, symbol: int, side: int) -> int:
+        """A price that would not trade in an orderly market."""
+        distance = self.dice.whole(0, self.spread)
+        return self.mids[symbol] + (distance if side == 1 else -1 - distance)
 
     # Orders ---------------------------------------------------------------------------------------------------------
 
@@ -126,13 +134,24 @@ class Stream:
     def plain(self, symbol: int, kinds: list[str] = KINDS) -> Step:
         d = self.dice
         kind, side, price = d.one(kinds), d.whole(0, 1), self.price(symbol)
-        if kind in ("market", "ioc", "fok") and d.chance(0.5):
-            price = NO_LIMIT if side == 0 else -NO_LIMIT
+        if kind in ("limit", "post_only"):
+            if d.chance(0.5):
+                side, price = d.one(self.places[symbol])
+            elif d.chance(0.5):
+                price = self.passive(symbol, side)
+            self.places[symbol].append((side, price))
+        else:
+            linked = [o for o in self.asked if o["symbol"] == symbol and o["link_kind"] != "none"]
+            if linked and d.chance(0.7):
+                side = 1 - linked[-1 - int(len(linked[-8:]) * d.part())]["side"]
+            if d.chance(0.6):
+                price = NO_LIMIT if side == 0 else -NO_LIMIT
         lasts = d.one([0, 1, 500, 9000]) if d.chance(0.1) else None
         owner = 1 if self.quiet[symbol] else d.whole(0, self.owners)
+        qty = d.whole(1, 12 if kind == "fok" else 50)  # some of those must find enough
         return {
             **BLANK, "op": "add", "symbol": symbol, "order_id": self.new_id(), "owner": owner, "side": side,
-            "kind": kind, "price": price, "qty": d.whole(1, 50),
+            "kind": kind, "price": price, "qty": qty,
             "expires_ns": 0 if lasts is None else self.ts_ns + lasts * MS,
         }  # fmt: skip
 
@@ -160,7 +179,7 @@ class Stream:
             if d.chance(0.7):
                 second["side"] = other["side"]
             return [{**second, "owner": other["owner"], "link_kind": "oco", "link": other["order_id"]}]
-        if what < 0.42:
+        if what < 0.48:
             return self.pair(symbol)
         if what < 0.95:
             return self.bracket(symbol)
@@ -174,8 +193,10 @@ class Stream:
         return [{**made, "owner": owner, "side": side, "link_kind": link, "link": other["order_id"]}]
 
     def pair(self, symbol: int) -> list[Step]:
-        """A stop and a limit of which one alone may fill, sent together."""
-        first = self.stop(self.plain(symbol))
+        """A stop and a limit, or two limits, of which one alone may fill, sent together."""
+        first = self.plain(symbol, ["limit"])
+        if self.dice.chance(0.5):
+            first = self.stop(first)
         second = self.plain(symbol, ["limit"])
         both = {"owner": max(1, first["owner"]), "side": first["side"]}
         return [{**first, **both}, {**second, **both, "link_kind": "oco", "link": first["order_id"]}]
@@ -241,25 +262,28 @@ class Stream:
         d = self.dice
         feed = self.feeds[symbol]
         if feed == "quote" or (feed == "both" and d.chance(0.4)):
-            bid = self.price(symbol)
             sizes = {"qty": d.one([0, 5, 40, 300]), "ask_qty": d.one([0, 5, 40, 300])}
-            ask = bid + d.whole(0, self.spread)
+            bid, ask = (self.passive(symbol, side) for side in (0, 1))
+            if d.chance(0.3):
+                bid = self.price(symbol)
+                ask = bid + d.whole(0, self.spread)
+            self.places[symbol].extend([(0, bid), (1, ask)])
             return [{**BLANK, "op": "quote", "symbol": symbol, "price": bid, "ask_price": ask, **sizes}]
         snapshot = d.chance(0.25)
-        mid = self.price(symbol)
         rows = []
         for at in range(d.whole(1, 8) if snapshot else d.one([1, 1, 2, 3, 5])):
             side = d.whole(0, 1)
-            # Mostly bids below asks, at times locked or crossed.
-            distance = d.whole(-1 if d.chance(0.1) else 1, 1 + self.spread // 2)
-            price = mid + (distance if side == 1 else -distance)
+            price = self.passive(symbol, side) if d.chance(0.85) else self.price(symbol)
+            if d.chance(0.5):
+                side, price = d.one(self.places[symbol])
+            self.places[symbol].append((side, price))
             rows.append({**BLANK, "op": "depth", "symbol": symbol, "side": side, "price": price,
                          "qty": d.one([0, 3, 8, 40, 300]), "reset": snapshot and at == 0})  # fmt: skip
         return rows
 
     def switch(self, symbol: int) -> Step:
         d = self.dice
-        if d.chance(0.5):
+        if d.chance(0.65):
             step = {**BLANK, "op": "session", "symbol": d.one([symbol, symbol, -1]), "qty": 0}
         else:
             scope, owner = d.one([(symbol, 0), (symbol, 2), (-1, 1), (-1, 0)])

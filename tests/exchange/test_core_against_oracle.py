@@ -178,7 +178,7 @@ class Script:
         return [{**level, "op": "depth", "symbol": drawn["symbol"]} for level in drawn["levels"]]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     drawn=st.lists(st.tuples(INPUTS, st.sampled_from([0, 0, 0, 0, 1, 6])), max_size=40),
     model=st.sampled_from(list(Model)),
@@ -191,6 +191,66 @@ def test_any_inputs_give_the_events_of_the_oracle(
     for one, later_s in drawn:
         pair.give(script.rows(one, later_s))
         pair.reload()
+
+
+def told_by_both(*inputs: list[Step]) -> list[tuple[Any, ...]]:
+    """(event, code, order, maker, price, quantity, left) of the last input, on which both engines agree."""
+    pair = Pair(1, Model.THROUGH)
+    for number, input_ in enumerate(inputs, 1):
+        same = {"seq": number, "ts_ns": number}
+        pair.give([{**BLANK, **row, **same, "more": at < len(input_) - 1} for at, row in enumerate(input_)])
+    return [(name, code, *rest) for _, name, code, _, _, *rest in pair.told]
+
+
+def sell(order_id: int, qty: int, price: int, **more: Any) -> Step:
+    return {"op": "add", "order_id": order_id, "owner": 1, "side": 1, "qty": qty, "price": price, **more}
+
+
+def buy(order_id: int, qty: int, price: int, **more: Any) -> Step:
+    return {**sell(order_id, qty, price), "owner": 2, "side": 0, **more}
+
+
+@pytest.mark.parametrize(("lots", "code"), [(6, "fok"), (5, "")])
+def test_fill_or_kill_does_not_count_two_siblings_as_two(lots: int, code: str) -> None:
+    siblings = [[sell(1, 5, 100)], [sell(2, 5, 101, link_kind="oco", link=1)]]
+    told = told_by_both(*siblings, [buy(3, lots, 101, kind="fok")])
+    if code:
+        assert told[1:] == [("cancelled", "fok", 3, 0, 101, 0, lots)]
+    else:
+        assert told[1:] == [("fill", "cross", 3, 1, 100, 5, 0), ("cancelled", "oco", 2, 0, 101, 0, 5)]
+
+
+def test_fill_or_kill_counts_an_order_whose_sibling_is_not_in_the_book() -> None:
+    stop = sell(2, 5, 0, trigger="stop", kind="market", stop_price=90, link_kind="oco", link=1)
+    told = told_by_both([sell(1, 5, 100), stop], [buy(3, 5, 100, kind="fok")])
+    assert told[1:] == [("fill", "cross", 3, 1, 100, 5, 0), ("cancelled", "oco", 2, 0, 0, 0, 5)]
+
+
+def test_a_leg_that_fills_as_it_grows_takes_as_much_from_the_other() -> None:
+    bids = [[buy(1, 4, 105, owner=3)], [sell(2, 9, 106, owner=4)]]
+    legs = [sell(3, 9, 105, link_kind="held"), sell(4, 9, 90, trigger="stop", stop_price=95, kind="market",
+                                                    link_kind="held_oco", link=3)]  # fmt: skip
+    told = told_by_both(*bids, [*legs, buy(5, 9, 106, owner=1, link_kind="entry", link=3)])
+    assert told[2:] == [
+        ("accepted", "now", 5, 0, 106, 9, 9),
+        ("fill", "cross", 5, 2, 106, 9, 0),
+        ("sized", "grown", 3, 0, 105, 9, 9),
+        ("sized", "grown", 4, 0, 90, 9, 9),
+        ("fill", "cross", 3, 1, 105, 4, 5),
+        ("sized", "shrunk", 4, 0, 90, 4, 5),
+    ]
+
+
+def test_of_two_siblings_that_one_price_triggers_the_first_alone_fills() -> None:
+    stop = {"trigger": "stop", "kind": "market"}
+    siblings = [sell(1, 5, 0, stop_price=99, **stop), sell(2, 5, 0, stop_price=98, link_kind="oco", link=1, **stop)]
+    bid = [{"op": "quote", "price": 97, "qty": 9}]
+    told = told_by_both(bid, siblings, [{"op": "trade", "price": 97, "qty": 1}])
+    assert told == [
+        ("triggered", "trade", 1, 0, 99, 5, 5),
+        ("fill", "quote", 1, 0, 97, 5, 0),
+        ("cancelled", "oco", 2, 0, 0, 0, 5),
+    ]
 
 
 def test_every_event_has_its_words() -> None:

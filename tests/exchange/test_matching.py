@@ -3,18 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trading.exchange.codec import chain_hash, decode, encode, events_hash
+from trading.exchange.codec import decode, encode
 from trading.exchange.compiled.layout import QUOTE_MAX_AGE_NS
 from trading.exchange.engine import Engine
 from trading.exchange.messages import (
     BUY,
     SELL,
-    TICK,
     Body,
     Cancel,
     Closed,
@@ -431,30 +429,6 @@ def test_inputs_survive_the_log(bodies: list[Body]) -> None:
     assert list(one_by_one(in_runs(inputs))) == inputs
 
 
-INT64 = st.integers(-(2**63), 2**63 - 1)
-
-
-@given(st.lists(st.tuples(*[INT64] * 8, st.integers(0, 255), st.integers(-128, 127), st.integers(0, 9)), max_size=9))
-@settings(max_examples=100, deadline=None)
-def test_whatever_a_tick_carries_survives_the_log(rows: list[tuple[int, ...]]) -> None:
-    inputs = [Input(n, n % 3, Tick(i, kind, a, *numbers)) for n, (*numbers, kind, a, i) in enumerate(rows, 7)]
-    assert list(one_by_one(in_runs(inputs))) == inputs
-
-
-def test_a_run_in_the_log_stays_a_run() -> None:
-    run = Run(5, 7, np.zeros(3, TICK))
-    (again,) = decode(encode([run]))
-    assert isinstance(again, Run)
-    assert (again.seq, again.ts_ns, again.ticks.tobytes()) == (5, 7, run.ticks.tobytes())
-
-
-@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b"", lambda b: b[:9] + b"xx" + b[11:]])
-def test_damaged_inputs_are_refused(damage: object) -> None:
-    packed = encode([Input(1, 1, quote(1, 2)), Input(2, 1, Cancel(3))])
-    with pytest.raises(ValueError, match="damaged|cut|version"):
-        list(decode(damage(packed)))  # type: ignore[operator]
-
-
 @given(STREAMS)
 @settings(max_examples=300, deadline=None)
 def test_no_stream_breaks_the_rules_of_the_book(bodies: list[Body]) -> None:
@@ -496,12 +470,3 @@ def test_no_stream_breaks_the_rules_of_the_book(bodies: list[Body]) -> None:
             key: order.open_lots for key, order in engine.orders.items() if order.open_lots
         }
         assert set(engine.orders) == set(engine._core.open_orders()["order_id"].tolist())
-
-
-def test_hashes_tell_every_difference() -> None:
-    one: list[Event] = [Working(1), Closed(2, "cancelled", "cancel")]
-    assert events_hash([(1, one)]) == events_hash([(1, list(one))])
-    assert events_hash([(1, one)]) != events_hash([(1, one[::-1])])
-    assert events_hash([(1, one)]) != events_hash([(1, one[:1])])
-    assert events_hash([(1, one)]) != events_hash([(2, one)])
-    assert len({chain_hash(b"", b"a", b"b"), chain_hash(b"c", b"a", b"b"), chain_hash(b"", b"a", b"c")}) == 3

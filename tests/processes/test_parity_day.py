@@ -7,35 +7,46 @@ import json
 import os
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
-from parity_day import Day, recorded_day
+from parity_day import LATENCY, SEED, Day
+from parity_trader import KINDS
 from shared_servers import Database
 
 from trading.exchange.codec import decode
 from trading.exchange.engine import Engine
-from trading.exchange.messages import Closed, Filled
+from trading.exchange.latency import parse_latency
+from trading.exchange.messages import Cancel, Closed, Filled, Group, Input, Modify, Submit
 from trading.services import night
 from trading.services.access import SYSTEM
+from trading.services.floor_state import FloorState
 from trading.strategy.live import rerun
 
 ORDERS = int(os.environ.get("PARITY_ORDERS", "2000"))
 KILLS = int(os.environ.get("PARITY_KILLS", "5"))
 
 
-@pytest.mark.timeout(600)
-def test_a_day_of_orders_and_killed_brokers_is_replayed_to_the_bit(
-    database: Database, redis_url: str, environment: dict[str, str], tmp_path: Path
-) -> None:
+@pytest.fixture
+def day(database: Database, redis_url: str, environment: dict[str, str], tmp_path: Path) -> Iterator[Day]:
+    own = Day(database, redis_url, environment, tmp_path, ORDERS, KILLS)
+    yield own
+    own.close()
+
+
+@pytest.mark.timeout(900)
+def test_a_day_of_orders_and_killed_brokers_is_replayed_to_the_bit(day: Day) -> None:
     begun = time.monotonic()
-    with recorded_day(database, redis_url, environment, tmp_path, ORDERS, KILLS, seed=20261120) as day:
-        lived_s = time.monotonic() - begun
-        check_what_was_traded(day)
-        day.floor.check()
-        check_the_replay(day)
-        check_the_strategy(day)
-        record(day, lived_s, time.monotonic() - begun - lived_s)
+    day.trade()
+    lived_s = time.monotonic() - begun
+    check_what_was_traded(day)
+    day.floor.check()
+    check_the_replay(day)
+    check_the_latency(day)
+    check_the_strategy(day)
+    record(day, lived_s, time.monotonic() - begun - lived_s)
 
 
 def record(day: Day, lived_s: float, checked_s: float) -> None:
@@ -50,7 +61,7 @@ def record(day: Day, lived_s: float, checked_s: float) -> None:
         "lived_s": round(lived_s, 1),
         "checked_s": round(checked_s, 1),
         "rows": {table: day.floor.query(f"select count(*) from {table}")[0][0] for table in tables},
-        "ticks": len(day.tape()),
+        "ticks": sum(len(ticks) for ticks in day.market.published),
         "strategy_orders": len(day.strategy.orders),
         "accepted": sum((trader.accepted for trader in day.traders), Counter[str]()),
         "refused": sum((trader.refused for trader in day.traders), Counter[str]()),
@@ -62,8 +73,12 @@ def record(day: Day, lived_s: float, checked_s: float) -> None:
 def check_what_was_traded(day: Day) -> None:
     assert day.accepted >= ORDERS
     assert day.brokers.killed == KILLS
+    for kind in KINDS:
+        assert sum(trader.accepted[kind] for trader in day.traders) >= ORDERS * KINDS[kind] // 400
+    asked = sum((trader.asked for trader in day.traders), Counter[str]())
+    assert min(asked["modify"], asked["cancel"]) >= ORDERS // 50
     epochs = [epoch for (epoch,) in day.floor.query("select distinct epoch from input_log order by 1")]
-    assert len(epochs) >= KILLS
+    assert len(epochs) > KILLS // 2
     assert day.floor.query("select count(*) from orders")[0][0] >= ORDERS
     assert day.floor.query("select count(*) from fill")[0][0] >= ORDERS // 4
 
@@ -78,33 +93,46 @@ def check_the_replay(day: Day) -> None:
         seq: (bytes(state), bytes(digest))
         for seq, state, digest in day.floor.query("select input_seq, state, state_hash from snapshot")
     }
-    assert len(snapshots) >= 1
-    engine, filled, over = Engine(), dict[int, int](), dict[int, str]()
+    assert len(snapshots) > KILLS // 2
+    replayed, filled, over = FloorState(Engine()), dict[int, int](), dict[int, str]()
     for chunk in day.floor.floor.log.chunks(0, parity.last_seq):
-        for step in decode(chunk.inputs):
-            for event in engine.apply(step):
+        for _, events in replayed.replay(chunk):
+            for event in events:
                 if isinstance(event, Filled):
                     filled[event.order_id] = filled.get(event.order_id, 0) + event.lots
                 elif isinstance(event, Closed):
                     over[event.order_id] = event.state
-            if engine.seq in snapshots:
-                assert snapshots.pop(engine.seq) == (engine.save(), engine.state_hash())
+        if replayed.engine.seq in snapshots:
+            assert snapshots.pop(replayed.engine.seq) == (replayed.save(), replayed.engine.state_hash())
     assert snapshots == {}
     orders = day.floor.query("select id, state, filled_lots, quantity_lots from orders")
     for order_id, state, filled_lots, quantity_lots in orders:
         assert filled.get(order_id, 0) == filled_lots
         ends = "filled" if filled_lots == quantity_lots else over.get(order_id, "open")
         assert ends == (state if state in ("filled", "cancelled", "expired", "rejected") else "open")
-    assert {order_id for order_id, state, *_ in orders if state not in _OVER} == set(engine.orders)
+    assert {order_id for order_id, state, *_ in orders if state not in _OVER} == set(replayed.engine.orders)
 
 
 _OVER = {"filled", "cancelled", "expired", "rejected"}
 
 
+def check_the_latency(day: Day) -> None:
+    """Each command was delayed by what its number draws, whichever broker read it, and the log has kept it."""
+    latency = parse_latency(LATENCY, SEED)
+    commands = dict(day.floor.query("select input_seq, id from command where kind not in ('halt', 'resume')"))
+    logged: dict[int, int] = {}
+    for chunk in day.floor.floor.log.chunks(0, max(commands)):
+        for step in decode(chunk.inputs):
+            if isinstance(step, Input) and isinstance(step.body, Submit | Modify | Cancel | Group):
+                first = step.body.orders[0] if isinstance(step.body, Group) else step.body
+                logged[step.seq] = first.delay_ns
+    assert logged == {seq: latency.delay_ns(command_id) for seq, command_id in commands.items()}
+
+
 def check_the_strategy(day: Day) -> None:
     """The recorded ticks and the accounts it saw give the strategy's tickets again, and these are its orders."""
     lived = day.strategy.decisions
-    again = list(rerun(day.strategy.fresh(), day.tape(), lived))
+    again = list(rerun(day.strategy.fresh(), np.concatenate(day.market.published), lived))
     assert again == lived
     tickets = {sent.client_id: sent.ticket for decision in again for sent in decision.tickets}
     assert len(day.strategy.orders) >= 5

@@ -7,6 +7,16 @@ from trading_floor import TradingFloor
 
 
 @pytest.fixture
+def rich(floor: TradingFloor) -> TradingFloor:
+    """A hundred AAPL, bought at 100.00; bid 99.99, ask 100.00."""
+    floor.quote("99.99", "100.00")
+    floor.accepted("buy", "100")
+    floor.run_broker()
+    assert floor.shares() == (100, 0)
+    return floor
+
+
+@pytest.fixture
 def floor(database: Database, tmp_path: Path) -> Iterator[TradingFloor]:
     own = TradingFloor(database, tmp_path / "lake")
     yield own

@@ -4,19 +4,14 @@ import threading
 from decimal import Decimal
 
 import pytest
-from trading_floor import TradingFloor
+from trading_floor import TradingFloor, refusal
 
 from trading.domain.errors import Conflict, Forbidden
-from trading.domain.orders import Acceptance, OrderType, Refusal, Side, Ticket
+from trading.domain.orders import Acceptance, OrderType, Side, Ticket
 from trading.services import desk, halt
 from trading.services.access import Actor, Role
 
 ADMIN = Actor(0, "boss", Role.ADMIN)
-
-
-def refusal(answer: object) -> str:
-    assert isinstance(answer, Refusal), answer
-    return answer.code
 
 
 def test_a_market_buy_holds_protection_price_times_quantity_and_the_fee(floor: TradingFloor) -> None:

@@ -2,13 +2,21 @@
 
 from decimal import Decimal
 
+import numpy as np
 import pytest
 from trading_floor import TradingFloor
 
 from trading.adapters.redis_bus import no_ticks
 from trading.domain.errors import Fenced, Halted, Inconsistent
-from trading.services import desk, halt
-from trading.services.access import Actor, Role
+from trading.exchange.codec import decode
+from trading.exchange.engine import ENGINE_REV
+from trading.exchange.latency import Latency
+from trading.exchange.messages import Gap, Input, Submit
+from trading.market.ticks import QUOTE, TRADE
+from trading.services import desk, halt, night
+from trading.services.access import SYSTEM, Actor, Role
+from trading.services.command_inputs import delay_by
+from trading.services.ports.broker import Command
 
 ADMIN = Actor(0, "boss", Role.ADMIN)
 
@@ -199,6 +207,17 @@ def test_a_restart_from_a_snapshot_is_a_restart_from_the_log(floor: TradingFloor
     assert floor.broker.engine.save() == before
 
 
+def test_a_snapshot_commits_the_ticks_that_wait_for_more(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.00")
+    assert floor.broker.committed_seq == 0 < floor.broker.engine.seq
+    floor.broker.snapshot(floor.clock.now_ns())
+    assert floor.query("select max(input_seq) from snapshot") == [(floor.broker.engine.seq,)]
+    assert floor.broker.committed_seq == floor.broker.engine.seq
+    before = floor.broker.engine.save()
+    floor.restart_broker()
+    assert floor.broker.engine.save() == before
+
+
 def test_an_old_quote_fills_nothing_after_a_gap(floor: TradingFloor) -> None:
     floor.quote("99.99", "100.00")
     order = floor.accepted("buy", "10")
@@ -234,10 +253,106 @@ def test_no_fill_commits_after_the_halt_even_from_a_broker_that_has_not_heard_of
     floor.broker.restore(floor.clock.now_ns())
     floor.quote("98.00", "98.01")
     assert floor.query("select count(*) from fill") == [(0,)]
+    # The halt is sequenced before what waits: open orders in its scope end, what still comes is refused.
+    assert floor.state(order.order_id) == ("cancelled", 0, "halted")
+    assert floor.state(buyer.order_id) == ("rejected", 0, "halted")
+    assert floor.cash()[1] == 0
     halt.set_mode(floor.floor, ADMIN, "floor", "running", "")
     floor.quote("98.00", "98.01")
-    assert {floor.state(order.order_id)[0], floor.state(buyer.order_id)[0]} == {"filled"}
+    again = floor.accepted("buy", "1")
+    floor.run_broker()
+    assert floor.state(again.order_id)[0] == "filled"
     floor.check()
+
+
+def test_a_halt_of_an_instrument_ends_its_orders_and_leaves_others(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.00")
+    floor.quote("199.99", "200.00", symbol="MSFT")
+    ours, others = floor.accepted("buy", "1", "99.00"), floor.accepted("buy", "1", "199.00", symbol="MSFT")
+    floor.run_broker()
+    halt.set_mode(floor.floor, ADMIN, f"instrument:{floor.aapl.id}", "halted", "test")
+    floor.run_broker()
+    assert floor.state(ours.order_id) == ("cancelled", 0, "halted")
+    assert floor.state(others.order_id)[0] == "working"
+    floor.check()
+
+
+def test_a_day_of_many_fills_is_cut_into_small_batches_that_the_night_can_prove(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.00", lots=1)
+    for _ in range(120):
+        floor.accepted("buy", "1", "99.00")
+    floor.run_broker()
+    instrument = floor.aapl
+    ticks = np.concatenate([floor._row(instrument, QUOTE) for _ in range(120)])
+    ticks["bid_ticks"], ticks["ask_ticks"] = 9_800, 9_810
+    ticks["bid_lots"] = ticks["ask_lots"] = 1
+    done = floor.run_broker(ticks)  # one run of ticks, of which each fills one order
+    assert (done.inputs, done.fills) == (120, 120)
+    sizes = floor.query(
+        "select count(*) from fill f join input_log l on f.input_seq between l.first_seq and l.last_seq"
+        " group by l.first_seq order by l.first_seq"
+    )
+    assert sizes == [(50,), (50,), (20,)]
+    floor.check()
+    assert night.replay(floor.floor, SYSTEM).ok
+    before = floor.broker.engine.save()
+    floor.restart_broker()
+    assert floor.broker.engine.save() == before
+
+
+def test_a_tick_that_went_missing_is_a_gap(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.00")
+    lost = floor._row(floor.aapl, QUOTE)
+    assert int(lost["seq"][0]) == 2
+    order = floor.accepted("buy", "10")
+    row = floor._row(floor.aapl, TRADE)
+    floor.run_broker(row)
+    inputs = [step for chunk in floor.store.log_after(0, ENGINE_REV) for step in decode(chunk.inputs)]
+    assert [step.body for step in inputs if isinstance(step, Input) and isinstance(step.body, Gap)] == [
+        Gap(f"ticks of instrument {floor.aapl.id} were lost")
+    ]
+    assert floor.state(order.order_id)[0] == "filled"  # it came before the ticks of its turn
+    late = floor.accepted("buy", "10")
+    floor.run_broker()
+    assert floor.state(late.order_id)[0] == "working"
+
+
+def test_commands_that_are_on_their_way_are_sequenced_when_they_are_due(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.00")
+    delays = {"submit": 300_000_000, "cancel": 0}
+    floor.broker.queue.delay = lambda command: delays[command.kind]
+    order = floor.accepted("buy", "10", "99.00")
+    floor.run_broker()
+    assert floor.state(order.order_id)[0] == "accepted"
+    due_ns = floor.broker.queue.next_due_ns()
+    assert due_ns == floor.clock.now_ns() + 300_000_000
+    floor.run_broker()  # 0.2 s later: read again, not queued again
+    assert (floor.state(order.order_id)[0], floor.broker.queue.next_due_ns()) == ("accepted", due_ns)
+    floor.run_broker()
+    assert (floor.state(order.order_id)[0], floor.broker.queue.next_due_ns()) == ("working", None)
+    floor.check()
+
+
+def test_an_order_meets_the_market_of_its_due_time_and_its_delay_is_kept_with_it(floor: TradingFloor) -> None:
+    latency = Latency(300.0, 300.0)
+    floor.broker.queue.delay = delay_by(latency)
+    floor.quote("99.99", "100.00")
+    order = floor.accepted("buy", "10", "101.00")
+    floor.run_broker()  # read now, due in 0.3 s
+    floor.quote("99.49", "99.50")
+    assert floor.state(order.order_id)[0] == "accepted"
+    floor.run_broker()
+    assert floor.query("select price_ticks from fill") == [(99_50,)]
+    inputs = [step for chunk in floor.store.log_after(0, ENGINE_REV) for step in decode(chunk.inputs)]
+    (submit,) = [step.body for step in inputs if isinstance(step, Input) and isinstance(step.body, Submit)]
+    assert submit.delay_ns == 300_000_000
+    floor.check()
+
+
+def test_the_kill_switch_is_not_delayed(floor: TradingFloor) -> None:
+    delay = delay_by(Latency(300.0, 300.0))
+    kinds = ("submit", "group", "modify", "cancel", "halt", "resume")
+    assert [delay(Command(1, kind, None, {})) for kind in kinds] == [300_000_000] * 4 + [0, 0]
 
 
 def test_a_replay_that_says_something_else_stops_the_broker(floor: TradingFloor) -> None:

@@ -4,6 +4,7 @@ An independent account of cash and shares, in decimals and from the fills alone,
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,11 +18,18 @@ from trading_floor import TradingFloor
 
 from trading.domain.errors import Invalid
 from trading.domain.orders import Acceptance
-from trading.services import desk, halt, ledger
+from trading.services import halt, ledger
 from trading.services.access import SYSTEM
 
 CENT = Decimal("0.01")
 MID = st.integers(9_500, 10_500)
+AWAY = st.integers(1, 400)
+LOTS = st.integers(1, 120)
+SIDE = st.sampled_from(["buy", "sell"])
+
+
+def cents(price: int) -> str:
+    return str(Decimal(price) / 100)
 
 
 class TradingDay(RuleBasedStateMachine):
@@ -36,8 +44,8 @@ class TradingDay(RuleBasedStateMachine):
         self.traders = [(self.floor.trader, self.floor.portfolio), self.floor.add_trader("tom", "15000.00")]
         self.deposited = {self.traders[0][1]: Decimal(20000), self.traders[1][1]: Decimal(15000)}
         self.orders: list[tuple[int, int]] = []
-        self.halted = False
         self.keys = 0
+        self.mid = 10_000
         self.floor.quote("99.99", "100.01")
 
     def teardown(self) -> None:
@@ -46,24 +54,79 @@ class TradingDay(RuleBasedStateMachine):
 
     @rule(mid=MID, spread=st.integers(1, 60), lots=st.integers(1, 200))
     def quote(self, mid: int, spread: int, lots: int) -> None:
-        self.floor.quote(str(Decimal(mid - spread) / 100), str(Decimal(mid + spread) / 100), lots)
+        self.mid = mid
+        self.floor.quote(cents(mid - spread), cents(mid + spread), lots)
 
     @rule(price=MID, lots=st.integers(1, 200))
     def trade(self, price: int, lots: int) -> None:
-        self.floor.trade(str(Decimal(price) / 100), lots)
+        self.floor.trade(cents(price), lots)
 
     @rule(
         who=st.integers(0, 1),
-        side=st.sampled_from(["buy", "sell"]),
-        quantity=st.integers(1, 120),
+        side=SIDE,
+        quantity=LOTS,
         limit=st.none() | MID,
-        tif=st.sampled_from(["gtc", "day", "ioc"]),
+        tif=st.sampled_from(["gtc", "day", "ioc", "fok", "gtd"]),
+        post_only=st.booleans(),
     )
-    def order(self, who: int, side: str, quantity: int, limit: int | None, tif: str) -> None:
-        price = None if limit is None else str(Decimal(limit) / 100)
-        answer = self.floor.order(side, str(quantity), price, tif=tif, who=self.traders[who])
+    def order(self, who: int, side: str, quantity: int, limit: int | None, tif: str, post_only: bool) -> None:
+        terms: dict[str, Any] = {"post_only": post_only and limit is not None and tif in ("gtc", "day", "gtd")}
+        if tif == "gtd":
+            terms["expires_at"] = (self.floor.clock.now() + timedelta(hours=9)).isoformat()
+        self.place(who, side, quantity, None if limit is None else cents(limit), tif=tif, **terms)
+
+    @rule(
+        who=st.integers(0, 1),
+        side=SIDE,
+        quantity=LOTS,
+        kind=st.sampled_from(["stop", "stop_limit", "trail", "trail_percent"]),
+        away=AWAY,
+        tif=st.sampled_from(["gtc", "day"]),
+    )
+    def conditional(self, who: int, side: str, quantity: int, kind: str, away: int, tif: str) -> None:
+        sign = 1 if side == "buy" else -1
+        stop = cents(self.mid + sign * (60 + away))
+        limit = cents(self.mid + sign * (60 + away + 30)) if kind == "stop_limit" else None
+        terms = {"trail": {"trail": cents(away)}, "trail_percent": {"trail_percent": cents(away)}}
+        self.place(who, side, quantity, limit, tif=tif, **terms.get(kind, {"stop_price": stop}))
+
+    @rule(
+        who=st.integers(0, 1),
+        quantity=LOTS,
+        entry=st.sampled_from(["market", "limit", "ioc", "stop"]),
+        up=AWAY,
+        down=AWAY,
+        legs=st.sampled_from([(1, 1), (1, 0), (0, 1)]),
+    )
+    def bracket(self, who: int, quantity: int, entry: str, up: int, down: int, legs: tuple[int, int]) -> None:
+        exits = {"take_profit": cents(self.mid + 200 + up), "stop_loss": cents(self.mid - 200 - down)}
+        exits = {name: price for (name, price), wanted in zip(exits.items(), legs, strict=True) if wanted}
+        limit = cents(self.mid + 60) if entry in ("limit", "ioc") else None
+        stop = {"stop_price": cents(self.mid + 61)} if entry == "stop" else {}
+        self.place(who, "buy", quantity, limit, tif="ioc" if entry == "ioc" else "gtc", **exits, **stop)
+
+    @rule(who=st.integers(0, 1), side=SIDE, quantity=LOTS, one=AWAY, other=AWAY, trails=st.booleans())
+    def pair(self, who: int, side: str, quantity: int, one: int, other: int, trails: bool) -> None:
+        sign = 1 if side == "buy" else -1
+        first = {"trail": cents(one)} if trails else {"stop_price": cents(self.mid + sign * (60 + one))}
+        self.place(who, side, quantity, None, oco_limit=cents(self.mid - sign * (60 + other)), **first)
+
+    def place(self, who: int, side: str, quantity: int, limit: str | None, **terms: Any) -> None:
+        answer = self.floor.order(side, str(quantity), limit, who=self.traders[who], **terms)
         if isinstance(answer, Acceptance):
-            self.orders.append((who, answer.order_id))
+            self.orders += [(who, order_id) for order_id in answer.group or (answer.order_id,)]
+
+    @precondition(lambda self: self.orders)
+    @rule(
+        data=st.data(),
+        what=st.sampled_from(["limit_price", "stop_price", "trail", "trail_percent", "quantity"]),
+        price=MID,
+        lots=LOTS,
+    )
+    def modify(self, data: st.DataObject, what: str, price: int, lots: int) -> None:
+        who, order_id = data.draw(st.sampled_from(self.orders[-8:]))
+        new = {"quantity": str(lots), "trail": cents(lots), "trail_percent": cents(lots)}.get(what, cents(price))
+        self.floor.modify(order_id, who=self.traders[who], **{what: new})
 
     @rule()
     def sequence(self) -> None:
@@ -72,9 +135,8 @@ class TradingDay(RuleBasedStateMachine):
     @precondition(lambda self: self.orders)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
-        who, order_id = data.draw(st.sampled_from(self.orders))
-        actor, portfolio = self.traders[who]
-        desk.cancel(self.floor.floor, actor, portfolio, order_id)
+        who, order_id = data.draw(st.sampled_from(self.orders[-12:]))
+        self.floor.cancel(order_id, self.traders[who])
 
     @rule(who=st.integers(0, 1), cents=st.integers(1, 500_000), out=st.booleans())
     def move_cash(self, who: int, cents: int, out: bool) -> None:
@@ -98,11 +160,11 @@ class TradingDay(RuleBasedStateMachine):
         self.floor.run_broker()
         self.floor.broker.snapshot(self.floor.clock.now_ns())
 
-    @rule()
-    def kill_switch(self) -> None:
-        self.halted = not self.halted
-        mode = "halted" if self.halted else "running"
-        halt.set_mode(self.floor.floor, SYSTEM, "floor", mode, "a drill")
+    @rule(halted=st.sampled_from([True, False, False]), scope=st.sampled_from(["floor", "user", "instrument"]))
+    def kill_switch(self, halted: bool, scope: str) -> None:
+        number = {"user": self.floor.trader.user_id, "instrument": self.floor.aapl.id}.get(scope)
+        mode = "halted" if halted else "running"
+        halt.set_mode(self.floor.floor, SYSTEM, scope if number is None else f"{scope}:{number}", mode, "a drill")
 
     @rule()
     def midnight(self) -> None:

@@ -150,6 +150,12 @@ class RedisBus:
         """A screen event: ``{"v": 1, "topic": ..., "portfolio_id": ...}``."""
         self._send(("PUBLISH", self.channel(EVENTS), json.dumps(event)))
 
+    def publish_events(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Screen events in one round trip."""
+        if events:
+            channel = self.channel(EVENTS)
+            self._send(*(("PUBLISH", channel, json.dumps(event)) for event in events))
+
     def wake_broker(self) -> None:
         """Tell the broker that a command has been committed; without it the broker finds it by polling."""
         self._send(("XADD", WAKE, "MAXLEN", "~", WAKE_ENTRIES, "*", "w", b"1"))

@@ -186,15 +186,16 @@ def post_fill(order: OpenOrder, price_ticks: int, lots: int, floor: FloorAccount
         notional=notional_total,
         fee=fee_total,
         state=state,
-        cash=replace(order.cash, left=order.cash.left - used_cash),
-        asset=replace(order.asset, left=order.asset.left - used_asset),
+        cash=Hold(cash, order.cash.left - used_cash),
+        asset=Hold(asset, order.asset.left - used_asset),
     )
-    uses = (
-        HoldUse(order.holder_id, "cash", cash, used=used_cash),
-        HoldUse(order.holder_id, "asset", asset, used=used_asset),
-    )
-    kept = tuple(transfer for transfer in transfers if transfer.amount > 0)
-    return Posting(after, notional, fee, kept, tuple(use for use in uses if use.used), posted)
+    uses = [
+        HoldUse(order.holder_id, leg, account, used=used)
+        for leg, account, used in (("cash", cash, used_cash), ("asset", asset, used_asset))
+        if used
+    ]
+    kept = tuple([transfer for transfer in transfers if transfer.amount > 0])
+    return Posting(after, notional, fee, kept, tuple(uses), posted)
 
 
 def post_end(order: OpenOrder, state: OrderState) -> Posting:
@@ -223,11 +224,10 @@ def post_release(order: OpenOrder, *, cash: int = 0, asset: int = 0) -> Posting:
 
 
 def post_over(order: OpenOrder) -> Posting:
-    """The last order that a hold served is over: what it still reserves goes back."""
+    """The last order that a hold served is over: what it still reserves goes back. Nothing asks for the order again."""
     cash, asset = order.cash, order.asset
     uses = (
         HoldUse(order.holder_id, "cash", cash.account_id, released=cash.left, over=True),
         HoldUse(order.holder_id, "asset", asset.account_id, released=asset.left, over=True),
     )
-    after = replace(order, cash=Hold(cash.account_id, 0), asset=Hold(asset.account_id, 0))
-    return Posting(after, uses=uses)
+    return Posting(order, uses=uses)

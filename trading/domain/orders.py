@@ -1,6 +1,7 @@
 """Orders: what a ticket is, which states an order has, and the one table of how it moves between them."""
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 
 
@@ -31,6 +32,10 @@ STOPPED = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
 """Types with a stop price of their own."""
 CONDITIONAL = STOPPED | {OrderType.TRAILING_STOP}
 """Types that wait for a trigger."""
+
+
+PPM_STEP = Decimal("0.0001")
+"""A trail in percent is taken in steps of one part per million."""
 
 
 class TimeInForce(StrEnum):

@@ -18,12 +18,19 @@ from trading.exchange import rows
 from trading.exchange.compiled.engine import CompiledEngine
 from trading.exchange.compiled.layout import INPUT
 from trading.exchange.messages import Cancel, Event, Gap, Group, Halt, Input, Modify, Run, Session, Submit, Tick
-from trading.exchange.rows import Record
+from trading.exchange.rows import LevelChange, Record
 from trading.exchange.telling import OpenOrder, Quote, Telling
 
 ENGINE_REV: Final = 2
 _EVENT: Final = struct.Struct("<7qi4B")
 _LENGTH: Final = struct.Struct("<I")
+
+
+def warm_up() -> None:
+    """Load the compiled core, or compile it (most of a minute, once a machine), before time matters."""
+    engine = Engine()
+    engine.apply(Input(1, 1, Gap("warming up")))
+    Engine.load(engine.save()).next_expiry_ns()
 
 
 class Engine:
@@ -36,6 +43,7 @@ class Engine:
         self._core = CompiledEngine(1, waits=True)
         self._symbols: dict[int, int] = {}
         self._deep: set[int] = set()
+        self._partial: dict[int, tuple[bool, list[LevelChange]]] = {}  # updates of books that go on in a later tick
         self._quotes: dict[int, Quote] = {}
 
     def apply(self, step: Input) -> Sequence[Event]:
@@ -74,6 +82,7 @@ class Engine:
             "halted": sorted(self.halted),
             "instruments": list(self._symbols),
             "deep": sorted(self._deep),
+            "partial": [[key, *update] for key, update in sorted(self._partial.items())],
             "quotes": [[key, *quote] for key, quote in sorted(self._quotes.items())],
             "orders": [[key, *astuple(order)] for key, order in sorted(self.orders.items())],
         }
@@ -94,6 +103,9 @@ class Engine:
         engine = Engine(own["seq"])
         engine.halted, engine._deep = set(own["halted"]), set(own["deep"])
         engine._symbols = {key: symbol for symbol, key in enumerate(own["instruments"])}
+        engine._partial = {
+            key: (resets, [tuple(change) for change in changes]) for key, resets, changes in own["partial"]
+        }
         engine._quotes = {key: tuple(quote) for key, *quote in own["quotes"]}
         for key, *numbers, legs in own["orders"]:
             order = engine.orders[key] = OpenOrder(*numbers)
@@ -138,6 +150,7 @@ class Engine:
         if isinstance(body, Session):
             return [rows.session_row(seq, ts_ns, self._symbol(body.instrument_id), body.open)]
         if isinstance(body, Gap):
+            self._partial = {}  # what would have come next may be among what was lost
             return [rows.gap_row(seq, ts_ns)]
         return [rows.time_row(seq, ts_ns)]
 
@@ -158,9 +171,18 @@ class Engine:
         before = self._core.seq
         last_rows: list[int] = []  # for each tick the number of its last row
         for tick in ticks:
-            if tick[1] & rows.RESET:
-                self._deep.add(tick[0])
-            rows.tick_rows(packed, before, ts_ns, self._symbol(tick[0]), tick[0] in self._deep, tick)
+            instrument_id, kind = tick[0], tick[1]
+            symbol = self._symbol(instrument_id)
+            if kind & rows.RESET:
+                self._deep.add(instrument_id)
+            deep = instrument_id in self._deep
+            rows.tick_rows(packed, before, ts_ns, symbol, deep, tick)
+            if kind & rows.GAP:
+                self._partial.pop(instrument_id, None)
+            if kind & rows.DEPTH and deep:
+                self._levels(packed, before, ts_ns, symbol, tick)
+            if kind & rows.TRADE:
+                packed.append(rows.trade_row(before + len(packed) + 1, ts_ns, symbol, tick))
             last_rows.append(before + len(packed))
         caused: list[tuple[int, Sequence[Event]]] = []
         telling: Telling | None = None
@@ -180,6 +202,18 @@ class Engine:
             self._remember(tick)
         self.seq += len(ticks)
         return [(number, events) for number, events in caused if events]
+
+    def _levels(self, packed: list[bytes], before: int, ts_ns: int, symbol: int, tick: Record) -> None:
+        """A record of an update of a book; the core gets the update with its last record."""
+        instrument_id, kind = tick[0], tick[1]
+        resets, changes = self._partial.pop(instrument_id, (False, []))
+        if kind & rows.RESET:
+            resets, changes = True, []
+        changes = changes + rows.level_changes(tick)
+        if kind & rows.MORE:
+            self._partial[instrument_id] = (resets, changes)
+        else:
+            rows.depth_rows(packed, before, ts_ns, symbol, resets, changes)
 
     def _remember(self, tick: Record) -> None:
         if tick[1] & rows.QUOTE:

@@ -55,6 +55,7 @@ class Submit:
     ``trigger``: ``stop`` waits for ``stop_ticks``, ``trail`` follows by ``trail`` ticks, ``trail_ppm`` by millionths.
     ``link``: ``oco`` (sibling of ``link_order_id``, an open order), ``held`` (an exit leg, without size until its entry
     fills), ``held_oco`` (the same, sibling of a held one), ``entry`` (whose first leg is ``link_order_id``).
+    ``delay_ns`` is the latency that was drawn for its command, kept with the input that it delayed.
     """
 
     order_id: int
@@ -73,6 +74,7 @@ class Submit:
     trail: int = 0
     link: Link = ""
     link_order_id: int = 0
+    delay_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class Modify:
     open_lots: int
     stop_ticks: int = 0
     trail: int = 0
+    delay_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ class Cancel:
     """Take an order out."""
 
     order_id: int
+    delay_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """From messages to rows of the core: one packed `INPUT` record each. Pure; the caller numbers rows and symbols."""
 
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 from trading.exchange.compiled.layout import BUY, SELL, Flag, Kind, Link, Op, Trigger
@@ -47,6 +48,9 @@ _LINKS: Final = {
 }
 _MORE, _RESET = int(Flag.MORE), int(Flag.RESET)
 _pack = INPUT_ROW.pack
+
+LevelChange = tuple[int, int, int]
+"""Side of the core, price, lots displayed now."""
 
 Record = tuple[int, int, int, int, int, int, int, int, int, int, int]
 """A tick: instrument, kind, aggressor, then seq to trade_lots, as in `messages.Tick`."""
@@ -122,11 +126,11 @@ def _plain(seq: int, ts_ns: int, op: int, *, order_id: int = 0, owner: int = 0, 
 
 
 def tick_rows(rows: list[bytes], before: int, ts_ns: int, symbol: int, deep: bool, tick: Record) -> None:
-    """Append what a tick means to the core, in order: gap, session, liquidity, trade. Row n has number ``before`` + n.
+    """Append what a tick means to the core but for its levels: gap, session, quote. Row n gets number ``before`` + n.
 
-    A ``deep`` symbol lives on its levels: its quotes are for screens. One that is not yet deep has no levels to change.
+    A ``deep`` symbol lives on its levels: its quotes are for screens.
     """
-    _, kind, _, _, _, bid, ask, bid_lots, ask_lots, price, lots = tick
+    _, kind, _, _, _, bid, ask, bid_lots, ask_lots, _, _ = tick
     if kind & GAP:
         rows.append(gap_row(before + len(rows) + 1, ts_ns, symbol))
     if kind & (CLOSED | OPENED):
@@ -134,15 +138,27 @@ def tick_rows(rows: list[bytes], before: int, ts_ns: int, symbol: int, deep: boo
     if kind & QUOTE and not deep:
         seq = before + len(rows) + 1
         rows.append(_pack(seq, ts_ns, 0, 0, bid, bid_lots, ask, ask_lots, 0, 0, 0, 0, symbol, _QUOTE, 0, 0, 0, 0, 0))
-    if kind & DEPTH and deep:
-        first, last = _RESET if kind & RESET else 0, _MORE if kind & MORE else 0
-        changes = [change for change in ((bid, bid_lots, BUY), (ask, ask_lots, SELL)) if change[1] >= 0]
-        # A record without a change still clears the sides or ends an update.
-        changes = changes or [(0, 0, BUY)]
-        for n, (level, size, side) in enumerate(changes, 1):
-            flags = first | (last if n == len(changes) else _MORE)
-            seq, first = before + len(rows) + 1, 0
-            rows.append(_pack(seq, ts_ns, 0, 0, level, size, 0, 0, 0, 0, 0, 0, symbol, _DEPTH, side, 0, 0, flags, 0))
-    if kind & TRADE:
+
+
+def trade_row(seq: int, ts_ns: int, symbol: int, tick: Record) -> bytes:
+    """The print that a tick carries."""
+    return _pack(seq, ts_ns, 0, 0, tick[9], tick[10], 0, 0, 0, 0, 0, 0, symbol, _TRADE, 0, 0, 0, 0, 0)
+
+
+def level_changes(tick: Record) -> list[LevelChange]:
+    """The level of each side that a depth record changes, where it changes one."""
+    changes = ((BUY, tick[5], tick[7]), (SELL, tick[6], tick[8]))
+    return [change for change in changes if change[2] >= 0]
+
+
+def depth_rows(
+    rows: list[bytes], before: int, ts_ns: int, symbol: int, resets: bool, changes: Sequence[LevelChange]
+) -> None:
+    """Append one whole update of a book. One without a change still clears the sides, or says that the book lives."""
+    changes = changes or [(BUY, 0, 0)]
+    flags = _RESET if resets else 0
+    for n, (side, price, lots) in enumerate(changes, 1):
         seq = before + len(rows) + 1
-        rows.append(_pack(seq, ts_ns, 0, 0, price, lots, 0, 0, 0, 0, 0, 0, symbol, _TRADE, 0, 0, 0, 0, 0))
+        more = _MORE if n < len(changes) else 0
+        rows.append(_pack(seq, ts_ns, 0, 0, price, lots, 0, 0, 0, 0, 0, 0, symbol, _DEPTH, side, 0, 0, flags | more, 0))
+        flags = 0

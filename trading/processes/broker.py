@@ -16,7 +16,10 @@ from trading.adapters.postgres.broker_store import PostgresBroker
 from trading.adapters.redis_bus import RedisBus, TapeBatch, TapePosition, no_ticks
 from trading.config import Settings
 from trading.domain.errors import Fenced, Halted, Stale, TradefloorError, Unavailable
+from trading.exchange.engine import warm_up
+from trading.exchange.latency import Latency
 from trading.processes import logs
+from trading.services.command_inputs import delay_by
 from trading.services.paper_broker import PaperBroker
 from trading.services.ports.clock import Clock
 
@@ -26,6 +29,8 @@ POLL_S = 0.05
 SNAPSHOT_S = 30.0
 MARK_S = 60.0
 REPORT_S = 2.0
+OUTBOX_S = 0.25
+OUTBOX_MAX = 500
 FENCED_STATUS = 3
 COMMANDS_MAX = 500
 
@@ -50,20 +55,25 @@ class Timers:
 class BrokerProcess:
     """The loop around `PaperBroker`: lease, tape, commands, duties."""
 
-    def __init__(self, store: PostgresBroker, bus: RedisBus, clock: Clock, stop: threading.Event) -> None:
+    def __init__(
+        self, store: PostgresBroker, bus: RedisBus, clock: Clock, stop: threading.Event, latency: Latency
+    ) -> None:
         self._store, self._bus, self._clock, self._stop = store, bus, clock, stop
+        self._delay = delay_by(latency)
         self._timers = Timers()
         self._gap = ""
         self._position: TapePosition | None = None
         self._inputs = self._fills = 0
+        self._published: list[int] = []
         self._last_tick_ns = 0
 
     def run(self) -> None:
         """Until stopped. Raises `Fenced` when another broker has taken over."""
+        warm_up()  # a lease that is held must not run out over it
         epoch = self._wait_for_lease()
         if epoch is None:
             return
-        broker = PaperBroker(self._store, epoch)
+        broker = PaperBroker(self._store, epoch, self._delay)
         self._restore(broker, "the broker was started")
         log.info("broker open", epoch=epoch, input_seq=broker.engine.seq)
         while not self._stop.is_set():
@@ -81,8 +91,7 @@ class BrokerProcess:
                 self._brake(broker, error)
 
     def _turn(self, broker: PaperBroker) -> None:
-        self._keep_lease(broker)
-        read = self._read_tape()
+        read = self._read_tape(broker)
         ticks = no_ticks() if read is None else read.ticks
         commands = []
         if (read is not None and read.woken) or self._timers.due("poll", POLL_S):
@@ -93,9 +102,8 @@ class BrokerProcess:
         self._fills += done.fills
         if len(ticks):
             self._last_tick_ns = int(ticks["ts_ns"][-1])
-        if done.effects or commands or self._timers.due("outbox", 0.25):
-            for event in self._store.publish_outbox(500):
-                self._bus.publish_event(event)
+        self._bus.publish_events(done.events)
+        self._published += done.outbox
         self._duties(broker)
 
     def _keep_lease(self, broker: PaperBroker) -> None:
@@ -104,6 +112,11 @@ class BrokerProcess:
 
     def _duties(self, broker: PaperBroker) -> None:
         now_ns = self._clock.now_ns()
+        self._keep_lease(broker)
+        if self._timers.due("outbox", OUTBOX_S):
+            # What the desk wrote, and what a broker that died did not come to; what is published here is marked by it.
+            self._bus.publish_events(self._store.publish_outbox(OUTBOX_MAX, self._published))
+            self._published = []
         if self._timers.due("snapshot", SNAPSHOT_S):
             broker.snapshot(now_ns)
         if self._timers.due("seal", 1.0):
@@ -124,12 +137,19 @@ class BrokerProcess:
                 }
             )
 
-    def _read_tape(self) -> TapeBatch | None:
-        """The next ticks; None while the bus is away, which is a gap in what the broker has seen."""
+    def _read_tape(self, broker: PaperBroker) -> TapeBatch | None:
+        """The next ticks; None while the bus is away, which is a gap in what the broker has seen.
+
+        Comes back at once for ticks and for commands, and when a command on its way is due.
+        """
+        due_ns = broker.queue.next_due_ns()
+        wait_ms = int(POLL_S * 1000)
+        if due_ns is not None:
+            wait_ms = max(1, min(wait_ms, (due_ns - self._clock.now_ns()) // 1_000_000))
         try:
             if self._position is None:
                 self._position = self._bus.tape_end()
-            read = self._bus.read_tape(self._position, int(POLL_S * 1000))
+            read = self._bus.read_tape(self._position, wait_ms)
         except Unavailable:
             if self._position is not None:
                 self._gap = "the tape was lost"
@@ -184,7 +204,7 @@ def main() -> int:
     store = PostgresBroker(connections.dsn(settings, "tf_broker"))
     bus = RedisBus(connections.redis_url(settings))
     try:
-        BrokerProcess(store, bus, SystemClock(), stop).run()
+        BrokerProcess(store, bus, SystemClock(), stop, settings.latency).run()
     except Fenced as error:
         log.error("fenced", reason=str(error))
         return FENCED_STATUS

@@ -22,6 +22,7 @@ def floor_variables(settings: Settings) -> dict[str, str]:
         "TRADEFLOOR_APP_PORT": str(settings.app_port),
         "TRADEFLOOR_DAGSTER_PORT": str(settings.dagster_port),
         "TRADEFLOOR_SEED": str(settings.seed),
+        "TRADEFLOOR_BROKER_LATENCY": settings.broker_latency,
         "DAGSTER_HOME": str(PROJECT_ROOT),
         "TRADEFLOOR_DAGSTER_PG_URL": connections.dagster_dsn(settings),
         "TRADEFLOOR_DAGSTER_STORAGE": str(settings.data_dir / "dagster"),

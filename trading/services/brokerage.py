@@ -77,6 +77,7 @@ def _order(row: Mapping[str, Any]) -> BrokerOrder:
         quantity_lots=row["quantity_lots"],
         filled_lots=row["filled_lots"],
         limit_ticks=row["limit_ticks"],
+        stop_ticks=row["stop_ticks"],
         state=OrderState(row["state"]),
         reason=row["reason"],
     )

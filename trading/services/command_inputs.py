@@ -10,6 +10,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from trading.domain.ledger import OpenOrder
+from trading.exchange.latency import Latency
 from trading.exchange.messages import (
     BUY,
     SELL,
@@ -28,6 +29,7 @@ from trading.services.ports.broker import Command, Standing
 
 DAY_NS = 86_400_000_000_000
 _DIRECTIONS: Mapping[str, Direction] = {"buy": BUY, "sell": SELL}
+_BY_WIRE = frozenset({"submit", "group", "modify", "cancel"})
 _AT_MARKET = ("market", "stop", "trailing_stop")
 
 Delay = Callable[[Command], int]
@@ -37,6 +39,11 @@ Delay = Callable[[Command], int]
 def no_delay(command: Command) -> int:
     """Commands are at the exchange when they are read."""
     return 0
+
+
+def delay_by(latency: Latency) -> Delay:
+    """Orders, their changes and cancels need what the model draws; the kill switch acts at once."""
+    return lambda command: latency.delay_ns(command.id) if command.kind in _BY_WIRE else 0
 
 
 @dataclass(slots=True)
@@ -81,21 +88,27 @@ def order_ids(commands: Sequence[Command]) -> list[int]:
     return ids
 
 
-def body_of(command: Command, now_ns: int, orders: Mapping[int, OpenOrder], resting: Mapping[int, EngineOrder]) -> Body:
+def body_of(
+    command: Command,
+    now_ns: int,
+    orders: Mapping[int, OpenOrder],
+    resting: Mapping[int, EngineOrder],
+    delay_ns: int = 0,
+) -> Body:
     """What a command says. ``orders`` is the accounting of the open orders, ``resting`` what the engine has of them."""
     payload = command.payload
     if command.kind == "submit":
-        return submit_of(payload, now_ns)
+        return submit_of(payload, now_ns, delay_ns)
     if command.kind == "group":
-        return Group(tuple(submit_of(order, now_ns) for order in payload["orders"]))
+        return Group(tuple(submit_of(order, now_ns, delay_ns) for order in payload["orders"]))
     if command.kind == "modify":
-        return _modify(payload, orders, resting)
+        return _modify(payload, orders, resting, delay_ns)
     if command.kind == "cancel":
-        return Cancel(payload["order_id"])
+        return Cancel(payload["order_id"], delay_ns)
     return Halt(payload["scope"], payload["mode"])
 
 
-def submit_of(payload: Mapping[str, Any], now_ns: int) -> Submit:
+def submit_of(payload: Mapping[str, Any], now_ns: int, delay_ns: int = 0) -> Submit:
     """A new order. SIM's day ends at 00:00 UTC, and with it what is good for the day."""
     day_end = (now_ns // DAY_NS + 1) * DAY_NS
     return Submit(
@@ -115,17 +128,21 @@ def submit_of(payload: Mapping[str, Any], now_ns: int) -> Submit:
         trail=payload.get("trail", 0),
         link=payload.get("link", ""),
         link_order_id=payload.get("link_order_id", 0),
+        delay_ns=delay_ns,
     )
 
 
-def _modify(payload: Mapping[str, Any], orders: Mapping[int, OpenOrder], resting: Mapping[int, EngineOrder]) -> Modify:
+def _modify(
+    payload: Mapping[str, Any], orders: Mapping[int, OpenOrder], resting: Mapping[int, EngineOrder], delay_ns: int
+) -> Modify:
     """The desk speaks of the whole quantity, the engine of what is open: what filled meanwhile is taken off here."""
     order_id = payload["order_id"]
     order, at_exchange = orders.get(order_id), resting.get(order_id)
     open_lots = 0
     if order is not None and at_exchange is not None:
         open_lots = max(0, at_exchange.open_lots + payload["quantity_lots"] - order.quantity_lots)
-    return Modify(order_id, payload["limit_ticks"], open_lots, payload.get("stop_ticks", 0), payload.get("trail", 0))
+    stop_ticks, trail = payload.get("stop_ticks", 0), payload.get("trail", 0)
+    return Modify(order_id, payload["limit_ticks"], open_lots, stop_ticks, trail, delay_ns)
 
 
 def reentry(standings: Sequence[Standing], halted: Sequence[str], now_ns: int) -> list[Body]:

@@ -30,11 +30,12 @@ Steps = list[tuple[int, int, Sequence[Event]]]
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What one call of `PaperBroker.advance` committed."""
+    """What one call of `PaperBroker.advance` committed, and what screens may now be told, with the outbox ids of it."""
 
     inputs: int
     fills: int
-    effects: bool
+    events: Sequence[Mapping[str, Any]]
+    outbox: Sequence[int]
 
 
 class PaperBroker:
@@ -54,7 +55,10 @@ class PaperBroker:
         self._steps: Steps = []
         self._sequenced: list[dict[str, Any]] = []
         self._fills = 0
-        self._fills_sent = self._effects_sent = 0
+        self._fills_sent = 0
+        self._sent: Sequence[Mapping[str, Any]] = []  # screen events of the batch on its way
+        self._told: list[Mapping[str, Any]] = []
+        self._told_ids: list[int] = []
 
     @property
     def engine(self) -> Engine:
@@ -85,7 +89,7 @@ class PaperBroker:
             raise Inconsistent(f"the log ends at input {state.engine.seq}, the cursor is at {cursor}")
         self._state, self.committed_seq = state, cursor
         self._pending, self._steps, self._sequenced, self._fills = [], [], [], 0
-        self._tick_seqs = {}
+        self._tick_seqs, self._sent = {}, []
         self.queue = CommandQueue(self.queue.delay)
         self._settlement = Settlement(self._store.open_orders(), self._store.lots, self._accounts_of)
         if begins and cursor:
@@ -104,7 +108,7 @@ class PaperBroker:
         for body in reentry(self._store.standings(), self._store.halted(), now_ns):
             self._apply(now_ns, body)
         self._cut(now_ns, self.engine.seq, lambda event: not isinstance(event, Working))
-        self._store.end_commit()
+        self._end_commit()
         self.snapshot(now_ns)
 
     # Going on -------------------------------------------------------------------------------------------------------
@@ -114,7 +118,8 @@ class PaperBroker:
 
         Whatever this raises, call `restore` before the next `advance`.
         """
-        before, fills, effects = self.committed_seq, self._fills_sent, self._effects_sent
+        before, fills = self.committed_seq, self._fills_sent
+        self._told, self._told_ids = [], []
         self.queue.put(now_ns, commands)
         due = self.queue.take(now_ns)
         wanted = order_ids(due)
@@ -126,7 +131,8 @@ class PaperBroker:
         if expiry_ns is not None and expiry_ns <= now_ns:
             self._apply(now_ns, Timer())
         for command in due:
-            body = body_of(command, now_ns, self._settlement.orders, self.engine.orders)
+            delay_ns = self.queue.delay(command)
+            body = body_of(command, now_ns, self._settlement.orders, self.engine.orders, delay_ns)
             self._apply(now_ns, body, command.id)
         for run in _whole(ticks, self._tick_seqs):
             if isinstance(run, Gap):
@@ -136,15 +142,17 @@ class PaperBroker:
         quiet_over = bool(self._pending) and now_ns - self._pending_since_ns >= QUIET_COMMIT_NS
         if self._steps or self._sequenced or quiet_over:
             self._cut(now_ns, self.engine.seq)
-        self._store.end_commit()
-        return Committed(self.committed_seq - before, self._fills_sent - fills, effects=self._effects_sent > effects)
+        self._end_commit()
+        return Committed(self.committed_seq - before, self._fills_sent - fills, self._told, self._told_ids)
 
     def snapshot(self, now_ns: int) -> None:
-        """Keep the engine's state as of the last committed input; does nothing while inputs are pending."""
-        if not self._pending:
-            self._store.save_snapshot(
-                self.epoch, self.engine.seq, ENGINE_REV, now_ns, self._state.save(), self.engine.state_hash()
-            )
+        """Keep the engine's state; inputs that are pending are committed first, since a busy tape always has some."""
+        if self._pending:
+            self._cut(now_ns, self.engine.seq)
+            self._end_commit()
+        self._store.save_snapshot(
+            self.epoch, self.engine.seq, ENGINE_REV, now_ns, self._state.save(), self.engine.state_hash()
+        )
 
     def bids(self) -> Mapping[int, int]:
         """Bid ticks by instrument, for marks."""
@@ -182,7 +190,7 @@ class PaperBroker:
             self._cut(now_ns, seq)
 
     def _cut(self, now_ns: int, last_seq: int, settles: Callable[[Event], bool] | None = None) -> None:
-        """Send all pending inputs up to one, with their effects: of the events those that ``settles``, without it all."""
+        """Send all pending inputs up to one, with their effects: of all events, or of those that ``settles``."""
         inputs, self._pending = _split(self._pending, last_seq)
         steps, commands, fills = self._steps, self._sequenced, self._fills
         self._steps, self._sequenced, self._fills = [], [], 0
@@ -202,11 +210,17 @@ class PaperBroker:
         if settles is not None:
             steps = [(seq, ts_ns, list(filter(settles, events))) for seq, ts_ns, events in steps]
         self._settlement.settle(batch, steps, self._store.group_ids(fills))
-        self._store.end_commit()
+        self._end_commit()
         self._store.begin_commit(batch)
+        self._sent = batch.outbox
         self.committed_seq = last_seq
         self._fills_sent += fills
-        self._effects_sent += len(steps)
+
+    def _end_commit(self) -> None:
+        """What is durable may be told."""
+        self._told_ids += self._store.end_commit()
+        self._told += self._sent
+        self._sent = []
 
     def _accounts_of(self, order: OpenOrder) -> FloorAccounts:
         known = self._accounts.get(order.instrument.id)

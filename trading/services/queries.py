@@ -11,6 +11,7 @@ from typing import Any
 
 from trading.domain.errors import NotFound
 from trading.domain.money import minor_to_decimal
+from trading.domain.orders import PPM_STEP
 from trading.services.access import Actor, Reach, Role, operation
 from trading.services.floor import Floor
 from trading.services.performance import EquityPoint, MonthlyReturn, monthly_returns
@@ -67,6 +68,13 @@ class OrderLine:
     quantity: Decimal
     filled: Decimal
     limit_price: Decimal | None
+    stop_price: Decimal | None
+    trail: Decimal | None
+    trail_percent: Decimal | None
+    post_only: bool
+    expires_ts_ns: int | None
+    group_id: int | None
+    group_role: str
     protection_price: Decimal
     average_price: Decimal | None
     notional: Decimal
@@ -79,7 +87,11 @@ class OrderLine:
 
 @dataclass(frozen=True, slots=True)
 class OrderEvent:
-    """A change of an order's state, who or what caused it."""
+    """A change of an order's state or terms, who or what caused it.
+
+    ``changes`` has old and new values by the name of what changed; ``met_price`` is the stop price that was met, ``by``
+    a trade or the quote; ``grown`` what a linked order gained, negative what it gave up.
+    """
 
     ts_ns: int
     source: str
@@ -87,6 +99,11 @@ class OrderEvent:
     cause: str
     actor: str
     input_seq: int | None
+    changes: Mapping[str, tuple[Decimal, Decimal]]
+    met_price: Decimal | None
+    by: str
+    grown: Decimal | None
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +161,13 @@ class LedgerLine:
 
 @dataclass(frozen=True, slots=True)
 class OrderStory:
-    """An order followed to the ledger: what happened to it, what it held, how it filled, what was booked."""
+    """An order followed to the ledger: what happened to it, what it held, how it filled, what was booked.
+
+    ``group`` are all orders of its bracket or pair, itself among them; empty where it is alone.
+    """
 
     order: OrderLine
+    group: Sequence[OrderLine]
     events: Sequence[OrderEvent]
     holds: Sequence[Hold]
     fills: Sequence[FillLine]
@@ -188,12 +209,11 @@ def order(floor: Floor, actor: Actor, portfolio_id: int, order_id: int) -> Order
     row = store.order(portfolio_id, order_id)
     if row is None:
         raise NotFound("there is no such order in this portfolio")
+    group = row["group_id"]
     return OrderStory(
         _order(row),
-        [
-            OrderEvent(e["ts_ns"], e["source"], e["target"], e["cause"], e["actor"], e["input_seq"])
-            for e in store.order_events(portfolio_id, order_id)
-        ],
+        [] if group is None else [_order(mate) for mate in store.group(portfolio_id, group)],
+        [_event(event, row) for event in store.order_events(portfolio_id, order_id)],
         [_hold(h, row) for h in store.holds(portfolio_id, order_id)],
         [_fill(f) for f in reversed(store.fills(portfolio_id, 1000, order_id))],
         [_ledger(entry) for entry in reversed(store.ledger(portfolio_id, 4000, order_id))],
@@ -339,7 +359,14 @@ def _order(row: Mapping[str, Any]) -> OrderLine:
         state=row["state"],
         quantity=row["quantity_lots"] * lot,
         filled=filled * lot,
-        limit_price=None if row["limit_ticks"] is None else row["limit_ticks"] * tick,
+        limit_price=_times(row["limit_ticks"], tick),
+        stop_price=_times(row["stop_ticks"], tick),
+        trail=_times(row["trail"], tick),
+        trail_percent=_times(row["trail_ppm"], PPM_STEP),
+        post_only=row["post_only"],
+        expires_ts_ns=row["expires_ns"],
+        group_id=row["group_id"],
+        group_role=row["group_role"] or "",
         protection_price=row["protection_ticks"] * tick,
         average_price=_EXACT.divide(row["price_lots_sum"] * tick, Decimal(filled)) if filled else None,
         notional=minor_to_decimal(row["notional"], scale),
@@ -348,6 +375,35 @@ def _order(row: Mapping[str, Any]) -> OrderLine:
         accepted_ts_ns=row["accepted_ts_ns"],
         updated_ts_ns=row["updated_ts_ns"],
         open=row["state"] not in ("filled", "rejected", "cancelled", "expired"),
+    )
+
+
+def _event(event: Mapping[str, Any], order_row: Mapping[str, Any]) -> OrderEvent:
+    detail, tick = event["detail"], order_row["tick_size"]
+    was, terms = detail.get("was", {}), detail.get("terms", {})
+    units = {
+        "quantity": ("quantity_lots", order_row["lot_size"]),
+        "limit_price": ("limit_ticks", tick),
+        "stop_price": ("stop_ticks", tick),
+        "trail": ("trail", tick),
+        "trail_percent": ("trail_ppm", PPM_STEP),
+    }
+    return OrderEvent(
+        ts_ns=event["ts_ns"],
+        source=event["source"],
+        target=event["target"],
+        cause=event["cause"],
+        actor=event["actor"],
+        input_seq=event["input_seq"],
+        changes={
+            name: (was[key] * unit, terms[key] * unit)
+            for name, (key, unit) in units.items()
+            if was.get(key) is not None and was[key] != terms[key]
+        },
+        met_price=_times(detail.get("stop_ticks"), tick) if event["cause"] == "triggered" else None,
+        by=detail.get("by", ""),
+        grown=_times(detail.get("change_lots"), order_row["lot_size"]) if event["cause"] == "sized" else None,
+        reason=detail.get("reason", ""),
     )
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 from trading.domain import risk
 from trading.domain.errors import Invalid
@@ -12,6 +11,7 @@ from trading.domain.ledger import hold_needed, shared_hold
 from trading.domain.money import INT64_MAX, to_units
 from trading.domain.orders import (
     CONDITIONAL,
+    PPM_STEP,
     PRICED,
     STOPPED,
     Effect,
@@ -27,8 +27,6 @@ from trading.services.ports.desk import Decision, DeskContext
 
 GTD_MAX_NS = 366 * 86_400_000_000_000
 """A good-till-date order may wait a year at most."""
-PPM_STEP = Decimal("0.0001")
-"""Percent are taken in steps of one part per million."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMES = {
     OrderType.MARKET: "market",

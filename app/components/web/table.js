@@ -5,7 +5,7 @@ export default function(component) {
   if (frame.words === words) return;
   const armed = frame.querySelector('button.sure')?.dataset.id;
   frame.words = words;
-  const hasAction = data.rows.some(r => r.action);
+  const hasAction = data.rows.some(r => r.action || r.link);
   frame.querySelector('table').style.display = data.rows.length ? '' : 'none';
   const empty = frame.querySelector('.empty');
   empty.textContent = data.empty; empty.style.display = data.rows.length ? 'none' : '';
@@ -33,6 +33,12 @@ export default function(component) {
     });
     if (hasAction) {
       const td = document.createElement('td'); td.className = 'right act';
+      if (r.link && data.opens) {
+        const follow = document.createElement('button');
+        follow.textContent = r.link; follow.className = 'link';
+        follow.onclick = (e) => { e.stopPropagation(); window.location.assign(data.opens + encodeURIComponent(r.id)); };
+        td.append(follow);
+      }
       if (r.action) {
         const button = document.createElement('button');
         const arm = () => { button.textContent = r.confirm; button.className = 'sure'; };

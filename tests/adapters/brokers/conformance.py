@@ -1,15 +1,16 @@
 """What every broker's adapter must do: derive from `BrokerConformance` and give it a `Venue` as fixture ``venue``."""
 
 import random
+from dataclasses import replace
 from itertools import count
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
 from trading.domain.errors import Conflict, Invalid, NotFound
 from trading.domain.instruments import Instrument
 from trading.domain.orders import OrderState, OrderType, Refusal, Side, TimeInForce
-from trading.services.ports.brokerage import Brokerage, BrokerOrder, Execution, NewOrder
+from trading.services.ports.brokerage import Brokerage, BrokerOrder, Execution, NewOrder, NewTerms
 
 BID, ASK = 9_999, 10_000
 OVER = {OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED}
@@ -29,6 +30,13 @@ class Venue(Protocol):
 
     def reconnect(self) -> Brokerage:
         """The client lost its connection and memory, the broker was restarted: an adapter that knows nothing yet."""
+
+
+class TradingVenue(Venue, Protocol):
+    """A venue whose broker looks at what others trade, too."""
+
+    def trade(self, price_ticks: int, lots: int) -> None:
+        """Others trade at this price; everything that it causes has happened when this returns."""
 
 
 class Client:
@@ -160,6 +168,49 @@ class BrokerConformance:
         assert (order.state, order.filled_lots) == (OrderState.CANCELLED, 3)
         client.check(cash)
 
+    def test_a_fill_or_kill_order_gets_all_or_nothing(self, client: Client, cash: int) -> None:
+        client.venue.quote(BID, ASK, 9)
+        order = client.sent("buy", 10, ASK, "fok")
+        assert (order.state, order.filled_lots) == (OrderState.CANCELLED, 0)
+        order = client.sent("buy", 9, ASK, "fok")
+        assert (order.state, order.filled_lots) == (OrderState.FILLED, 9)
+        client.check(cash)
+
+    def test_a_changed_order_trades_on_its_new_terms(self, client: Client, cash: int) -> None:
+        order = client.sent("buy", 10, BID - 9)
+        terms = NewTerms(quantity_lots=15, limit_ticks=BID - 5)
+        for _ in range(2):  # sent again, it is the same change
+            assert client.venue.broker.modify(order.order_id, terms, "change-1") is None
+            client.venue.work()
+        assert (client.now(order).quantity_lots, client.now(order).limit_ticks) == (15, BID - 5)
+        client.venue.quote(BID - 20, BID - 5, 100)
+        assert (client.now(order).state, client.now(order).filled_lots) == (OrderState.FILLED, 15)
+        assert {run.price_ticks for run in client.executions()} == {BID - 5}
+        client.check(cash)
+
+    def test_a_change_and_a_fill_that_race_keep_the_books_right(self, client: Client, cash: int) -> None:
+        order = client.sent("buy", 10, BID - 9)
+        client.venue.quote(BID - 20, BID - 9, 4)
+        client.venue.broker.modify(order.order_id, NewTerms(quantity_lots=5), "change-1")
+        client.venue.quote(BID - 20, BID - 9, 3)
+        client.venue.work()
+        after = client.now(order)
+        assert 5 <= after.filled_lots <= after.quantity_lots
+        client.check(cash)
+
+    def test_what_cannot_be_changed_is_refused_with_a_code(self, client: Client) -> None:
+        order = client.sent("buy", 10, BID - 9)
+        client.venue.quote(BID - 20, BID - 9, 4)
+        below = client.venue.broker.modify(order.order_id, NewTerms(quantity_lots=4), "change-1")
+        assert below is not None
+        assert below.code == "below_filled"
+        client.venue.quote(BID - 20, BID - 9, 100)
+        over = client.venue.broker.modify(order.order_id, NewTerms(quantity_lots=20), "change-2")
+        assert over is not None
+        assert over.code == "order_over"
+        with pytest.raises(NotFound):
+            client.venue.broker.modify("999999999", NewTerms(quantity_lots=20), "change-3")
+
     def test_there_is_nothing_to_cancel_of_an_order_that_is_over_or_unknown(self, client: Client) -> None:
         order = client.sent("buy", 10)
         refusal = client.venue.broker.cancel(order.order_id)
@@ -233,13 +284,17 @@ class BrokerConformance:
         chance = random.Random(11)
         sent: list[NewOrder] = []
         for _ in range(60):
-            move = chance.choice(("market", "limit", "limit", "cancel", "again", "quote", "work"))
+            move = chance.choice(("market", "limit", "limit", "cancel", "modify", "again", "quote", "work"))
             side, lots = chance.choice(("buy", "sell")), chance.randint(1, 30)
             if move in ("market", "limit"):
                 sent.append(client.new(side, lots, None if move == "market" else chance.randint(BID - 20, ASK + 20)))
                 client.venue.broker.submit(sent[-1])
             elif move == "cancel" and (working := client.venue.broker.open_orders()):
                 client.venue.broker.cancel(chance.choice(working).order_id)
+            elif move == "modify" and (working := client.venue.broker.open_orders()):
+                order = chance.choice(working)
+                terms = NewTerms(lots + order.filled_lots, order.limit_ticks and chance.randint(BID - 20, ASK + 20))
+                client.venue.broker.modify(order.order_id, terms, f"change-{chance.random()}")
             elif move == "again" and sent:
                 client.venue.broker.submit(chance.choice(sent))
             elif move == "quote":
@@ -248,3 +303,76 @@ class BrokerConformance:
             client.venue.work()
             client.check(cash)
             assert not {order.state for order in client.venue.broker.open_orders()} & OVER
+
+
+class ConditionalConformance:
+    """Besides, where the broker knows stops, brackets and pairs."""
+
+    def place(self, client: Client, side: str, kind: OrderType, lots: int, **terms: Any) -> BrokerOrder:
+        order = replace(client.new(side, lots), type=kind, **terms)
+        answer = client.send(order)
+        client.venue.work()
+        return client.now(answer)
+
+    def test_a_stop_waits_until_its_price_trades(self, venue: TradingVenue, client: Client, cash: int) -> None:
+        client.sent("buy", 10)
+        stop = self.place(client, "sell", OrderType.STOP, 10, stop_ticks=BID - 50)
+        assert (stop.state, stop.stop_ticks) == (OrderState.PENDING_TRIGGER, BID - 50)
+        client.venue.quote(BID - 40, ASK - 40, 100)
+        assert client.now(stop).state is OrderState.PENDING_TRIGGER
+        venue.trade(BID - 50, 1)
+        client.venue.quote(BID - 51, ASK - 51, 100)
+        assert client.now(stop).state is OrderState.FILLED
+        assert client.position() == 0
+        client.check(cash)
+
+    def test_a_stop_limit_that_was_met_rests_at_its_limit(self, venue: TradingVenue, client: Client, cash: int) -> None:
+        client.sent("buy", 10)
+        stop = self.place(client, "sell", OrderType.STOP_LIMIT, 10, stop_ticks=BID - 50, limit_ticks=BID - 30)
+        client.venue.quote(BID - 60, ASK - 60, 100)
+        venue.trade(BID - 55, 1)
+        client.venue.quote(BID - 60, ASK - 60, 100)
+        assert client.now(stop).state is OrderState.WORKING
+        client.venue.quote(BID - 30, ASK - 30, 100)
+        assert client.now(stop).state is OrderState.FILLED
+        assert client.executions()[-1].price_ticks == BID - 30
+        client.check(cash)
+
+    @pytest.mark.parametrize("distance", [{"trail_ticks": 100}, {"trail_ppm": 10_000}])
+    def test_a_trailing_stop_follows_and_never_loosens(
+        self, venue: TradingVenue, client: Client, cash: int, distance: dict[str, int]
+    ) -> None:
+        client.sent("buy", 10)
+        venue.trade(ASK, 1)
+        stop = self.place(client, "sell", OrderType.TRAILING_STOP, 10, **distance)
+        for price in (ASK + 500, ASK + 450):
+            venue.trade(price, 1)
+        assert client.now(stop).state is OrderState.PENDING_TRIGGER
+        venue.trade(ASK + 380, 1)
+        client.venue.quote(ASK + 379, ASK + 380, 100)
+        assert client.now(stop).state is OrderState.FILLED
+        client.check(cash)
+
+    def test_of_a_pair_one_trades_and_the_other_ends(self, client: Client, cash: int) -> None:
+        client.sent("buy", 10)
+        stop = self.place(client, "sell", OrderType.STOP, 10, stop_ticks=BID - 50, oco_limit_ticks=ASK + 50)
+        assert len(client.venue.broker.open_orders()) == 2
+        assert {order.client_id for order in client.venue.broker.open_orders()} == {stop.client_id}
+        client.venue.quote(ASK + 50, ASK + 51, 100)
+        assert client.venue.broker.open_orders() == []
+        assert client.now(stop).state is OrderState.CANCELLED
+        assert client.position() == 0
+        client.check(cash)
+
+    def test_exits_of_a_bracket_grow_with_their_entry_and_one_of_them_ends_it(self, client: Client, cash: int) -> None:
+        client.venue.quote(BID, ASK, 6)
+        exits = {"take_profit_ticks": ASK + 50, "stop_loss_ticks": BID - 50}
+        entry = self.place(client, "buy", OrderType.LIMIT, 10, limit_ticks=ASK, **exits)
+        assert (entry.state, entry.filled_lots) == (OrderState.PARTIALLY_FILLED, 6)
+        assert len(client.venue.broker.open_orders()) == 3
+        client.venue.quote(BID, ASK, 100)
+        assert client.now(entry).state is OrderState.FILLED
+        client.venue.quote(ASK + 50, ASK + 51, 100)
+        assert client.position() == 0
+        assert client.venue.broker.open_orders() == []
+        client.check(cash)

@@ -16,9 +16,10 @@ from typing import Any
 from trading.domain.errors import Conflict, Invalid, NotFound, Unavailable
 from trading.domain.instruments import Instrument
 from trading.domain.orders import OrderState, OrderType, Refusal, Side, TimeInForce
-from trading.services.ports.brokerage import Balance, BrokerOrder, Execution, Holding, NewOrder
+from trading.services.ports.brokerage import Balance, BrokerOrder, Execution, Holding, NewOrder, NewTerms
 
 OVER = {OrderState.FILLED, OrderState.CANCELLED}
+AT_ONCE = {TimeInForce.IOC, TimeInForce.FOK}
 BAND = 1.05
 """A market buy reserves cash up to this share of the ask."""
 
@@ -41,6 +42,7 @@ class Book:
         self.executions: list[Execution] = []
         self._by_client: dict[str, tuple[Any, str | Refusal]] = {}
         self._quote = {Side.BUY: [0, 0], Side.SELL: [0, 0]}  # what a taker of that side meets: price, lots
+        self._changes: dict[str, Refusal | None] = {}
         self._ids = count(1)
 
     def quote(self, bid: int, ask: int, lots: int) -> None:
@@ -67,6 +69,7 @@ class Book:
             quantity_lots=terms["lots"],
             filled_lots=0,
             limit_ticks=terms["limit"],
+            stop_ticks=None,
             state=OrderState.WORKING,
             reason="",
         )
@@ -75,9 +78,10 @@ class Book:
         if refusal is not None:
             return refusal
         self.orders[order.order_id] = order
-        self._match(order, rests=False)
-        if order.time_in_force is TimeInForce.IOC and self.orders[order.order_id] in self.open():
-            self._end(order.order_id, "ioc")
+        if order.time_in_force is not TimeInForce.FOK or self._meets(order) == order.quantity_lots:
+            self._match(order, rests=False)
+        if order.time_in_force in AT_ONCE and self.orders[order.order_id] in self.open():
+            self._end(order.order_id, order.time_in_force.value)
         return self.orders[order.order_id]
 
     def cancel(self, order_id: str) -> Refusal | None:
@@ -85,6 +89,27 @@ class Book:
             return Refusal("order_over", "This order is already over.")
         self._end(order_id, "cancel")
         return None
+
+    def modify(self, order_id: str, terms: Mapping[str, Any], key: str) -> Refusal | None:
+        if key in self._changes:
+            return self._changes[key]
+        order = self.order(order_id)
+        lots = terms["quantity_lots"] or order.quantity_lots
+        limit = terms["limit_ticks"] or order.limit_ticks
+        after = replace(order, quantity_lots=lots, limit_ticks=limit)
+        refusal = None
+        if order.state in OVER:
+            refusal = Refusal("order_over", "This order is already over.")
+        elif lots <= order.filled_lots:
+            refusal = Refusal("below_filled", "So much has traded already.")
+        else:
+            self.orders[order_id] = replace(order, quantity_lots=order.filled_lots)  # holds nothing while it is judged
+            refusal = self._refusal(replace(after, quantity_lots=lots - order.filled_lots, filled_lots=0))
+            self.orders[order_id] = order if refusal is not None else after
+            if refusal is None:
+                self._match(after, rests=False)
+        self._changes[key] = refusal
+        return refusal
 
     def order(self, order_id: str) -> BrokerOrder:
         if order_id not in self.orders:
@@ -111,12 +136,18 @@ class Book:
     def _end(self, order_id: str, reason: str) -> None:
         self.orders[order_id] = replace(self.orders[order_id], state=OrderState.CANCELLED, reason=reason)
 
+    def _meets(self, order: BrokerOrder) -> int:
+        """Lots that the quote offers it."""
+        price, lots = self._quote[order.side]
+        direction = 1 if order.side is Side.BUY else -1
+        beyond = order.limit_ticks is not None and direction * (price - order.limit_ticks) > 0
+        return 0 if beyond else min(order.quantity_lots - order.filled_lots, lots)
+
     def _match(self, order: BrokerOrder, rests: bool) -> None:
         """Against the quote, whose size is used once; what rests trades at its own limit."""
-        shown = self._quote[order.side]
+        shown, lots = self._quote[order.side], self._meets(order)
         direction = 1 if order.side is Side.BUY else -1
-        lots = min(order.quantity_lots - order.filled_lots, shown[1])
-        if lots <= 0 or (order.limit_ticks is not None and direction * (shown[0] - order.limit_ticks) > 0):
+        if lots <= 0:
             return
         shown[1] -= lots
         price = order.limit_ticks if rests and order.limit_ticks is not None else shown[0]
@@ -184,6 +215,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return _plain(book.submit(body["terms"]))
             case "cancel":
                 return _plain(book.cancel(body["order_id"]))
+            case "modify":
+                return _plain(book.modify(body["order_id"], body["terms"], body["key"]))
             case "order":
                 return _plain(book.order(body["order_id"]))
             case "open_orders":
@@ -237,6 +270,10 @@ class NetworkBrokerage:
         if refusal is not None and tries > 1 and self.order(order_id).reason == "cancel":
             return None  # the cancel whose answer was lost had been carried out
         return refusal
+
+    def modify(self, order_id: str, terms: NewTerms, key: str) -> Refusal | None:
+        answer, _ = self._ask("modify", order_id=order_id, terms=asdict(terms), key=key)
+        return _refusal(answer)
 
     def order(self, order_id: str) -> BrokerOrder:
         return _order(self._ask("order", order_id=order_id)[0])

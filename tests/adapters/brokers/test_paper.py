@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conformance import BrokerConformance, cash, client
+from conformance import BrokerConformance, ConditionalConformance, cash, client
 from shared_servers import Database
 from trading_floor import TradingFloor
 
@@ -30,6 +30,9 @@ class PaperVenue:
         bid, ask = (f"{self.instrument.price(ticks):f}" for ticks in (bid_ticks, ask_ticks))
         self.floor.quote(bid, ask, lots)
 
+    def trade(self, price_ticks: int, lots: int) -> None:
+        self.floor.trade(f"{self.instrument.price(price_ticks):f}", lots)
+
     def work(self) -> None:
         self.floor.run_broker()
 
@@ -49,7 +52,7 @@ def venue(database: Database, tmp_path: Path) -> Iterator[PaperVenue]:
     floor.close()
 
 
-class TestPaperBroker(BrokerConformance):
+class TestPaperBroker(BrokerConformance, ConditionalConformance):
     """All of it."""
 
     def test_a_halt_is_a_refusal(self, venue: PaperVenue) -> None:

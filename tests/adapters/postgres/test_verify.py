@@ -29,6 +29,15 @@ BREAKS = {
         "update orders set state = 'filled' where state = 'working'",
         {"order_state", "order_events", "hold_resolved"},
     ),
+    "a share of a pair let go": (
+        "update hold set released = released + 1 where leg = 'asset' and not resolved",
+        {"sale_hold", "held"},
+    ),
+    "a hold let go before the second of a pair": (
+        "update hold set released = amount - used, resolved = true where leg = 'asset' and not resolved",
+        {"sale_hold", "held"},
+    ),
+    "a price nobody asked for": ("update orders set limit_ticks = 9900 where state = 'working'", {"order_terms"}),
     "an order's fee": ("update orders set fee = fee + 1 where state = 'filled'", {"order_totals"}),
     "an event lost": ("delete from order_event where target = 'filled'", {"order_events"}),
     "an event that starts elsewhere": (

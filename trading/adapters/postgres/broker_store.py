@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from trading.adapters.postgres.pool import is_lost, scalar
 from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, instrument_of, open_order_of
 from trading.domain.errors import Fenced, Halted, Stale, TradefloorError, Unavailable
+from trading.domain.instruments import Instrument
 from trading.domain.ledger import FloorAccounts, Hold, OpenOrder
 from trading.domain.positions import FillId, Lot
 from trading.services.ports.broker import Batch, Command, LogChunk, Standing
@@ -69,6 +70,7 @@ class PostgresBroker:
         self._connections: dict[str, Connection[Any]] = {}
         self._groups: list[int] = []
         self._committing = False
+        self._instruments: dict[tuple[int, int], Instrument] = {}
 
     def close(self) -> None:
         """Give the connections back."""
@@ -183,13 +185,21 @@ class PostgresBroker:
         return {
             row["id"]: open_order_of(
                 row,
-                instrument_of(row),
+                self._instrument(row),
                 Hold(row["cash_account"], row["cash_left"]),
                 Hold(row["asset_account"], row["asset_left"]),
                 row["planned"],
             )
             for row in rows
         }
+
+    def _instrument(self, row: Mapping[str, Any]) -> Instrument:
+        """A version of an instrument never changes: it is built once."""
+        key = (row["instrument_id"], row["version"])
+        known = self._instruments.get(key)
+        if known is None:
+            known = self._instruments[key] = instrument_of(row)
+        return known
 
     def lots(self, portfolio_id: int, instrument_id: int) -> list[Lot]:
         """See the port."""
@@ -255,18 +265,22 @@ class PostgresBroker:
             )
             self._committing = True
 
-    def end_commit(self) -> None:
+    def end_commit(self) -> Sequence[int]:
         """See the port."""
         if not self._committing:
-            return
+            return []
         self._committing = False
         with self._open() as connection:
             failed: psycopg.Error | None = None
+            told = b""
             while (result := connection.pgconn.get_result()) is not None:
-                if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+                if result.status == ExecStatus.TUPLES_OK:
+                    told = result.get_value(0, 0) or b""
+                elif result.status != ExecStatus.COMMAND_OK:
                     failed = failed or error_from_result(result)
             if failed is not None:
                 raise failed
+        return [int(number) for number in told.strip(b"{}").split(b",") if number]
 
     def save_snapshot(self, epoch: int, seq: int, engine_rev: int, ts_ns: int, state: bytes, state_hash: bytes) -> None:
         """See the port."""
@@ -275,9 +289,10 @@ class PostgresBroker:
                 "select save_snapshot(%s, %s, %s, %s, %s, %s)", (epoch, seq, engine_rev, ts_ns, state, state_hash)
             )
 
-    def publish_outbox(self, limit: int) -> Sequence[Mapping[str, Any]]:
+    def publish_outbox(self, limit: int, published: Sequence[int] = ()) -> Sequence[Mapping[str, Any]]:
         """See the port."""
-        return [row["event"] for row in self._rows("select publish_outbox(%s) as event", (limit,))]
+        rows = self._rows("select publish_outbox(%s, %s) as event", (limit, list(published)))
+        return [row["event"] for row in rows]
 
     def seal(self, now: datetime) -> None:
         """See the port."""

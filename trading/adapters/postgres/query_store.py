@@ -25,8 +25,9 @@ _POSITIONS = """select v.instrument_id, v.symbol, v.venue, v.name, v.tick_size, 
     where a.kind = 'portfolio' and a.portfolio_id = %s order by v.symbol"""
 
 _ORDERS = """select o.id, o.public_id, o.instrument_id, i.symbol, i.venue, v.tick_size, v.lot_size, c.code as currency,
-        c.scale, o.side, o.type, o.effect, o.tif, o.quantity_lots, o.limit_ticks, o.protection_ticks, o.state,
-        o.filled_lots, o.price_lots_sum, o.notional, o.fee, o.reason, o.accepted_ts_ns, o.updated_ts_ns
+        c.scale, o.side, o.type, o.effect, o.tif, o.quantity_lots, o.limit_ticks, o.protection_ticks, o.stop_ticks,
+        o.trail, o.trail_ppm, o.post_only, o.expires_ns, o.group_id, o.group_role, o.state, o.filled_lots,
+        o.price_lots_sum, o.notional, o.fee, o.reason, o.accepted_ts_ns, o.updated_ts_ns
     from orders o join instrument_version v on v.instrument_id = o.instrument_id and v.version = o.instrument_version
     join instrument i on i.id = o.instrument_id join asset c on c.id = v.currency_id
     where o.portfolio_id = %(portfolio_id)s"""
@@ -35,7 +36,7 @@ _OPEN = " and o.state not in ('filled', 'rejected', 'cancelled', 'expired')"
 
 _CLIENT_ORDERS = """select o.*, coalesce(k.key, '') as client_id
     from orders o left join idempotency_key k on k.user_id = o.actor_id and k.operation = 'desk.submit'
-        and (k.answer ->> 'order_id')::bigint = o.id
+        and coalesce(k.answer #>> '{group,0}', k.answer ->> 'order_id')::bigint = coalesce(o.group_id, o.id)
     where o.portfolio_id = %s"""
 
 _EVENTS = """select e.ts_ns, e.source, e.target, e.cause, e.actor, e.input_seq, e.detail
@@ -122,6 +123,11 @@ class PostgresQueries:
         if order_id is not None:
             return self._all(_CLIENT_ORDERS + " and o.id = %s", (portfolio_id, order_id))
         return self._all(_CLIENT_ORDERS + _OPEN + " order by o.id", (portfolio_id,))
+
+    def group(self, portfolio_id: int, group_id: int) -> Sequence[Row]:
+        """See `QueryStore`."""
+        query = _ORDERS + " and o.group_id = %(group_id)s order by o.id"
+        return self._all(query, {"portfolio_id": portfolio_id, "group_id": group_id})
 
     def order_events(self, portfolio_id: int, order_id: int) -> Sequence[Row]:
         """See `QueryStore`."""

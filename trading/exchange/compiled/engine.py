@@ -118,10 +118,11 @@ class CompiledEngine:
 
     def _check_numbers(self, inputs: Array) -> None:
         """A row may have the number of the one before only where more rows of one input were to follow that."""
-        seq, more = inputs["seq"], inputs["flags"] & int(Flag.MORE)
-        if int(seq[0]) < self.seq + (not self._numbers[_MORE]) or (
-            len(seq) > 1 and (np.diff(seq) < 1 - more[:-1]).any()
-        ):
+        seq, first = inputs["seq"], self.seq + (not self._numbers[_MORE])
+        behind = seq[1:] <= seq[:-1]
+        if behind.any():
+            behind &= (seq[1:] < seq[:-1]) | ((inputs["flags"][:-1] & int(Flag.MORE)) == 0)
+        if int(seq[0]) < first or behind.any():
             raise ValueError(f"input numbers must rise from {self.seq}")
 
     def apply(self, inputs: Array) -> Array:
@@ -132,17 +133,16 @@ class CompiledEngine:
     def _run(self, inputs: Array) -> Iterator[Array]:
         address, count, done = inputs.ctypes.data, len(inputs), 0
         while done < count or self._numbers[_STATUS] != _DONE:
-            done = self._some(address, done, count)
+            done = kernel.run(self._address, address, done, count)
             events = self._taken()
+            if self._numbers[_STATUS] != _DONE:
+                self._make_room()
             if len(events):
                 yield events
 
-    def _some(self, address: int, first: int, count: int) -> int:
-        """Apply what fits, and make room for the rest."""
-        done: int = kernel.run(self._address, address, first, count)
+    def _make_room(self) -> None:
+        """Enlarge what the core has found too full to go on."""
         status = self._numbers[_STATUS]
-        if status == _DONE:
-            return done
         if status == _ORDERS_FULL:
             self._grow_orders(2 * len(self._arrays["orders"]))
         elif status == _SHOWN_FULL:
@@ -151,7 +151,6 @@ class CompiledEngine:
             self._grow_owners(2 * len(self._arrays["owners"]))
         else:
             self._grow_events()
-        return done
 
     def _grow_events(self) -> None:
         """One step may need so many; a buffer that has room for several is kept until the orders have doubled."""
@@ -243,9 +242,10 @@ class CompiledEngine:
         return self._whole()
 
     def _whole(self) -> Array:
-        done = self._some(self._row_address, 0, 1)
+        done = kernel.run(self._address, self._row_address, 0, 1)
         while self._numbers[_STATUS] != _DONE:
-            done = self._some(self._row_address, done, 1)
+            self._make_room()
+            done = kernel.run(self._address, self._row_address, done, 1)
         return self._taken()
 
     def apply_row(self, row: bytes) -> Array:

@@ -208,9 +208,9 @@ def _append_far(core: Any, number: int, slot: int) -> None:
         far_at(core.far, before).next = fresh
 
 
-@compiled_apart
-def append(core: Any, number: int, slot: int) -> None:
-    """Rest an order behind those of its price."""
+@compiled
+def append_here(core: Any, number: int, slot: int) -> None:
+    """Rest an order behind those of its price. Inlined, for where it is hot."""
     edge, order = side_at(core.sides, number), order_at(core.orders, slot)
     order.next = 0
     order.prev = 0
@@ -235,6 +235,12 @@ def append(core: Any, number: int, slot: int) -> None:
 
 
 @compiled_apart
+def append(core: Any, number: int, slot: int) -> None:
+    """Rest an order behind those of its price."""
+    append_here(core, number, slot)
+
+
+@compiled_apart
 def _remove_far(core: Any, number: int, slot: int) -> None:
     """Take out the first or the last order of a far level."""
     edge, order = side_at(core.sides, number), order_at(core.orders, slot)
@@ -255,9 +261,9 @@ def _remove_far(core: Any, number: int, slot: int) -> None:
         core.free_far = at
 
 
-@compiled_apart
-def remove(core: Any, number: int, slot: int) -> None:
-    """Take an order out of its level."""
+@compiled
+def remove_here(core: Any, number: int, slot: int) -> None:
+    """Take an order out of its level. Inlined, for where it is hot."""
     order = order_at(core.orders, slot)
     behind, before = order.next, order.prev
     if before != 0:
@@ -280,3 +286,9 @@ def remove(core: Any, number: int, slot: int) -> None:
             unmark(bits_of(core, number), at)
             if at == edge.best:
                 find_best(core, number)
+
+
+@compiled_apart
+def remove(core: Any, number: int, slot: int) -> None:
+    """Take an order out of its level."""
+    remove_here(core, number, slot)

@@ -9,7 +9,7 @@ from typing import Any
 from trading.exchange.compiled.layout import Cancelled, Event, Fill, Kind, Model
 from trading.exchange.compiled.levels import bits_of, find_best, head_at, levels_of, next_worse, remove, unmark
 from trading.exchange.compiled.links import filled, make_dirty, spent
-from trading.exchange.compiled.orders import emit, is_live, release
+from trading.exchange.compiled.orders import emit, is_live, release_here
 from trading.exchange.compiled.pointers import (
     cold_at,
     compiled,
@@ -54,7 +54,7 @@ def refer(core: Any, symbol: int, price: int) -> None:
         _widen(core, symbol, price)
 
 
-@compiled_apart
+@compiled
 def _hit(core: Any, number: int, taker: int, owner: int, qty: int, linked: int) -> int:
     """Take from the best level; returns the lots still open, negative where an order of ``owner`` came first.
 
@@ -82,7 +82,7 @@ def _hit(core: Any, number: int, taker: int, owner: int, qty: int, linked: int) 
             break
         if traded == open_lots:
             behind = int64(maker.next)
-            release(core, slot)
+            release_here(core, slot)
             slot = behind
         else:
             maker.qty = open_lots - traded
@@ -111,14 +111,14 @@ def _tell_linked(core: Any, taker: int, maker: int, lots: int, rests: bool) -> N
         spent(core, maker)
 
 
-@compiled_apart
-def take(
+@compiled
+def take_here(
     core: Any, symbol: int, side: int, taker: int, owner: int, kind: int, limit: int, qty: int, linked: int
 ) -> int:
     """Trade as the taker, best price first; returns the lots still open, 0 where all is filled.
 
     Where the order is over otherwise, its event is told and the open lots come back negative. ``linked`` is the slot of
-    a linked order, else 0.
+    a linked order, else 0. Inlined, for where it is hot.
     """
     number = 2 * symbol + 1 - side
     sign = 1 - 2 * side
@@ -149,6 +149,14 @@ def take(
             if linked != 0:
                 filled(core, linked, traded)
     return qty
+
+
+@compiled_apart
+def take(
+    core: Any, symbol: int, side: int, taker: int, owner: int, kind: int, limit: int, qty: int, linked: int
+) -> int:
+    """`take_here`, for where it is rare."""
+    return int64(take_here(core, symbol, side, taker, owner, kind, limit, qty, linked))
 
 
 @compiled_apart

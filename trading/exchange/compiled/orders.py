@@ -4,7 +4,7 @@ from typing import Any
 
 from trading.exchange.compiled.index import erase, insert
 from trading.exchange.compiled.layout import QUOTE_MAX_AGE_NS, Model, Trigger, Where
-from trading.exchange.compiled.levels import append, remove
+from trading.exchange.compiled.levels import append_here, remove
 from trading.exchange.compiled.outside import place_of
 from trading.exchange.compiled.pending import drop_pending, lose_mark
 from trading.exchange.compiled.pointers import (
@@ -60,11 +60,11 @@ def is_live(core: Any, symbol: int) -> bool:
     return bool(book.fresh != 0 and core.now_ns - book.received_ns <= QUOTE_MAX_AGE_NS)
 
 
-@compiled_apart
-def allot(
+@compiled
+def allot_here(
     core: Any, symbol: int, side: int, order_id: int, owner: int, kind: int, price: int, qty: int, expires_ns: int
 ) -> int:
-    """A slot for a new order, which stands in no queue yet; there is one free."""
+    """A slot for a new order, which stands in no queue yet; there is one free. Inlined, for where it is hot."""
     slot = core.free_order
     order = order_at(core.orders, slot)
     core.free_order = order.next
@@ -86,6 +86,14 @@ def allot(
     if expires_ns != 0:
         start_timer(core, slot)
     return int64(slot)
+
+
+@compiled_apart
+def allot(
+    core: Any, symbol: int, side: int, order_id: int, owner: int, kind: int, price: int, qty: int, expires_ns: int
+) -> int:
+    """A slot for a new order, which stands in no queue yet; there is one free."""
+    return int64(allot_here(core, symbol, side, order_id, owner, kind, price, qty, expires_ns))
 
 
 @compiled_apart
@@ -132,9 +140,9 @@ def forget_growth(core: Any, slot: int) -> None:
         book.grow_tail = cold.grow_prev
 
 
-@compiled_apart
-def release(core: Any, slot: int) -> None:
-    """Forget an order that is in no queue any more."""
+@compiled
+def release_here(core: Any, slot: int) -> None:
+    """Forget an order that is in no queue any more. Inlined, for where it is hot."""
     order = order_at(core.orders, slot)
     erase(core, order.id, slot)
     if order.timer != 0:
@@ -145,6 +153,12 @@ def release(core: Any, slot: int) -> None:
     order.next = core.free_order
     core.free_order = slot
     core.n_live -= 1
+
+
+@compiled_apart
+def release(core: Any, slot: int) -> None:
+    """Forget an order that is in no queue any more."""
+    release_here(core, slot)
 
 
 @compiled_apart
@@ -207,7 +221,7 @@ def rest(core: Any, slot: int) -> None:
     order = order_at(core.orders, slot)
     number = 2 * int64(order.symbol) + int64(order.side)
     order.where = BOOK
-    append(core, number, slot)
+    append_here(core, number, slot)
     if core.model == QUEUE:
         cold_at(core.cold, slot).ahead = place_of(core, number, order.price)
 

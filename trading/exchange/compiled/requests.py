@@ -24,14 +24,17 @@ from trading.exchange.compiled.admission import (
 )
 from trading.exchange.compiled.index import find
 from trading.exchange.compiled.layout import QTY_MAX, UNSET, Accepted, Cancelled, Event, Modified, Rejected, Where
+from trading.exchange.compiled.levels import remove_here
 from trading.exchange.compiled.links import CANCELLED, drop_leg, over, spent
-from trading.exchange.compiled.matching import can_fill, take, would_take
+from trading.exchange.compiled.matching import can_fill, take, take_here, would_take
 from trading.exchange.compiled.orders import (
     allot,
+    allot_here,
     emit,
     hold,
     is_live,
     mark_linked,
+    release_here,
     rest,
     tell,
     wait,
@@ -58,7 +61,7 @@ NOW_PENDING, NOW_HELD = int(Accepted.PENDING), int(Accepted.HELD)
 REQUESTED, BY_IOC, BY_FOK = int(Cancelled.REQUESTED), int(Cancelled.IOC), int(Cancelled.FOK)
 NO_LIQUIDITY = int(Cancelled.NO_LIQUIDITY)
 UNKNOWN_ORDER, LINKED_QUANTITY = int(Rejected.UNKNOWN_ORDER), int(Rejected.LINKED_QUANTITY)
-PENDING, HELD = int(Where.PENDING), int(Where.HELD)
+BOOK, PENDING, HELD = int(Where.BOOK), int(Where.PENDING), int(Where.HELD)
 
 
 @compiled
@@ -69,7 +72,7 @@ def must_wait(core: Any, symbol: int) -> bool:
 
 
 @compiled_apart
-def enter(
+def _enter(
     core: Any,
     symbol: int,
     side: int,
@@ -92,7 +95,7 @@ def enter(
     if not closed:
         if kind == FOK and not can_fill(core, symbol, side, owner, price, qty):
             code = BY_FOK
-        elif kind == MARKET or would_take(core, symbol, side, price):
+        else:
             left = take(core, symbol, side, order_id, owner, kind, price, qty, linked)
         if left > 0 and code == 0:
             if kind == IOC:
@@ -123,7 +126,7 @@ def enter_slot(core: Any, slot: int) -> None:
     """An order that has a slot and is in no queue meets the market."""
     order = order_at(core.orders, slot)
     symbol, side, kind = int64(order.symbol), int64(order.side), int64(order.kind)
-    enter(core, symbol, side, order.id, order.owner, kind, order.price, order.qty, order.expires_ns, slot)
+    _enter(core, symbol, side, order.id, order.owner, kind, order.price, order.qty, order.expires_ns, slot)
 
 
 @compiled_apart
@@ -221,8 +224,16 @@ def add(core: Any, row: Any) -> None:
     if row.trigger != 0 or row.link_kind != 0:
         _add_special(core, row, waits)
         return
-    emit(core, ACCEPTED, waits, symbol, side, row.order_id, 0, row.price, row.qty, row.qty)
-    enter(core, symbol, side, row.order_id, row.owner, kind, row.price, row.qty, row.expires_ns, int64(0))
+    order_id, owner, price, qty = row.order_id, row.owner, row.price, row.qty
+    emit(core, ACCEPTED, waits, symbol, side, order_id, 0, price, qty, qty)
+    if waits == WAITS or kind in (MARKET, FOK):
+        _enter(core, symbol, side, order_id, owner, kind, price, qty, row.expires_ns, int64(0))
+        return
+    left = take_here(core, symbol, side, order_id, owner, kind, price, qty, 0)  # the hot way
+    if left > 0 and kind == IOC:
+        emit(core, CANCELLED, BY_IOC, symbol, side, order_id, 0, price, 0, left)
+    elif left > 0:
+        rest(core, allot_here(core, symbol, side, order_id, owner, kind, price, left, row.expires_ns))
 
 
 @compiled_apart
@@ -239,8 +250,15 @@ def cancel(core: Any, row: Any) -> None:
     slot = find(core, row.order_id)
     if slot == 0:
         reject(core, row, UNKNOWN_ORDER)
-    else:
+        return
+    order = order_at(core.orders, slot)
+    if order.where != BOOK or order.links != 0:
         end(core, slot, CANCELLED, REQUESTED, True)
+    else:
+        symbol, side = int64(order.symbol), int64(order.side)
+        emit(core, CANCELLED, REQUESTED, symbol, side, order.id, 0, order.price, 0, order.qty)
+        remove_here(core, 2 * symbol + side, slot)
+        release_here(core, slot)
 
 
 @compiled_apart

@@ -180,16 +180,19 @@ class BrokerStore(Protocol):
         """Send a batch, all of it or nothing; `end_commit` says what became of it. One at a time."""
         ...
 
-    def end_commit(self) -> None:
-        """Wait until the batch that was sent is durable; raises what it met. Nothing where none was sent."""
+    def end_commit(self) -> Sequence[int]:
+        """Wait until the batch that was sent is durable; raises what it met. Answers with the ids of its outbox.
+
+        Nothing, and none, where none was sent.
+        """
         ...
 
     def save_snapshot(self, epoch: int, seq: int, engine_rev: int, ts_ns: int, state: bytes, state_hash: bytes) -> None:
         """Keep a canonical state."""
         ...
 
-    def publish_outbox(self, limit: int) -> Sequence[Mapping[str, Any]]:
-        """Events not published yet, now marked."""
+    def publish_outbox(self, limit: int, published: Sequence[int] = ()) -> Sequence[Mapping[str, Any]]:
+        """Marks events that were published, by id; returns others that are not published yet, now marked too."""
         ...
 
     def seal(self, now: datetime) -> None:

@@ -14,7 +14,12 @@ from trading.domain.orders import OrderState, OrderType, Refusal, Side, TimeInFo
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """What a client sends. ``client_id`` is its key: the same one sent again is the same order."""
+    """What a client sends. ``client_id`` is its key: the same one sent again is the same order.
+
+    Of a trailing stop ``trail_ticks`` or ``trail_ppm`` (parts per million of the price) is the distance; ``expires_ns``
+    ends a GTD order. ``take_profit_ticks`` and ``stop_loss_ticks`` make a bracket, ``oco_limit_ticks`` adds a limit
+    order beside a stop, of which one trades.
+    """
 
     client_id: str
     instrument: Instrument
@@ -23,11 +28,33 @@ class NewOrder:
     quantity_lots: int
     limit_ticks: int | None = None
     time_in_force: TimeInForce = TimeInForce.GTC
+    stop_ticks: int | None = None
+    trail_ticks: int | None = None
+    trail_ppm: int | None = None
+    post_only: bool = False
+    expires_ns: int | None = None
+    take_profit_ticks: int | None = None
+    stop_loss_ticks: int | None = None
+    oco_limit_ticks: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewTerms:
+    """What a client wants changed; None stays. ``quantity_lots`` is the new total, with what has filled."""
+
+    quantity_lots: int | None = None
+    limit_ticks: int | None = None
+    stop_ticks: int | None = None
+    trail_ticks: int | None = None
+    trail_ppm: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerOrder:
-    """An order as the broker has it. ``order_id`` is the broker's."""
+    """An order as the broker has it. ``order_id`` is the broker's; orders of one bracket or pair share a ``client_id``.
+
+    ``stop_ticks`` of a trailing stop is where it stood when it was accepted.
+    """
 
     order_id: str
     client_id: str
@@ -38,6 +65,7 @@ class BrokerOrder:
     quantity_lots: int
     filled_lots: int
     limit_ticks: int | None
+    stop_ticks: int | None
     state: OrderState
     reason: str
 
@@ -90,6 +118,8 @@ class Brokerage(Protocol):
     def submit(self, order: NewOrder) -> BrokerOrder | Refusal:
         """Send an order once for each ``client_id``; sent again, the answer is that order as it now stands.
 
+        Of a bracket that is the entry, of a pair the stop.
+
         A refusal has the broker's stable code. `Conflict` (``duplicate_client_id``) where the id belongs to an order
         with other terms.
         """
@@ -97,6 +127,10 @@ class Brokerage(Protocol):
 
     def cancel(self, order_id: str) -> Refusal | None:
         """Ask for a cancel; a fill may overtake it. A refusal (``order_over``) where there is nothing to cancel."""
+        ...
+
+    def modify(self, order_id: str, terms: NewTerms, key: str) -> Refusal | None:
+        """Ask for new terms, once for each ``key``; a fill may overtake them. A refusal where they cannot be had."""
         ...
 
     def order(self, order_id: str) -> BrokerOrder:

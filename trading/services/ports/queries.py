@@ -30,6 +30,10 @@ class QueryStore(Protocol):
         """One order, or all that are open, oldest first, with the key it was sent under as ``client_id``."""
         ...
 
+    def group(self, portfolio_id: int, group_id: int) -> Sequence[dict[str, Any]]:
+        """The orders of a group, in the order in which the exchange took them."""
+        ...
+
     def order_events(self, portfolio_id: int, order_id: int) -> Sequence[dict[str, Any]]:
         """State changes of one order, oldest first: ts_ns, source, target, cause, actor, detail."""
         ...

@@ -204,11 +204,14 @@ end $$;
 
 -- One statement for a batch of inputs and all their effects. Locks in this order: halt lock, lease, cursor, accounts
 -- by id, orders by id. `p` holds arrays of records; see trading/adapters/postgres/broker_store.py.
-create or replace function commit_batch(p_epoch bigint, p_first bigint, p_last bigint, p_engine_rev int, p_ts_ns bigint,
-                                        p_inputs bytea, p_out_hash bytea, p_state_hash bytea, p jsonb)
-returns void language plpgsql security definer set search_path = public as $$
+-- Answers with the ids of its screen events, so that the broker publishes them itself, at once.
+drop function commit_batch(bigint, bigint, bigint, int, bigint, bytea, bytea, bytea, jsonb);
+create function commit_batch(p_epoch bigint, p_first bigint, p_last bigint, p_engine_rev int, p_ts_ns bigint,
+                             p_inputs bytea, p_out_hash bytea, p_state_hash bytea, p jsonb)
+returns bigint[] language plpgsql security definer set search_path = public as $$
 declare
     changed int;
+    told bigint[];
     holders bigint[];
     had jsonb;
 begin
@@ -237,7 +240,7 @@ begin
         end if;
     end if;
     if jsonb_array_length(p -> 'orders') = 0 then
-        return;
+        return '{}';
     end if;
 
     perform 1 from account where id in
@@ -334,8 +337,26 @@ begin
               from jsonb_to_recordset(p -> 'lot_closes') c (lot_order_id bigint, lot_input_seq bigint, lot_n int,
                   quantity_lots bigint, cost bigint) group by 1, 2, 3) d
         where l.order_id = d.lot_order_id and l.input_seq = d.lot_input_seq and l.n = d.lot_n;
-    insert into outbox (event) select e from jsonb_array_elements(p -> 'outbox') e;
+    with said as (insert into outbox (event) select e from jsonb_array_elements(p -> 'outbox') e returning id)
+        select array_agg(id) into told from said;
+    return told;
 end $$;
 
-revoke execute on function holder_of, desk_standing, desk_open_change, desk_change from public;
+-- Events for screens: marks those that the broker has published, then returns the others in order and marks them.
+-- Redis may lose them, nothing of record depends on it; what a broker published and died before marking comes twice.
+drop function publish_outbox(int);
+create function publish_outbox(p_limit int, p_published bigint[]) returns setof jsonb
+language sql security definer set search_path = public as $$
+    with own as (update outbox set published_at = clock_timestamp() where id = any (p_published)),
+    waiting as (
+        select id from outbox where published_at is null and id <> all (p_published)
+        order by id limit p_limit for update skip locked),
+    done as (
+        update outbox o set published_at = clock_timestamp() from waiting w where o.id = w.id returning o.id, o.event)
+    select event from done order by id;
+$$;
+
+revoke execute on function holder_of, desk_standing, desk_open_change, desk_change, commit_batch, publish_outbox
+    from public;
+grant execute on function commit_batch, publish_outbox to tf_broker;
 grant execute on function desk_open_change, desk_change to tf_app;

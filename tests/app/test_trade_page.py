@@ -1,0 +1,112 @@
+"""The trader's ticket and the form that changes an order, without a browser."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from shared_servers import Database
+from streamlit.testing.v1 import AppTest
+from trading_floor import TradingFloor
+
+from app import room
+from trading.config import PROJECT_ROOT
+from trading.domain.orders import OrderType, Side
+from trading.services import ledger, people
+from trading.services.access import SYSTEM, Actor, Role
+
+PASSWORD = "correct horse battery"
+MAIN = str(PROJECT_ROOT / "app" / "main.py")
+
+
+@pytest.fixture
+def floor(database: Database, tmp_path: Path) -> Iterator[TradingFloor]:
+    own = TradingFloor(database, tmp_path / "lake")
+    room.open_room(own.floor)
+    own.quote("99.99", "100.00")
+    yield own
+    own.close()
+
+
+@pytest.fixture
+def page(floor: TradingFloor, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """The app as a trader with money sees it."""
+    ann = people.create_user(floor.floor, SYSTEM, "ann", "Ann", "trader", PASSWORD)
+    portfolio = people.create_portfolio(floor.floor, SYSTEM, ann.id, "Main")
+    floor.trader, floor.portfolio = Actor(ann.id, "ann", Role.TRADER), portfolio.id
+    ledger.deposit(floor.floor, SYSTEM, portfolio.id, "100000.00", "opening")
+    login = people.login(floor.floor, "ann", PASSWORD, "test", "pytest")
+    assert isinstance(login, people.Login)
+    monkeypatch.setattr(room, "session_token", lambda: login.token)
+    return AppTest.from_file(MAIN, default_timeout=30).run()
+
+
+def labels(page: AppTest) -> list[str]:
+    return [field.label for field in page.text_input]
+
+
+def choose(page: AppTest, side: Side, kind: OrderType) -> AppTest:
+    page.segmented_control(key="ticket_side").set_value(side)
+    page.selectbox(key="ticket_type").set_value(kind)
+    return page.run()
+
+
+def press(page: AppTest, label: str) -> None:
+    next(button for button in page.button if button.label == label).click().run()
+
+
+def costs(page: AppTest) -> str:
+    return next(str(part.proto.body) for part in page.get("html") if "tf-cost" in part.proto.body)
+
+
+@pytest.mark.parametrize(
+    ("side", "kind", "fields"),
+    [
+        (Side.BUY, OrderType.MARKET, {"Take profit", "Stop loss"}),
+        (Side.BUY, OrderType.LIMIT, {"Limit price", "Take profit", "Stop loss"}),
+        (Side.SELL, OrderType.STOP_LIMIT, {"Stop price", "Limit price", "Other order's limit"}),
+        (Side.SELL, OrderType.TRAILING_STOP, {"Distance", "Other order's limit"}),
+    ],
+)
+def test_the_ticket_shows_the_fields_of_the_type_that_is_chosen(
+    page: AppTest, side: Side, kind: OrderType, fields: set[str]
+) -> None:
+    choose(page, side, kind)
+    assert not page.exception
+    assert {label.partition(" (")[0] for label in labels(page)} == {"Quantity", *fields}
+    lives = next(box for box in page.selectbox if box.label == "Good for").options
+    assert ("FOK" in lives) == (kind in (OrderType.MARKET, OrderType.LIMIT))
+
+
+def test_a_bracket_is_typed_previewed_and_sent_as_one(page: AppTest, floor: TradingFloor) -> None:
+    page.text_input(key="ticket_take_profit_AAPL").input("110.00")
+    page.text_input(key="ticket_stop_loss_AAPL").input("100.50")
+    page.run()
+    assert "must rise in this order" in costs(page)
+    page.text_input(key="ticket_stop_loss_AAPL").input("95.00").run()
+    assert "$1,053.02" in costs(page)  # 1,050.00, the least fee three times and two cents
+    press(page, "Buy 10 AAPL")
+    assert not page.exception
+    assert floor.query("select group_role from orders order by id") == [("take_profit",), ("stop_loss",), ("entry",)]
+
+
+def test_an_order_is_changed_and_cancelled_on_its_page(page: AppTest, floor: TradingFloor) -> None:
+    order = floor.accepted("buy", "10", stop_price="102.00").order_id
+    floor.run_broker()
+    page.switch_page("views/order.py")
+    page.query_params["portfolio"], page.query_params["id"] = str(floor.portfolio), str(order)
+    page.run()
+    assert not page.exception
+    assert {"Quantity, in total", "Stop price"} <= set(labels(page))
+    page.text_input(key=f"change_stop_price_{order}").input("99.00")
+    press(page, "Send the change")
+    assert "must be above the current ask" in page.warning[0].value
+    page.text_input(key=f"change_stop_price_{order}").input("103.00")
+    press(page, "Send the change")
+    assert "change sent" in page.success[0].value
+    floor.run_broker()
+    assert floor.query("select stop_ticks from orders") == [(10_300,)]
+    page.run()
+    press(page, "Cancel this order")
+    assert "cancel sent" in page.success[0].value
+    floor.run_broker()
+    assert floor.state(order)[0] == "cancelled"
