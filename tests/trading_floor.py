@@ -3,7 +3,7 @@
 The bus is in memory (real code: it remembers the newest quotes), the clock stands until it is moved.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from itertools import count
@@ -55,13 +55,9 @@ class MemoryBus:
         self.newest: dict[int, Ticks] = {}
         self.books: dict[int, Ticks] = {}
         self.wakes = 0
-        self.events: list[Mapping[str, Any]] = []
 
     def wake_broker(self) -> None:
         self.wakes += 1
-
-    def publish_event(self, event: Mapping[str, Any]) -> None:
-        self.events.append(event)
 
     def last_ticks(self) -> dict[int, Ticks]:
         return dict(self.newest)

@@ -161,7 +161,7 @@ def test_a_server_that_is_gone_costs_no_exception_when_publishing_and_raises_whe
     server.kill()
     assert bus.publish_ticks(quotes(1)) is False
     bus.wake_broker()
-    bus.publish_event({"v": 1, "topic": "order"})
+    bus.publish_events([{"v": 1, "topic": "order"}])
     assert bus.last_ticks() == {}
     with pytest.raises(Unavailable):
         bus.read_tape(TapePosition(), 100)
@@ -203,7 +203,7 @@ def test_listeners_get_ticks_and_events_and_survive_a_restart_of_the_server(serv
         names.append(await next_name(lambda: bus.publish_ticks(quotes(1))))
         await asyncio.to_thread(server.kill)
         await asyncio.to_thread(server.start)
-        names.append(await next_name(lambda: bus.publish_event({"v": 1, "topic": "order", "portfolio_id": 1})))
+        names.append(await next_name(lambda: bus.publish_events([{"v": 1, "topic": "order", "portfolio_id": 1}])))
         await stream.aclose()  # type: ignore[attr-defined]
         return names
 

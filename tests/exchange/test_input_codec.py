@@ -1,20 +1,13 @@
 """Inputs as the log keeps them: whatever goes in comes out, and damage is seen."""
 
-from collections.abc import Iterable, Iterator
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tick_runs import one_by_one
 
 from trading.exchange.codec import chain_hash, decode, encode, events_hash
 from trading.exchange.messages import TICK, Cancel, Closed, Event, Input, Run, Tick, Working
-
-
-def one_by_one(steps: Iterable[Input | Run]) -> Iterator[Input]:
-    for step in steps:
-        yield from step.inputs() if isinstance(step, Run) else (step,)
-
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 

@@ -1,11 +1,12 @@
 """The floor's engine: rules by example, and what holds for any stream of inputs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tick_runs import one_by_one
 
 from trading.exchange.codec import decode, encode
 from trading.exchange.compiled.layout import QUOTE_MAX_AGE_NS
@@ -379,11 +380,6 @@ def numbered(bodies: list[Body]) -> list[Input]:
             last += len(body.orders)
         inputs.append(Input(at, at * MS, body))
     return inputs
-
-
-def one_by_one(steps: Sequence[Input | Run]) -> Iterator[Input]:
-    for step in steps:
-        yield from step.inputs() if isinstance(step, Run) else (step,)
 
 
 def in_runs(inputs: list[Input]) -> list[Input | Run]:

@@ -384,3 +384,39 @@ def test_a_replay_that_says_something_else_stops_the_broker(floor: TradingFloor)
     floor.store.close()
     with pytest.raises(Inconsistent, match="differs"):
         floor.broker.restore(floor.clock.now_ns())
+
+
+def test_a_batch_may_be_on_its_way_while_more_waits_and_is_told_of_when_it_is_durable(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.00")
+    first = floor.accepted("buy", "1")
+    seen = floor.store.waiting_commands(10)
+    done = floor.broker.advance(floor.clock.now_ns(), no_ticks(), seen, more=True)
+    assert (done.fills, done.events, floor.broker.on_its_way) == (0, [], True)
+    assert floor.store.waiting_commands(10, floor.broker.queue.known) == []  # whether or not it is durable by now
+    second = floor.accepted("buy", "1")
+    done = floor.run_broker()
+    assert (done.fills, [event["order_id"] for event in done.events]) == (2, [first.order_id, second.order_id])
+    assert not floor.broker.on_its_way
+    mine = list(done.outbox)
+    others = floor.query("select event from outbox where id <> all(%s) order by id", mine)
+    assert floor.store.publish_outbox(10, mine) == [event for (event,) in others]
+    assert floor.query("select count(*) from outbox where published_at is null") == [(0,)]
+    floor.check()
+
+
+def test_what_fails_while_a_batch_is_on_its_way_leaves_that_batch_done(
+    floor: TradingFloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    floor.quote("99.99", "100.00")
+    for _ in range(60):
+        floor.accepted("buy", "1")
+    answers = iter([list(range(9_000, 9_050))])
+    monkeypatch.setattr(floor.store, "group_ids", lambda count: next(answers))
+    with pytest.raises(StopIteration):
+        floor.run_broker()
+    monkeypatch.undo()
+    assert floor.query("select count(*) from fill") == [(50,)]
+    floor.broker.restore(floor.clock.now_ns())
+    floor.run_broker()
+    assert floor.query("select count(*) from fill") == [(60,)]
+    floor.check()

@@ -146,12 +146,8 @@ class RedisBus:
         """Closed simulated bars, JSON ``{"v": 1, "bars": [...]}``."""
         return self._send(("PUBLISH", self.channel(BARS), json.dumps({"v": 1, "bars": list(bars)})))
 
-    def publish_event(self, event: Mapping[str, Any]) -> None:
-        """A screen event: ``{"v": 1, "topic": ..., "portfolio_id": ...}``."""
-        self._send(("PUBLISH", self.channel(EVENTS), json.dumps(event)))
-
     def publish_events(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Screen events in one round trip."""
+        """Screen events in one round trip: ``{"v": 1, "topic": ..., "portfolio_id": ...}`` each."""
         if events:
             channel = self.channel(EVENTS)
             self._send(*(("PUBLISH", channel, json.dumps(event)) for event in events))

@@ -99,12 +99,6 @@ def decode(packed: bytes) -> Iterator[Input | Run]:
     yield from steps
 
 
-def tick_of(record: bytes) -> Tick:
-    """A `Tick` out of the 72 bytes of one `TICK` record."""
-    instrument_id, kind, aggressor, *rest = _TICK_OF.unpack(record)
-    return Tick(instrument_id, kind, aggressor, *rest)
-
-
 def events_hash(steps: Iterable[tuple[int, Sequence[Event]]]) -> bytes:
     """Hash of what inputs caused: input number and events, in order."""
     told = [(seq, [(type(event).__name__, *_FIELDS[type(event)](event)) for event in events]) for seq, events in steps]

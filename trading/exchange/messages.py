@@ -1,6 +1,5 @@
 """What goes into the engine and what comes out of it. Prices in ticks, quantities in lots, time in ns UTC."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -154,11 +153,6 @@ class Run:
     seq: int
     ts_ns: int
     ticks: NDArray[Any]
-
-    def inputs(self) -> Iterator[Input]:
-        """One by one."""
-        for seq, row in enumerate(self.ticks.tolist(), self.seq):
-            yield Input(seq, self.ts_ns, Tick(*row[:3], *row[4:]))
 
 
 @dataclass(frozen=True, slots=True)

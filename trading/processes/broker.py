@@ -103,10 +103,11 @@ class BrokerProcess:
         read = self._read_tape(broker)
         ticks = no_ticks() if read is None else read.ticks
         commands = []
-        if (read is not None and read.woken) or self._timers.due("poll", POLL_S):
+        if (read is not None and read.woken) or broker.on_its_way or self._timers.due("poll", POLL_S):
             commands = list(self._store.waiting_commands(COMMANDS_MAX, broker.queue.known))
         gap, self._gap = self._gap, ""
-        done = broker.advance(self._clock.now_ns(), ticks, commands, gap)
+        more = len(commands) == COMMANDS_MAX
+        done = broker.advance(self._clock.now_ns(), ticks, commands, gap, more=more)
         self._inputs += done.inputs
         self._fills += done.fills
         if len(ticks):

@@ -50,7 +50,10 @@ def delay_by(latency: Latency) -> Delay:
 
 @dataclass(slots=True)
 class CommandQueue:
-    """Commands that were read and are not sequenced yet, by the time they are due and then as they were read."""
+    """Commands that were read and are not sequenced yet, by the time they are due and then as they were read.
+
+    ``known`` are those that the database must not give again: whoever takes one here takes it out when it is committed.
+    """
 
     delay: Delay = no_delay
     known: set[int] = field(default_factory=set)
@@ -69,9 +72,7 @@ class CommandQueue:
         """What is due."""
         taken = []
         while self._heap and self._heap[0][0] <= now_ns:
-            command = heappop(self._heap)[2]
-            self.known.discard(command.id)
-            taken.append(command)
+            taken.append(heappop(self._heap)[2])
         return taken
 
     def next_due_ns(self) -> int | None:

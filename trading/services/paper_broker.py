@@ -2,10 +2,11 @@
 
 It holds the lease while it works. Whatever fails, memory is thrown away and rebuilt from snapshot and log: what is
 committed is the truth, and the same inputs give the same fills again. While the database takes one batch, the next is
-prepared; nothing is told to anybody before `advance` returns, and then all of it is durable.
+prepared; what `advance` returns is durable and may be told.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +40,7 @@ Steps = list[tuple[int, int, Sequence[Event]]]
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What one call of `PaperBroker.advance` committed, and what screens may now be told, with the outbox ids of it."""
+    """What has become durable, and what screens may therefore be told, with the outbox ids of that."""
 
     inputs: int
     fills: int
@@ -65,10 +66,8 @@ class PaperBroker:
         self._steps: Steps = []
         self._sequenced: list[dict[str, Any]] = []
         self._fills = 0
-        self._fills_sent = 0
-        self._sent: Sequence[Mapping[str, Any]] = []  # screen events of the batch on its way
-        self._told: list[Mapping[str, Any]] = []
-        self._told_ids: list[int] = []
+        self._sent: tuple[Batch, int] | None = None  # on its way to the database, with its number of fills
+        self._done = Committed(0, 0, [], [])
 
     @property
     def engine(self) -> Engine:
@@ -99,7 +98,7 @@ class PaperBroker:
             raise Inconsistent(f"the log ends at input {state.engine.seq}, the cursor is at {cursor}")
         self._state, self.committed_seq = state, cursor
         self._pending, self._steps, self._sequenced, self._fills = [], [], [], 0
-        self._tick_seqs, self._sent = {}, []
+        self._tick_seqs, self._sent, self._done = {}, None, Committed(0, 0, [], [])
         self.queue = CommandQueue(self.queue.delay)
         self._settlement = Settlement(self._store.open_orders(), self._store.lots, self._accounts_of)
         if begins and cursor:
@@ -123,16 +122,30 @@ class PaperBroker:
 
     # Going on -------------------------------------------------------------------------------------------------------
 
-    def advance(self, now_ns: int, ticks: Ticks, commands: Sequence[Command], gap: str = "") -> Committed:
+    def advance(
+        self, now_ns: int, ticks: Ticks, commands: Sequence[Command], gap: str = "", *, more: bool = False
+    ) -> Committed:
         """Sequence what came in, apply it, and commit when there are effects or enough time has passed.
 
+        Where ``more`` is waiting, the last batch may still be on its way when this returns: a later call tells of it.
         Whatever this raises, call `restore` before the next `advance`.
         """
-        before, fills = self.committed_seq, self._fills_sent
-        self._told, self._told_ids = [], []
+        try:
+            self._take(now_ns, ticks, commands, gap)
+            if not more:
+                self._end_commit()
+        except Exception:
+            with suppress(Exception):  # the connection must be free again; what this may hide, the database knows
+                self._store.end_commit()
+            raise
+        return self._committed()
+
+    def _take(self, now_ns: int, ticks: Ticks, commands: Sequence[Command], gap: str) -> None:
         self.queue.put(now_ns, commands)
         due = self.queue.take(now_ns)
         wanted = order_ids(due)
+        if any(command.kind == "modify" for command in due):
+            self._end_commit()  # the accounting of an order that has been open must be read behind its last batch
         if wanted:
             self._settlement.load(self._store.open_orders(wanted))
         if gap:
@@ -152,14 +165,22 @@ class PaperBroker:
         quiet_over = bool(self._pending) and now_ns - self._pending_since_ns >= QUIET_COMMIT_NS
         if self._steps or self._sequenced or quiet_over:
             self._cut(now_ns, self.engine.seq)
-        self._end_commit()
-        return Committed(self.committed_seq - before, self._fills_sent - fills, self._told, self._told_ids)
+
+    def _committed(self) -> Committed:
+        """What has become durable since this was asked last."""
+        done, self._done = self._done, Committed(0, 0, [], [])
+        return done
+
+    @property
+    def on_its_way(self) -> bool:
+        """Whether a batch has been sent and not been heard of."""
+        return self._sent is not None
 
     def snapshot(self, now_ns: int) -> None:
         """Keep the engine's state; inputs that are pending are committed first, since a busy tape always has some."""
         if self._pending:
             self._cut(now_ns, self.engine.seq)
-            self._end_commit()
+        self._end_commit()
         self._store.save_snapshot(
             self.epoch, self.engine.seq, ENGINE_REV, now_ns, self._state.save(), self.engine.state_hash()
         )
@@ -222,15 +243,24 @@ class PaperBroker:
         self._settlement.settle(batch, steps, self._store.group_ids(fills))
         self._end_commit()
         self._store.begin_commit(batch)
-        self._sent = batch.outbox
-        self.committed_seq = last_seq
-        self._fills_sent += fills
+        self._sent = batch, fills
 
     def _end_commit(self) -> None:
-        """What is durable may be told."""
-        self._told_ids += self._store.end_commit()
-        self._told += self._sent
-        self._sent = []
+        """Wait for the batch that is on its way: what is durable may be told, and its commands come no more."""
+        if self._sent is None:
+            return
+        batch, fills = self._sent
+        ids = self._store.end_commit()
+        self._sent = None
+        self.committed_seq = batch.last_seq
+        self.queue.known.difference_update(command["id"] for command in batch.commands)
+        done = self._done
+        self._done = Committed(
+            done.inputs + batch.last_seq - batch.first_seq + 1,
+            done.fills + fills,
+            [*done.events, *batch.outbox],
+            [*done.outbox, *ids],
+        )
 
     def _accounts_of(self, order: OpenOrder) -> FloorAccounts:
         known = self._accounts.get(order.instrument.id)

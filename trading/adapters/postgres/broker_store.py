@@ -36,7 +36,8 @@ _EFFECTS = (
     "lot_closes",
     "outbox",
 )
-_COMMIT_FORMATS = [Format.TEXT] * 5 + [Format.BINARY] * 3 + [Format.TEXT]
+COMMIT = b"select commit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+COMMIT_FORMATS = [Format.TEXT] * 5 + [Format.BINARY] * 3 + [Format.TEXT]
 
 _OPEN = "not in ('filled', 'rejected', 'cancelled', 'expired')"
 _OPEN_ORDERS = f"""
@@ -80,8 +81,8 @@ class PostgresBroker:
         self._connections = {}
 
     @contextmanager
-    def _open(self, use: str = "write") -> Iterator[Connection[Any]]:
-        """One connection writes; another reads, for the first may be busy with a batch."""
+    def _open(self, use: str = "read") -> Iterator[Connection[Any]]:
+        """One connection is for batches alone; another for all else, as the first may be busy."""
         try:
             connection = self._connections.get(use)
             if connection is None or connection.closed:
@@ -103,7 +104,7 @@ class PostgresBroker:
             return scalar(connection, statement, parameters)
 
     def _rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        with self._open("read") as connection, connection.cursor(row_factory=dict_row) as cursor:
+        with self._open() as connection, connection.cursor(row_factory=dict_row) as cursor:
             cursor.execute(statement.encode(), parameters)
             return cursor.fetchall()
 
@@ -254,20 +255,8 @@ class PostgresBroker:
 
     def begin_commit(self, batch: Batch) -> None:
         """See the port."""
-        effects = {name: getattr(batch, name) for name in _EFFECTS}
-        numbers = (batch.epoch, batch.first_seq, batch.last_seq, batch.engine_rev, batch.ts_ns)
-        with self._open() as connection:
-            connection.pgconn.send_query_params(
-                b"select commit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-                [
-                    *(str(number).encode() for number in numbers),
-                    batch.inputs,
-                    batch.out_hash,
-                    batch.state_hash,
-                    json.dumps(effects, separators=(",", ":")).encode(),
-                ],
-                param_formats=_COMMIT_FORMATS,
-            )
+        with self._open("commit") as connection:
+            connection.pgconn.send_query_params(COMMIT, commit_parameters(batch), param_formats=COMMIT_FORMATS)
             self._committing = True
 
     def end_commit(self) -> Sequence[int]:
@@ -275,7 +264,7 @@ class PostgresBroker:
         if not self._committing:
             return []
         self._committing = False
-        with self._open() as connection:
+        with self._open("commit") as connection:
             failed: psycopg.Error | None = None
             told = b""
             while (result := connection.pgconn.get_result()) is not None:
@@ -338,3 +327,16 @@ class PostgresBroker:
         """See the port."""
         with self._open() as connection:
             connection.execute("select set_halt(0, 'floor', 'halted', %s, 'broker', %s)", (reason, ts_ns))
+
+
+def commit_parameters(batch: Batch) -> list[bytes]:
+    """What `COMMIT` is given, in `COMMIT_FORMATS`."""
+    effects = {name: getattr(batch, name) for name in _EFFECTS}
+    numbers = (batch.epoch, batch.first_seq, batch.last_seq, batch.engine_rev, batch.ts_ns)
+    return [
+        *(str(number).encode() for number in numbers),
+        batch.inputs,
+        batch.out_hash,
+        batch.state_hash,
+        json.dumps(effects, separators=(",", ":")).encode(),
+    ]

@@ -1,7 +1,7 @@
 """Redis as the use cases see it: transport, nothing of record."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 from trading.market.ticks import Ticks
 
@@ -11,10 +11,6 @@ class Bus(Protocol):
 
     def wake_broker(self) -> None:
         """Tell the broker that a command has been committed."""
-        ...
-
-    def publish_event(self, event: Mapping[str, Any]) -> None:
-        """A screen event: ``{"v": 1, "topic": ..., "portfolio_id": ...}``."""
         ...
 
     def last_ticks(self) -> dict[int, Ticks]:
