@@ -99,7 +99,7 @@ def _wrong_link(core: Any, row: Any) -> bool:
     return bool(row.link_kind != LINK_HELD and linked_order(core, row) == 0)
 
 
-@compiled_apart
+@compiled
 def fault_of_order(core: Any, row: Any) -> int:
     """Why a new order is refused, 0 where it is not."""
     if row.symbol < 0 or row.symbol >= core.n_symbols:

@@ -167,7 +167,7 @@ def recentre(core: Any, number: int, price: int) -> None:
     edge.best = best_level(bits, side)
 
 
-@compiled_apart
+@compiled
 def find_best(core: Any, number: int) -> None:
     """The best level has emptied: find the next, and move the window where it must."""
     side = number & 1

@@ -215,15 +215,21 @@ def line_up(core: Any, slot: int) -> None:
     book.due_tail = slot
 
 
-@compiled_apart
-def rest(core: Any, slot: int) -> None:
-    """Put an order into the book, behind those of its price."""
+@compiled
+def rest_here(core: Any, slot: int) -> None:
+    """Put an order into the book, behind those of its price. Inlined, for where it is hot."""
     order = order_at(core.orders, slot)
     number = 2 * int64(order.symbol) + int64(order.side)
     order.where = BOOK
     append_here(core, number, slot)
     if core.model == QUEUE:
         cold_at(core.cold, slot).ahead = place_of(core, number, order.price)
+
+
+@compiled_apart
+def rest(core: Any, slot: int) -> None:
+    """Put an order into the book, behind those of its price."""
+    rest_here(core, slot)
 
 
 @compiled_apart

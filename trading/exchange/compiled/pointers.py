@@ -28,8 +28,11 @@ def compiled(function: F) -> F:
 
 
 def compiled_apart(function: F) -> F:
-    """A helper of the core that is called, for what is large or rare: that keeps the first start short."""
-    done: F = njit(function)
+    """A helper of the core that is called, for what is large or rare: that keeps the first start short.
+
+    Said in so many words, for what an inlined helper calls is inlined with it otherwise.
+    """
+    done: F = njit(forceinline=False)(function)
     return done
 
 

@@ -36,6 +36,7 @@ from trading.exchange.compiled.orders import (
     mark_linked,
     release_here,
     rest,
+    rest_here,
     tell,
     wait,
     warm_up,
@@ -212,7 +213,7 @@ def _refuse(core: Any, row: Any, code: int) -> None:
                 drop_leg(core, second)
 
 
-@compiled_apart
+@compiled
 def add(core: Any, row: Any) -> None:
     """A new order."""
     code = fault_of_order(core, row)
@@ -233,7 +234,7 @@ def add(core: Any, row: Any) -> None:
     if left > 0 and kind == IOC:
         emit(core, CANCELLED, BY_IOC, symbol, side, order_id, 0, price, 0, left)
     elif left > 0:
-        rest(core, allot_here(core, symbol, side, order_id, owner, kind, price, left, row.expires_ns))
+        rest_here(core, allot_here(core, symbol, side, order_id, owner, kind, price, left, row.expires_ns))
 
 
 @compiled_apart
@@ -244,7 +245,7 @@ def end(core: Any, slot: int, kind: int, code: int, with_sibling: bool) -> None:
     over(core, slot, with_sibling)
 
 
-@compiled_apart
+@compiled
 def cancel(core: Any, row: Any) -> None:
     """Take an order out."""
     slot = find(core, row.order_id)
