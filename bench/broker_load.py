@@ -12,7 +12,7 @@ What comes first in a round, while plans and caches are made, counts for neither
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,11 +90,12 @@ class Watched(PostgresBroker):
         self.fills.append(len(batch.fills))
         self.taken_up_s = time.perf_counter()
 
-    def end_commit(self) -> None:
+    def end_commit(self) -> Sequence[int]:
         """Wait for it, and note how long it took."""
-        super().end_commit()
+        told = super().end_commit()
         if len(self.took_s) < len(self.fills):
             self.took_s.append(time.perf_counter() - self._began_s)
+        return told
 
 
 class Tap:
