@@ -263,6 +263,38 @@ def market_status(as_json: AsJson = False) -> None:
     raise typer.Exit(show_replays(Settings(), as_json))
 
 
+@market.command("scenario", epilog="Exit status: 0 it happens within a second, 2 refused or no floor that is open.")
+def market_scenario(
+    name: Annotated[str, typer.Argument(help="gap, halt, spread, drought, feed_loss or crash.", metavar="NAME")],
+    symbol: Annotated[str | None, typer.Option(help="Of which instrument; else of all.")] = None,
+    size: Annotated[
+        float | None, typer.Option(help="How much: 0.05 is a gap or crash of 5 %, 10 a tenfold spread.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(help="For how long.")] = None,
+) -> None:
+    """Make something happen on the simulated venue, to see what orders, strategies and people do."""
+    from trading.config import Settings
+    from trading.processes.command_market import ask_scenario
+
+    ask_scenario(Settings(), name, symbol, size, seconds)
+    print(f"{name} begins on the simulated venue.")
+
+
+@market.command("report", epilog="Exit status: 0 every band kept, 1 one is not, 2 wrong use.")
+def market_report(
+    days: Annotated[int, typer.Option(help="Days to simulate; a thousand take a minute.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 7,
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("data/reports"),
+    history: Annotated[Path | None, typer.Option(help="Folder of real history to set beside it.")] = None,
+) -> None:
+    """Measure whether the simulated market is like a market, and write what was found as one HTML page."""
+    from trading.processes.command_market import write_report
+
+    kept, words = write_report(days, seed, out, history)
+    print(words)
+    raise typer.Exit(0 if kept else 1)
+
+
 def main() -> None:
     """Entry point: an error of the floor is one line and never a traceback."""
     from pydantic import ValidationError

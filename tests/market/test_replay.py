@@ -465,6 +465,7 @@ def test_files_that_cannot_be_replayed_are_refused_by_name(tmp_path: Path) -> No
 # Real captures ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.shared_data
 def test_real_quotes_and_trades_are_given_out_as_they_were_stored(shared_data: Path) -> None:
     files = [shared_data / "ticks" / f"BTCUSDT_binance-spot_20240808_{kind}.parquet" for kind in ("bbo", "trades")]
     recording = Recording.of(recordings.read(files, BTC))
@@ -481,6 +482,7 @@ def test_real_quotes_and_trades_are_given_out_as_they_were_stored(shared_data: P
     assert traded["aggressor"].tolist() == expected.tolist()
 
 
+@pytest.mark.shared_data
 def test_real_single_orders_make_a_book_that_never_crosses(shared_data: Path) -> None:
     ticks = recordings.read([shared_data / "ticks" / "ETHAUD_independentreserve_l3.csv.gz"], BTC)
     best = [(max(bids), min(asks)) for bids, asks in books_after(ticks)]
@@ -488,6 +490,7 @@ def test_real_single_orders_make_a_book_that_never_crosses(shared_data: Path) ->
     assert all(bid < ask for bid, ask in best)
 
 
+@pytest.mark.shared_data
 def test_the_best_of_a_real_book_is_the_quote_that_was_recorded_beside_it(shared_data: Path) -> None:
     depth, bbo = (
         shared_data / "ticks" / f"BTCUSDT_binance-spot_20240808_{kind}.parquet" for kind in ("depth_l2", "bbo")

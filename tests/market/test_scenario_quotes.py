@@ -102,6 +102,20 @@ def test_a_lost_feed_says_nothing_and_then_that_something_is_missing() -> None:
     assert not (played.after[played.after["instrument_id"] == MSFT]["kind"] & GAP).any()
 
 
+def test_a_halt_that_begins_while_the_feed_is_lost_is_told_when_the_feed_is_back() -> None:
+    played = Played("feed_loss", seconds=3)
+    begins_ns = played.simulator.prices.ts_ns + 1
+    played.simulator.scenarios = (
+        scenario("feed_loss", "AAPL", None, 5, begins_ns),
+        scenario("halt", "AAPL", None, 10, begins_ns + 10**9),
+    )
+    assert not (played.run(50)["instrument_id"] == AAPL).any()
+    back = played.run(40)
+    assert back[back["instrument_id"] == AAPL]["kind"].tolist() == [CLOSED | GAP]
+    later = played.run(100)
+    assert later[later["instrument_id"] == AAPL]["kind"][0] == OPENED
+
+
 def test_a_crash_falls_comes_back_and_is_hard_to_trade_in() -> None:
     played = Played("crash", 0.3, 60, None)
     for instrument_id in (AAPL, MSFT, IBM):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -19,8 +20,9 @@ from trading.domain.errors import Invalid, NotFound, Unavailable
 from trading.market.bars import FRAME_NAMES, FRAMES, MINUTE_NS, bars_of_ticks, unpack_bars
 from trading.market.profiles import PROFILES
 from trading.market.simulator import Simulator
+from trading.market.ticks import QUOTE, TICK
 from trading.processes import market_archive as archive
-from trading.processes import market_rows
+from trading.processes import market_rows, replays
 from trading.processes.market import Market
 from trading.services import market_data
 from trading.services.access import SYSTEM
@@ -249,3 +251,29 @@ def test_screens_read_bars_quotes_and_instruments(venue: Venue) -> None:
         assert quoted.bid % PROFILES[0].tick_size == 0
         assert quotes[PROFILES[5].symbol].bid is None
         assert quotes[PROFILES[5].symbol].stale
+
+
+def test_a_kill_during_a_replay_leaves_neither_its_prices_nor_its_place_behind(venue: Venue) -> None:
+    venue.trade(0.02)
+    key = next(iter(venue.units))
+    own = int(venue.bus.last_ticks()[key]["bid_ticks"][0])
+    recorded = np.zeros(60, dtype=TICK)
+    recorded["instrument_id"], recorded["kind"], recorded["ts_ns"] = key, QUOTE, HOUR_NS + np.arange(60) * 10**9
+    recorded["bid_ticks"], recorded["ask_ticks"], recorded["bid_lots"], recorded["ask_lots"] = 7, 9, 1, 1
+    name = f"{uuid4().hex}.ticks"
+    (venue.settings.data_dir / replays.FOLDER).mkdir()
+    recorded.tofile(venue.settings.data_dir / replays.FOLDER / name)
+    venue.market.replays.step(venue.clock.now_ns())
+    words = {"title": "", "speed": 1, "from_ns": None, "paused": False}
+    venue.bus.ask_market({"do": "replay", "symbol": venue.units[key].symbol, "file": name, **words})
+    for _ in range(20):
+        venue.clock.advance(STEP_S)
+        venue.market.step()
+        venue.market.replays.step(venue.clock.now_ns())
+    assert int(venue.bus.last_ticks()[key]["bid_ticks"][0]) == 7
+    venue.market = venue.opened()
+    venue.trade(0.02)
+    tape = venue.bus.read_tape(TapePosition(), 0, count=100_000).ticks
+    quotes = tape[(tape["instrument_id"] == key) & ((tape["kind"] & QUOTE) != 0)]
+    assert abs(int(quotes["bid_ticks"][-1]) / own - 1) < 0.05, "the price goes on where the simulator was"
+    assert (np.diff(tape["seq"][tape["instrument_id"] == key]) == 1).all()

@@ -199,6 +199,7 @@ def test_what_cannot_be_done_is_answered_and_changes_nothing(floor: Floor) -> No
     assert list(floor.folder.iterdir()) == []
 
 
+@pytest.mark.shared_data
 def test_bars_of_a_real_replay_are_those_of_the_stored_ticks(floor: Floor, shared_data: Path) -> None:
     files = [shared_data / "ticks" / f"BTCUSDT_binance-spot_20240808_{kind}.parquet" for kind in ("bbo", "trades")]
     stored = merged([recordings.read([file], BTC) for file in files])

@@ -35,4 +35,3 @@ def test_fifty_instruments_at_two_hundred_updates_a_second_take_less_than_half_a
     later.shutdown()
     bus.close()
     assert min(shares) < 0.5, f"{min(shares):.2f} s of processor time for one second of the market"
-    print(f"{min(shares):.3f}")

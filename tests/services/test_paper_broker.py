@@ -12,11 +12,14 @@ from trading.exchange.codec import decode
 from trading.exchange.engine import ENGINE_REV
 from trading.exchange.latency import Latency
 from trading.exchange.messages import Gap, Input, Submit
+from trading.market.sessions import session_end_ns
 from trading.market.ticks import QUOTE, TRADE
 from trading.services import desk, halt, night
 from trading.services.access import SYSTEM, Actor, Role
-from trading.services.command_inputs import delay_by
+from trading.services.command_inputs import delay_by, utc_day_end
+from trading.services.paper_broker import PaperBroker
 from trading.services.ports.broker import Command
+from trading.services.venue_days import VenueDays
 
 ADMIN = Actor(0, "boss", Role.ADMIN)
 
@@ -122,6 +125,24 @@ def test_an_ioc_order_takes_what_is_there_and_ends(floor: TradingFloor) -> None:
     floor.run_broker()
     assert floor.state(order.order_id) == ("cancelled", 6, "ioc")
     floor.check()
+
+
+def test_a_day_order_ends_with_the_session_of_its_instrument_where_calendars_rule(floor: TradingFloor) -> None:
+    floor.broker = PaperBroker(floor.store, floor.broker.epoch, day_end=VenueDays(floor.store.calendars, "real"))
+    floor.broker.restore(floor.clock.now_ns())
+    floor.quote("99.99", "100.00")
+    floor.quote("60000.0", "60000.5", symbol="BTCUSD")
+    now_ns = floor.clock.now_ns()
+    floor.accepted("buy", "0.1", "59000.0", symbol="BTCUSD", tif="day")
+    floor.run_broker()
+    assert floor.broker.engine.next_expiry_ns() == utc_day_end(0, now_ns), "a coin's day is the UTC day"
+    stock = floor.accepted("buy", "10", "99.00", tif="day")
+    floor.run_broker()
+    close_ns = session_end_ns("XNYS", "real", now_ns)
+    assert floor.broker.engine.next_expiry_ns() == close_ns < utc_day_end(0, now_ns)
+    floor.clock.advance((close_ns - now_ns) / 1e9)
+    floor.run_broker()
+    assert floor.state(stock.order_id) == ("expired", 0, "day_end")
 
 
 def test_a_day_order_ends_at_midnight(floor: TradingFloor) -> None:

@@ -39,12 +39,18 @@ _LIST = types.Array(int64, 1, "C")
 
 
 def _compiled(*signature: Any) -> Callable[[F], F]:
-    """With a signature it is compiled (or read from the cache) at import: both kinds of arrays then share one."""
-    done: Callable[[F], F] = njit(list(signature) or None, cache=True)
+    """Compiled (or read from the cache) at import, for one signature: both kinds of arrays then share it."""
+    done: Callable[[F], F] = njit(list(signature), cache=True)
     return done
 
 
-@_compiled()
+def _inlined(function: F) -> F:
+    """A helper that becomes part of its callers: handing arrays to one that is called counts references."""
+    done: F = njit(forceinline=True)(function)
+    return done
+
+
+@_inlined
 def _close_bar(book: Any, slot: int, frame: int, out: Any, counters: Any) -> None:
     at = OPEN + frame * BAR_WORDS
     row = counters[CLOSED]
@@ -55,7 +61,7 @@ def _close_bar(book: Any, slot: int, frame: int, out: Any, counters: Any) -> Non
     book[slot, at] = NONE
 
 
-@_compiled()
+@_inlined
 def _close_longer(book: Any, slot: int, until_ns: int, out: Any, counters: Any) -> None:
     for frame in range(1, FRAME_COUNT):
         start = book[slot, OPEN + frame * BAR_WORDS]
@@ -63,30 +69,30 @@ def _close_longer(book: Any, slot: int, until_ns: int, out: Any, counters: Any) 
             _close_bar(book, slot, frame, out, counters)
 
 
-@_compiled()
+@_inlined
 def _close_minute(book: Any, slot: int, until_ns: int, out: Any, counters: Any) -> None:
     """Close the open minute if it ends by ``until_ns`` (a whole minute), put it into the longer bars, close those."""
     book[slot, UNTIL] = max(until_ns, book[slot, UNTIL])
     start = book[slot, OPEN]
     if start != NONE and start < until_ns:
         for frame in range(1, FRAME_COUNT):
-            at = OPEN + frame * BAR_WORDS
-            bucket = start - start % (FRAME_MINUTES[frame] * MINUTE_NS)
-            if book[slot, at] == bucket:
+            at, length_ns = OPEN + frame * BAR_WORDS, FRAME_MINUTES[frame] * MINUTE_NS
+            # A bar that is open began before this minute, and divisions are slow.
+            if book[slot, at] != NONE and start < book[slot, at] + length_ns:
                 book[slot, at + HIGH] = max(book[slot, at + HIGH], book[slot, OPEN + HIGH])
                 book[slot, at + LOW] = min(book[slot, at + LOW], book[slot, OPEN + LOW])
                 book[slot, at + CLOSE] = book[slot, OPEN + CLOSE]
                 book[slot, at + VOLUME] += book[slot, OPEN + VOLUME]
             else:
                 # The bar before it was closed when this minute began.
-                book[slot, at] = bucket
+                book[slot, at] = start - start % length_ns
                 for word in range(1, BAR_WORDS):
                     book[slot, at + word] = book[slot, OPEN + word]
         _close_bar(book, slot, 0, out, counters)
     _close_longer(book, slot, until_ns, out, counters)
 
 
-@_compiled()
+@_inlined
 def _slot_of(book: Any, index: Any, counters: Any, instrument_id: int) -> int:
     """Row of an instrument, -1 where it is new and the book is full. ``index`` is an open-addressing table of rows."""
     mask = len(index) - 1
@@ -123,19 +129,25 @@ def index_book(index: Any, book: Any, count: int) -> None:
 @_compiled(int64(_READ_ONLY, int64, _LIST, _WORDS, _LIST, _WORDS))
 def add(ticks: Any, begin: int, index: Any, book: Any, counters: Any, out: Any) -> int:
     """Take ticks from ``begin`` on; returns where it stopped: the end, or where there was no room left."""
-    instrument_id, slot = NONE, -1
+    mask = len(index) - 1
     for i in range(begin, len(ticks)):
         head = ticks[i, 0]
         if (head >> 32) & _KIND_MASK != _KIND_WANTED:
             continue
         if counters[CLOSED] + CLOSED_MAX > len(out):
             return i
-        # The low half of the word, with its sign.
-        if (head << 32) >> 32 != instrument_id:
-            slot = _slot_of(book, index, counters, (head << 32) >> 32)
+        # The low half of the word, with its sign. What follows is `_slot_of`, here because handing arrays to a helper
+        # for every tick counts their references, which costs more than the rest of the work.
+        instrument_id = (head << 32) >> 32
+        at = ((instrument_id * _HASH) >> 40) & mask
+        slot = index[at]
+        while slot >= 0 and book[slot, ID] != instrument_id:
+            at = (at + 1) & mask
+            slot = index[at]
+        if slot < 0:
+            slot = _slot_of(book, index, counters, instrument_id)
             if slot < 0:
                 return i
-            instrument_id = book[slot, ID]
         if ticks[i, 1] <= book[slot, SEQ]:
             continue
         book[slot, SEQ] = ticks[i, 1]

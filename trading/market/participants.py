@@ -38,7 +38,8 @@ HYSTERESIS = 0.35
 TOUCH_SIGMA, GRID_SIGMA, REST_SIGMA = 0.6, 0.5, 0.9
 TOUCH_SHARE, GRID_SHARE, GRID_SHARE_STEP = 0.5, 0.35, 0.1
 """Mean size of a maker at the touch, and in the grid with what each deeper level adds, as shares of the profile's."""
-TAKE_SHARE, TAKE_SIGMA = 0.13, 1.2
+TAKE_SHARE, TAKE_SIGMA, TAKE_MOST = 0.13, 1.2, 1.5
+"""Mean size of a taker and the largest, as shares of the profile's."""
 REST_SHARE = 0.25
 P_REFILL = 0.5
 """How often makers put back, at an update, what was taken from them."""
@@ -82,8 +83,8 @@ class Crowd:
     ``price`` and ``left`` (instruments, slots) mirror the open orders in the engine, ``left`` 0 where a slot is empty.
     ``bid`` and ``ask`` are the makers' common touch in ticks, ``step_back`` (.., makers, side) how far behind it each
     one quotes, ``position`` (.., makers + noise + momentum) lots held, ``directions`` (.., scales) 1 or -1.
-    ``trend`` is the move of the fair price lately in standard deviations. Where ``renew`` is set conditions have changed
-    and everybody decides anew.
+    ``trend`` is the move of the fair price lately in standard deviations. Where ``renew`` is set conditions have
+    changed and everybody decides anew.
     """
 
     price: Ints
@@ -291,6 +292,7 @@ def _take(crowd: Crowd, acting: Acting, uniform: Floats, random: np.random.Gener
     pulled = random.random(k) < np.abs(drawn)
     direction = np.where(pulled, np.sign(drawn).astype(np.int64), remembered)
     size = lots(acting.size[row] * TAKE_SHARE, TAKE_SIGMA, random.standard_normal(k))
+    size = np.minimum(size, np.maximum(1, np.rint(TAKE_MOST * acting.size[row])).astype(np.int64))
     return _at_market(crowd, acting, row, NOISE, direction, size, 0)
 
 

@@ -41,6 +41,8 @@ DAY_S = 86_400.0
 TRADED_SHARE = 0.045
 """Mean lots traded in an update as a share of the usual size; measured, see its test."""
 _FILL = int(Event.FILL)
+_UNKNOWN, _CLOSED, _OPEN = -1, 0, 1
+"""What the tape has last said of a session; of one that has never closed it says nothing."""
 
 
 class Simulator:
@@ -84,6 +86,7 @@ class Simulator:
         self._depth = Depth.empty(n)
         self._log_spread = np.zeros(n)
         self._trading = np.zeros(n, dtype=bool)
+        self._told = np.full(n, _UNKNOWN)
         self._sized = np.ones((n, 2))
         self._snapshot_ns = np.zeros(n, dtype=np.int64)
 
@@ -115,24 +118,26 @@ class Simulator:
         n = len(self.symbols)
         self._feel(before, elapsed_ns / 1e9, found, random.standard_normal(n))
         uniform = random.random((2, n))
-        opened, closed = self._sessions(ts_ns, found)
+        left = self._sessions(ts_ns, found)
+        opens = self._trading & (self._told == _CLOSED) & ~found.muted
+        closes = ~self._trading & (self._told != _CLOSED) & ~found.muted
         old = self._snapshot_ns < ts_ns - SNAPSHOT_NS + 2 * elapsed_ns
-        due = (uniform[0] < self.ticks_per_s * elapsed_ns / 1e9) | old | self.lost | opened
-        place = np.flatnonzero(due & self._trading)
-        events = self._trade(place, np.flatnonzero(closed), ts_ns, found, random)
+        due = (uniform[0] < self.ticks_per_s * elapsed_ns / 1e9) | old | self.lost | opens
+        due &= self._trading
+        events = self._trade(np.flatnonzero(due), left, ts_ns, found, random)
         depth, last = depth_of(self._orders, n), self._depth
         self._depth = depth
-        told = np.flatnonzero(((due & self._trading) | closed) & ~found.muted)
-        snapshot = (old | self.lost | opened) & self._trading
+        told = np.flatnonzero((due & ~found.muted) | closes)
         update = Update(
             place=told,
             ts_ns=ts_ns - (uniform[1][told] * elapsed_ns).astype(np.int64),
-            snapshot=snapshot[told],
+            snapshot=((old | self.lost | opens) & self._trading)[told],
             lost=self.lost[told],
-            opened=opened[told],
-            closed=closed[told],
+            opened=opens[told],
+            closed=closes[told],
             trades=_heard(trades_of(events), found.muted),
         )
+        self._told[told] = np.where(self._trading[told], _OPEN, _CLOSED)
         ticks = records(update, last, depth, self.instrument_ids)
         self._snapshot_ns[told[update.snapshot]] = ts_ns
         self.lost[told] = False
@@ -158,15 +163,14 @@ class Simulator:
         change = (self.prices.log_price - before.log_price - found.shift) / usual
         self._crowd.trend = kept * self._crowd.trend + change + np.clip(found.shift / usual, -3, 3)
 
-    def _sessions(self, ts_ns: int, found: Effects) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Which instruments have opened and which have closed since the last step."""
+    def _sessions(self, ts_ns: int, found: Effects) -> NDArray[np.intp]:
+        """Open and close; the instruments whose book must be emptied because they have closed."""
         trades = np.array([is_open(calendar, self.hours, ts_ns) for calendar in self._calendars])[self._calendar]
         trades &= ~found.halted
-        opened, closed = trades & ~self._trading, self._trading & ~trades
+        left = np.flatnonzero(self._trading & ~trades)
+        self._crowd.renew |= trades & ~self._trading
         self._trading = trades
-        self._crowd.renew |= opened
-        # The first records of an instrument that was never heard of are no opening.
-        return opened & (self._snapshot_ns > 0), closed
+        return left
 
     def _trade(
         self, place: NDArray[np.intp], closed: NDArray[np.intp], ts_ns: int, found: Effects, random: np.random.Generator
@@ -227,7 +231,7 @@ class Simulator:
         crowd = self._crowd
         return [
             *(self.prices.log_price, self.prices.log_vol, self._log_spread),
-            *(self.lost, self._trading, self._snapshot_ns, self._sized),
+            *(self.lost, self._trading, self._told, self._snapshot_ns, self._sized),
             *(crowd.bid, crowd.ask, crowd.step_back, crowd.position, crowd.directions, crowd.trend, crowd.renew),
         ]
 

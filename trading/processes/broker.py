@@ -18,10 +18,12 @@ from trading.config import Settings
 from trading.domain.errors import Fenced, Halted, Stale, TradefloorError, Unavailable
 from trading.exchange.engine import warm_up
 from trading.exchange.latency import Latency
+from trading.market.sessions import HoursMode
 from trading.processes import logs
 from trading.services.command_inputs import delay_by
 from trading.services.paper_broker import PaperBroker
 from trading.services.ports.clock import Clock
+from trading.services.venue_days import VenueDays
 
 LEASE_TTL_S = 3.0
 LEASE_RENEW_S = 1.0
@@ -56,10 +58,17 @@ class BrokerProcess:
     """The loop around `PaperBroker`: lease, tape, commands, duties."""
 
     def __init__(
-        self, store: PostgresBroker, bus: RedisBus, clock: Clock, stop: threading.Event, latency: Latency
+        self,
+        store: PostgresBroker,
+        bus: RedisBus,
+        clock: Clock,
+        stop: threading.Event,
+        latency: Latency,
+        hours: HoursMode,
     ) -> None:
         self._store, self._bus, self._clock, self._stop = store, bus, clock, stop
         self._delay = delay_by(latency)
+        self._days = VenueDays(store.calendars, hours)
         self._timers = Timers()
         self._gap = ""
         self._position: TapePosition | None = None
@@ -73,7 +82,7 @@ class BrokerProcess:
         epoch = self._wait_for_lease()
         if epoch is None:
             return
-        broker = PaperBroker(self._store, epoch, self._delay)
+        broker = PaperBroker(self._store, epoch, self._delay, self._days)
         self._restore(broker, "the broker was started")
         log.info("broker open", epoch=epoch, input_seq=broker.engine.seq)
         while not self._stop.is_set():
@@ -204,7 +213,7 @@ def main() -> int:
     store = PostgresBroker(connections.dsn(settings, "tf_broker"))
     bus = RedisBus(connections.redis_url(settings))
     try:
-        BrokerProcess(store, bus, SystemClock(), stop, settings.latency).run()
+        BrokerProcess(store, bus, SystemClock(), stop, settings.latency, settings.sim_hours).run()
     except Fenced as error:
         log.error("fenced", reason=str(error))
         return FENCED_STATUS

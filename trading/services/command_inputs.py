@@ -28,6 +28,8 @@ from trading.exchange.telling import OpenOrder as EngineOrder
 from trading.services.ports.broker import Command, Standing
 
 DAY_NS = 86_400_000_000_000
+DayEnd = Callable[[int, int], int]
+"""When the trading day of an instrument ends that runs at a time, or the next one where none does; UTC ns."""
 _DIRECTIONS: Mapping[str, Direction] = {"buy": BUY, "sell": SELL}
 _BY_WIRE = frozenset({"submit", "group", "modify", "cancel"})
 _AT_MARKET = ("market", "stop", "trailing_stop")
@@ -88,19 +90,25 @@ def order_ids(commands: Sequence[Command]) -> list[int]:
     return ids
 
 
+def utc_day_end(_instrument_id: int, ts_ns: int) -> int:
+    """The day of a market that never closes ends at 00:00 UTC."""
+    return (ts_ns // DAY_NS + 1) * DAY_NS
+
+
 def body_of(
     command: Command,
     now_ns: int,
     orders: Mapping[int, OpenOrder],
     resting: Mapping[int, EngineOrder],
+    day_end: DayEnd,
     delay_ns: int = 0,
 ) -> Body:
     """What a command says. ``orders`` is the accounting of the open orders, ``resting`` what the engine has of them."""
     payload = command.payload
     if command.kind == "submit":
-        return submit_of(payload, now_ns, delay_ns)
+        return submit_of(payload, now_ns, day_end, delay_ns)
     if command.kind == "group":
-        return Group(tuple(submit_of(order, now_ns, delay_ns) for order in payload["orders"]))
+        return Group(tuple(submit_of(order, now_ns, day_end, delay_ns) for order in payload["orders"]))
     if command.kind == "modify":
         return _modify(payload, orders, resting, delay_ns)
     if command.kind == "cancel":
@@ -108,9 +116,9 @@ def body_of(
     return Halt(payload["scope"], payload["mode"])
 
 
-def submit_of(payload: Mapping[str, Any], now_ns: int, delay_ns: int = 0) -> Submit:
-    """A new order. SIM's day ends at 00:00 UTC, and with it what is good for the day."""
-    day_end = (now_ns // DAY_NS + 1) * DAY_NS
+def submit_of(payload: Mapping[str, Any], now_ns: int, day_end: DayEnd, delay_ns: int = 0) -> Submit:
+    """A new order. What is good for the day ends with the instrument's trading day, or the next where none runs."""
+    day = payload["tif"] == "day"
     return Submit(
         order_id=payload["order_id"],
         portfolio_id=payload["portfolio_id"],
@@ -121,7 +129,7 @@ def submit_of(payload: Mapping[str, Any], now_ns: int, delay_ns: int = 0) -> Sub
         tif=payload["tif"],
         quantity_lots=payload["quantity_lots"],
         limit_ticks=payload["protection_ticks"],
-        expires_ns=day_end if payload["tif"] == "day" else payload.get("expires_ns"),
+        expires_ns=day_end(payload["instrument_id"], now_ns) if day else payload.get("expires_ns"),
         post_only=payload.get("post_only", False),
         trigger=payload.get("trigger", ""),
         stop_ticks=payload.get("stop_ticks", 0),
@@ -145,7 +153,7 @@ def _modify(
     return Modify(order_id, payload["limit_ticks"], open_lots, stop_ticks, trail, delay_ns)
 
 
-def reentry(standings: Sequence[Standing], halted: Sequence[str], now_ns: int) -> list[Body]:
+def reentry(standings: Sequence[Standing], halted: Sequence[str], now_ns: int, day_end: DayEnd) -> list[Body]:
     """Inputs that bring the orders open in the database into an engine without any, by id, and then the halts.
 
     Sessions are closed meanwhile: nothing trades before all are there and the halts are in force. An order keeps its
@@ -155,7 +163,7 @@ def reentry(standings: Sequence[Standing], halted: Sequence[str], now_ns: int) -
     bodies: list[Body] = [Gap("the first start of a new engine revision")]
     bodies += [Session(instrument_id, open=False) for instrument_id in instruments]
     for standing in sorted(standings, key=lambda each: each.payload["order_id"]):
-        submit = submit_of(standing.payload, standing.accepted_ts_ns)
+        submit = submit_of(standing.payload, standing.accepted_ts_ns, day_end)
         if submit.expires_ns is not None and submit.expires_ns <= now_ns:
             submit = replace(submit, expires_ns=now_ns + 1)  # it expires as soon as it is there
         bodies.append(submit)

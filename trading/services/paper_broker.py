@@ -15,7 +15,16 @@ from trading.exchange.codec import chain_hash, encode, events_hash
 from trading.exchange.engine import ENGINE_REV, Engine
 from trading.exchange.messages import Body, Event, Filled, Gap, Input, Run, Timer, Working
 from trading.market.ticks import Ticks
-from trading.services.command_inputs import CommandQueue, Delay, body_of, no_delay, order_ids, reentry
+from trading.services.command_inputs import (
+    CommandQueue,
+    DayEnd,
+    Delay,
+    body_of,
+    no_delay,
+    order_ids,
+    reentry,
+    utc_day_end,
+)
 from trading.services.floor_state import FloorState
 from trading.services.ports.broker import Batch, BrokerStore, Command
 from trading.services.settlement import Settlement
@@ -41,8 +50,9 @@ class Committed:
 class PaperBroker:
     """One epoch of the one broker of a floor. Not safe for threads."""
 
-    def __init__(self, store: BrokerStore, epoch: int, delay: Delay = no_delay) -> None:
+    def __init__(self, store: BrokerStore, epoch: int, delay: Delay = no_delay, day_end: DayEnd = utc_day_end) -> None:
         self._store = store
+        self._day_end = day_end
         self.epoch = epoch
         self.queue = CommandQueue(delay)
         self.committed_seq = 0
@@ -105,7 +115,7 @@ class PaperBroker:
 
         What the database says of the orders stays as it is; what a halt or an expiry does to them is settled.
         """
-        for body in reentry(self._store.standings(), self._store.halted(), now_ns):
+        for body in reentry(self._store.standings(), self._store.halted(), now_ns, self._day_end):
             self._apply(now_ns, body)
         self._cut(now_ns, self.engine.seq, lambda event: not isinstance(event, Working))
         self._end_commit()
@@ -132,7 +142,7 @@ class PaperBroker:
             self._apply(now_ns, Timer())
         for command in due:
             delay_ns = self.queue.delay(command)
-            body = body_of(command, now_ns, self._settlement.orders, self.engine.orders, delay_ns)
+            body = body_of(command, now_ns, self._settlement.orders, self.engine.orders, self._day_end, delay_ns)
             self._apply(now_ns, body, command.id)
         for run in _whole(ticks, self._tick_seqs):
             if isinstance(run, Gap):

@@ -175,6 +175,11 @@ class PostgresBroker:
         """See the port."""
         return [row["scope"] for row in self._rows("select scope from halt_state where mode = 'halted'")]
 
+    def calendars(self) -> Mapping[int, str]:
+        """See the port."""
+        rows = self._rows("select instrument_id, profile ->> 'calendar' as calendar from instrument_current")
+        return {row["instrument_id"]: row["calendar"] for row in rows if row["calendar"]}
+
     # Accounting -----------------------------------------------------------------------------------------------------
 
     def open_orders(self, ids: Sequence[int] | None = None) -> Mapping[int, OpenOrder]:

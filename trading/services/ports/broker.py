@@ -160,6 +160,10 @@ class BrokerStore(Protocol):
         """Scopes that are halted."""
         ...
 
+    def calendars(self) -> Mapping[int, str]:
+        """The trading calendar of each instrument that has one."""
+        ...
+
     def open_orders(self, ids: Sequence[int] | None = None) -> Mapping[int, OpenOrder]:
         """Accounting of open orders: of all, or of those named."""
         ...
