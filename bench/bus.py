@@ -133,7 +133,7 @@ def wait_for_listener(settings: Settings, channel: str = CHANNEL) -> None:
 
 
 def publish_steadily(bus: RedisBus, count: int) -> float:
-    """`RATE` ticks a second in runs of a millisecond, a late run at once; returns the ticks a second that it came to."""
+    """`RATE` ticks a second in runs of a millisecond, a late run at once; returns the rate that it came to."""
     at_once = RATE // 1000
     ticks = quotes(count)
     began_ns = time.perf_counter_ns()
