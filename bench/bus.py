@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,19 +97,19 @@ def compiled(folder: Path) -> Path:
 
 
 def latency(bus: RedisBus, settings: Settings) -> Row:
-    """p99 of tick to listener beside the p50 of PING, in microseconds. Raises RuntimeError below the wanted rate."""
+    """p99 of tick to listener beside the p50 of PING, in microseconds; not met below the wanted rate."""
     pings_us = pings(bus)
     count = scaled(RATE * LISTEN_S, RATE)
     command = [sys.executable, "-m", "bench.bus", connections.redis_url(settings), str(count)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as listener:
         wait_for_listener(settings)
-        publish_steadily(bus, count)
+        rate = publish_steadily(bus, count)
         heard, _ = listener.communicate(timeout=30)
     pings_us += pings(bus)
-    found = json.loads(heard)
-    say(f"  tick to listener: {found}; PING p50 {statistics.median(pings_us):.0f} us")
-    p99_us = found["p99_us"]
-    return at_most("tick_p99_vs_ping", p99_us, statistics.median(pings_us), LATENCY_WANTED, "us")
+    found, ping_us = json.loads(heard), statistics.median(pings_us)
+    say(f"  tick to listener {found} at {rate:,.0f} ticks/s; PING p50 {ping_us:.0f} us")
+    row = at_most("tick_p99_vs_ping", found["p99_us"], ping_us, LATENCY_WANTED, "us")
+    return replace(row, met=row.met and rate >= 0.98 * RATE, wanted=f"{row.wanted} at {RATE:,}/s")
 
 
 def pings(bus: RedisBus) -> list[float]:
@@ -131,8 +132,8 @@ def wait_for_listener(settings: Settings, channel: str = CHANNEL) -> None:
             time.sleep(0.01)
 
 
-def publish_steadily(bus: RedisBus, count: int) -> None:
-    """`RATE` ticks a second in runs of a millisecond; a run that is late goes out at once."""
+def publish_steadily(bus: RedisBus, count: int) -> float:
+    """`RATE` ticks a second in runs of a millisecond, a late run at once; returns the rate that it came to."""
     at_once = RATE // 1000
     ticks = quotes(count)
     began_ns = time.perf_counter_ns()
@@ -143,9 +144,7 @@ def publish_steadily(bus: RedisBus, count: int) -> None:
         run_of_ticks = ticks[number * at_once : (number + 1) * at_once]
         run_of_ticks["ts_ns"] = time.time_ns()
         bus.publish_ticks(run_of_ticks)
-    rate = count / ((time.perf_counter_ns() - began_ns) / 1e9)
-    if rate < 0.98 * RATE:
-        raise RuntimeError(f"only {rate:,.0f} of {RATE:,} ticks a second could be published")
+    return count / ((time.perf_counter_ns() - began_ns) / 1e9)
 
 
 async def listen(url: str, count: int) -> None:

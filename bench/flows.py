@@ -24,7 +24,7 @@ def engine() -> CompiledEngine:
 
 
 def mix(inputs: int, owners: bool = True, seed: int = 1) -> Array:
-    """60 % adds, 40 % cancels of open orders, round a price that wanders; a third of the adds trade."""
+    """60 % adds, 40 % cancels of open orders, round a price that wanders; a sixth of the adds trade."""
     random, n = np.random.default_rng(seed), inputs * BLOCK_ADDS // (BLOCK_ADDS + BLOCK_CANCELS)
     mid = 10_000 + np.cumsum(random.integers(-1, 2, n) * (random.random(n) < 0.05))
     return _with_cancels(_limits(random, mid, random.geometric(0.08, n) - 2, owners), random)

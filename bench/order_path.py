@@ -43,6 +43,7 @@ SLICES = 10
 IN_A_SLICE = 150
 WARM = 100
 FILL_TIMEOUT_S = 10
+BROKER_TIMEOUT_S = 180
 PROFILED = 50
 P50_WANTED, P99_WANTED = 3, 5
 COMMITS, HOPS = 2, 3
@@ -69,12 +70,23 @@ def broker(settings: Settings, folder: Path) -> Iterator[None]:
     argv, variables = [sys.executable, "-m", "trading.processes.broker"], {**os.environ, **floor_variables(settings)}
     child = spawn(argv, log=log, env=variables, cwd=PROJECT_ROOT)
     try:
+        wait_for_broker(settings)
         yield
     except Exception:
         say("".join(log.read_text().splitlines(keepends=True)[-5:]))
         raise
     finally:
         terminate(child, signal.SIGTERM, 5, signal.SIGKILL)
+
+
+def wait_for_broker(settings: Settings) -> None:
+    """Return when it has committed inputs; where the core was never compiled, that takes its time."""
+    with psycopg.connect(connections.dsn(settings, "superuser"), autocommit=True) as connection:
+        deadline = time.monotonic() + BROKER_TIMEOUT_S
+        while not connection.execute("select 1 from broker_cursor where input_seq > 0").fetchone():
+            if time.monotonic() > deadline:
+                raise RuntimeError("the broker did not begin to work")
+            time.sleep(0.1)
 
 
 async def measured(floor: Floor, settings: Settings) -> list[Row]:

@@ -108,11 +108,12 @@ def test_an_unknown_part_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @needs_a_compiler
+@pytest.mark.timeout(600)
 def test_a_small_run_measures_every_figure_and_leaves_the_result_of_a_full_one_alone() -> None:
     kept = command.TARGET.read_bytes() if command.TARGET.exists() else None
     done = subprocess.run(
         [sys.executable, "-m", "bench"],
-        cwd=PROJECT_ROOT, env={**os.environ, "BENCH_SCALE": "0.01"}, capture_output=True, text=True, timeout=170,
+        cwd=PROJECT_ROOT, env={**os.environ, "BENCH_SCALE": "0.01"}, capture_output=True, text=True, timeout=570,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

@@ -82,6 +82,12 @@ class Brokers:
             broker.terminate()
         return [broker.wait(20) for broker in running]
 
+    def last_words(self) -> str:
+        """What ended them, where none is alive; empty while one is."""
+        if not self.started or any(broker.poll() is None for broker in self.started):
+            return ""
+        return (self._logs / f"broker-{len(self.started) - 1}.log").read_text()[-1000:]
+
     def close(self) -> None:
         for broker in self.started:
             if broker.poll() is None:
@@ -213,6 +219,7 @@ class Day:
                 time.sleep(0.2)
                 braked = self.floor.query("select reason from halt_state where scope = 'floor' and mode = 'halted'")
                 assert not braked, braked
+                assert not self.brokers.last_words(), self.brokers.last_words()
         finally:
             self._over.set()
             for thread in threads:
@@ -252,6 +259,7 @@ class Day:
         begun = time.monotonic()
         while not what():
             assert time.monotonic() - begun < timeout_s, f"waited in vain for {words}"
+            assert not self.brokers.last_words(), self.brokers.last_words()
             time.sleep(0.1)
 
     def close(self) -> None:

@@ -121,7 +121,7 @@ def check_the_latency(day: Day) -> None:
     latency = parse_latency(LATENCY, SEED)
     commands = dict(day.floor.query("select input_seq, id from command where kind not in ('halt', 'resume')"))
     logged: dict[int, int] = {}
-    for chunk in day.floor.floor.log.chunks(0, max(commands)):
+    for chunk in day.floor.floor.log.chunks(0, day.floor.floor.log.last_seq()):
         for step in decode(chunk.inputs):
             if isinstance(step, Input) and isinstance(step.body, Submit | Modify | Cancel | Group):
                 first = step.body.orders[0] if isinstance(step.body, Group) else step.body
