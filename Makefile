@@ -60,6 +60,8 @@ $(VENV)/.installed: requirements.txt pyproject.toml $(VENV)/.python
 	@echo "Installing the floor's libraries (1 to 3 minutes, once) ..."
 	@$(PIP) install -r requirements.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@echo "Compiling the exchange (half a minute, once) ..."
+	@$(BIN)/python -m trading.processes.compile
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
