@@ -200,7 +200,16 @@ def _cost(answer: desk.Preview | Refusal, instrument: Instrument, asked: Ticket)
     ]
     rows = "".join(f"<div><span>{label}</span><b>{cash(minor)}</b></div>" for label, minor in lines)
     worst = f"Never fills at {'more' if buys else 'less'} than {formats.price(answer.protection_price)}."
-    st.html(f'<div class="tf-cost">{rows}<span>{worst}</span></div>')
+    st.html(f'<div class="tf-cost">{rows}<span>{worst}{escape(_others(asked))}</span></div>')
+
+
+def _others(asked: Ticket) -> str:
+    """The orders that come with this one, in words: they may stand in a part of the ticket that is folded up."""
+    exits = {"take profit": asked.take_profit, "stop loss": asked.stop_loss}
+    said = " or ".join(f"{name} {at}" for name, at in exits.items() if at)
+    if said:
+        return f" Then sells what it bought: {said}."
+    return f" Comes with a limit order at {asked.oco_limit}: one cancels the other." if asked.oco_limit else ""
 
 
 def _send(instrument: Instrument, portfolio_id: int, key: str) -> None:

@@ -162,6 +162,32 @@ def test_a_limit_order_waits_and_is_cancelled_with_a_second_click(enter: Enter) 
     expect(page.get_by_text("Nothing is waiting.")).to_be_visible(timeout=15_000)
 
 
+def test_a_stop_waits_for_its_trigger_and_is_moved_on_its_own_page(enter: Enter) -> None:
+    page = enter("trader")
+    page.locator("tr[data-symbol=MSFT]").click()
+    page.get_by_role("combobox", name="Type").click()
+    page.get_by_role("option", name="Stop", exact=True).click()
+    stop = page.get_by_role("textbox", name="Stop price (USD)")
+    ask = float(page.locator("tr[data-symbol=MSFT] .ask").inner_text())
+    stop.fill(f"{ask * 1.05:.2f}")
+    stop.press("Enter")
+    expect(page.get_by_text(f"Cost at {ask * 1.05:.2f}")).to_be_visible(timeout=15_000)
+    page.get_by_role("button", name="Buy 10 MSFT").click()
+    expect(page.get_by_text("accepted.")).to_be_visible(timeout=15_000)
+    page.get_by_text("Open orders", exact=True).click()
+    row = page.locator("tr.opens", has_text="MSFT")
+    expect(row).to_contain_text("Waiting for trigger", timeout=15_000)
+    row.get_by_role("button", name="Change").click()
+    stop = page.get_by_role("textbox", name="Stop price")
+    stop.fill(f"{ask * 1.10:.2f}", timeout=20_000)
+    page.get_by_role("button", name="Send the change").click()
+    expect(page.get_by_text("change sent")).to_be_visible(timeout=15_000)
+    page.reload()
+    expect(page.get_by_text("New terms in force")).to_be_visible(timeout=20_000)
+    page.get_by_role("button", name="Cancel this order").click()
+    expect(page.get_by_text("cancel sent")).to_be_visible(timeout=15_000)
+
+
 def test_too_dear_an_order_is_refused_in_words_before_it_is_sent(enter: Enter) -> None:
     page = enter("trader")
     quantity = page.get_by_role("textbox", name="Quantity")

@@ -83,6 +83,7 @@ def test_a_bracket_is_typed_previewed_and_sent_as_one(page: AppTest, floor: Trad
     page.run()
     assert "must rise in this order" in costs(page)
     page.text_input(key="ticket_stop_loss_AAPL").input("95.00").run()
+    assert "take profit 110.00 or stop loss 95.00" in costs(page)
     assert "$1,053.02" in costs(page)  # 1,050.00, the least fee three times and two cents
     press(page, "Buy 10 AAPL")
     assert not page.exception
