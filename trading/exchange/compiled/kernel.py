@@ -180,6 +180,32 @@ def _read(core: Any, row: Any) -> None:
         hold(core, slot)
 
 
+@compiled_apart
+def _write_shown(core: Any, number: int, out: int, n: int) -> int:
+    """What a side of the outside displays, as rows from number ``n`` on; returns the number of rows so far."""
+    slot = int64(side_at(core.sides, number).shown)
+    while slot != 0:
+        level, row = shown_at(core.shown, slot), shown_row_at(out, n)
+        row.price = level.price
+        row.shown = level.shown
+        row.left = level.left
+        row.number = number
+        slot = int64(level.next)
+        n += 1
+    return n
+
+
+@compiled_apart
+def _tie(core: Any, row: Any) -> None:
+    """Bind an order that has been put back to those it hangs with, which have been put back too."""
+    slot = find(core, row.order_id)
+    if order_at(core.orders, slot).links != 0:
+        cold = cold_at(core.cold, slot)
+        cold.sibling = find(core, row.sibling_id)
+        cold.entry = find(core, row.entry_id)
+        cold.legs = find(core, row.leg_id)
+
+
 def _entry_points(revision: int) -> tuple[Any, Any, Any, Any, Any]:
     @njit(cache=True)  # type: ignore[misc, untyped-decorator, unused-ignore]
     def run(address: int, inputs: int, first: int, count: int) -> int:
@@ -223,15 +249,7 @@ def _entry_points(revision: int) -> tuple[Any, Any, Any, Any, Any]:
         core = core_at(address, revision - revision)
         n = 0
         for number in range(2 * core.n_symbols):
-            slot = int64(side_at(core.sides, number).shown)
-            while slot != 0:
-                level, row = shown_at(core.shown, slot), shown_row_at(out, n)
-                row.price = level.price
-                row.shown = level.shown
-                row.left = level.left
-                row.number = number
-                slot = int64(level.next)
-                n += 1
+            n = _write_shown(core, number, out, n)
 
     @njit(cache=True)  # type: ignore[misc, untyped-decorator, unused-ignore]
     def take_back(address: int, orders: int, n_orders: int, shown: int, n_shown: int) -> None:
@@ -243,13 +261,7 @@ def _entry_points(revision: int) -> tuple[Any, Any, Any, Any, Any]:
         for at in range(n_orders):
             _read(core, open_order_at(orders, at))
         for at in range(n_orders):
-            row = open_order_at(orders, at)
-            slot = find(core, row.order_id)
-            if order_at(core.orders, slot).links != 0:
-                cold = cold_at(core.cold, slot)
-                cold.sibling = find(core, row.sibling_id)
-                cold.entry = find(core, row.entry_id)
-                cold.legs = find(core, row.leg_id)
+            _tie(core, open_order_at(orders, at))
 
     @njit(cache=True)  # type: ignore[misc, untyped-decorator, unused-ignore]
     def index_again(address: int, capacity: int) -> None:
