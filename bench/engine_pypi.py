@@ -56,13 +56,13 @@ def calls_of(rows: Array) -> Calls:
 def ours_one_a_call(calls: Calls) -> float:
     """Millions of inputs a second."""
     running = engine()
-    add, cancel = running.add, running.cancel
+    enter, withdraw = running.enter, running.withdraw
     began_s = time.perf_counter()
     for op, side, order_id, qty, price in calls:
         if op == ADD:
-            add(0, order_id, side, qty, price)
+            enter(0, order_id, side, qty, price)
         else:
-            cancel(order_id)
+            withdraw(order_id)
     return len(calls) / (time.perf_counter() - began_s) / 1e6
 
 

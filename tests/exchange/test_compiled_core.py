@@ -200,6 +200,24 @@ def test_inputs_whose_numbers_do_not_rise_are_refused_before_any_is_applied(engi
     assert engine.seq == engine.event_seq == 0
 
 
+def test_orders_entered_in_a_hurry_do_what_the_same_orders_do_otherwise() -> None:
+    quick, other = CompiledEngine(orders=2), CompiledEngine(orders=2)
+    numbers = np.random.default_rng(7)
+    for order_id in range(1, 3000):
+        side, qty, price, owner = (int(n) for n in numbers.integers((0, 1, 90, 0), (2, 50, 110, 4)))
+        kind = Kind.IOC if order_id % 5 == 0 else Kind.LIMIT
+        n = quick.enter(0, order_id, side, qty, price, kind, owner, order_id)
+        expected = other.add(0, order_id, side, qty, price, kind=kind, owner=owner, ts_ns=order_id)
+        assert quick.told(n).tobytes() == expected.tobytes()
+        if order_id % 3 == 0:
+            gone = int(numbers.integers(1, order_id + 1))
+            n = quick.withdraw(gone, order_id)
+            assert quick.told(n).tobytes() == other.cancel(gone, ts_ns=order_id).tobytes()
+    assert quick.save() == other.save()
+    assert quick.enter(0, 5000, BUY, 0, 100) == 1, "a refusal is told as well"
+    assert len(quick.add(0, 5001, BUY, 1, 1)) == 1, "what was told is not told again"
+
+
 def test_the_hot_loop_counts_no_references() -> None:
     fresh = njit(kernel.run.py_func)  # a kernel out of the cache has no listing
     fresh.compile("int64(int64, int64, int64, int64)")

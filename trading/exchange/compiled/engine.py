@@ -242,11 +242,43 @@ class CompiledEngine:
         return self._whole()
 
     def _whole(self) -> Array:
-        done = kernel.run(self._address, self._row_address, 0, 1)
+        return self._rest(kernel.run(self._address, self._row_address, 0, 1))
+
+    def _rest(self, done: int) -> Array:
+        """Go on with the one input until it is done, making room."""
         while self._numbers[_STATUS] != _DONE:
             self._make_room()
             done = kernel.run(self._address, self._row_address, done, 1)
         return self._taken()
+
+    def enter(
+        self,
+        symbol: int,
+        order_id: int,
+        side: int,
+        qty: int,
+        price: int,
+        kind: int = _LIMIT,
+        owner: int = 0,
+        ts_ns: int = 0,
+    ) -> int:
+        """One new plain order for callers in a hurry; returns how many events it caused, see `told`.
+
+        Raises TypeError or OverflowError for what is no 64-bit number.
+        """
+        n: int = kernel.enter(
+            self._address, self._row_address, _ADD, symbol, side, kind, order_id, owner, price, qty, ts_ns
+        )
+        return n if n >= 0 else len(self._rest(-1 - n))
+
+    def withdraw(self, order_id: int, ts_ns: int = 0) -> int:
+        """`cancel` for callers in a hurry; returns how many events it caused, see `told`."""
+        n: int = kernel.enter(self._address, self._row_address, _CANCEL, 0, 0, 0, order_id, 0, 0, 0, ts_ns)
+        return n if n >= 0 else len(self._rest(-1 - n))
+
+    def told(self, n: int) -> Array:
+        """The ``n`` `EVENT` rows of the last `enter` or `withdraw`, valid until the next call."""
+        return self._events[:n]
 
     def apply_row(self, row: bytes) -> Array:
         """One input as packed by `ROW`; the events are valid until the next call. Its number must rise, unchecked."""
