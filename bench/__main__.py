@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import bars, broker_load, bus, engine_operation, engine_pypi, engine_twin, order_path
+from bench import bars, broker_load, bus, engine_operation, engine_pypi, engine_twin, market, order_path
 from bench.floor import folder_for_servers
 from bench.measure import SCALE, Row, say
 
@@ -22,6 +22,7 @@ PARTS: dict[str, tuple[Callable[[Path], list[Row]], ...]] = {
     "engine": (engine_twin.run, engine_pypi.run, engine_operation.run),
     "bars": (bars.run,),
     "bus": (bus.run,),
+    "market": (market.run,),
     "orders": (order_path.run,),
     "broker": (broker_load.run,),
 }

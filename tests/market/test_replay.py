@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from replayed import NOW_NS, SECOND_NS, Levels, books_after, played
 
 from trading.adapters.sources import recordings
 from trading.domain.errors import Invalid
@@ -14,16 +15,12 @@ from trading.market import replay
 from trading.market.bar_table import FileRefused
 from trading.market.bars import MINUTE_NS, bars_of_ticks
 from trading.market.recordings import Target, merged, with_books
-from trading.market.replay import Playback, Recording
+from trading.market.replay import Recording
 from trading.market.ticks import DEPTH, GAP, MORE, OPENED, QUOTE, RESET, TICK, TRADE, Ticks
 
-SECOND_NS = 10**9
 START_NS = 1_700_000_000 * SECOND_NS
-NOW_NS = 1_800_000_000 * SECOND_NS
 TARGET = Target(7, tick_size=0.01, lot_size=0.001, spread_ticks=4, size_lots=50)
-BTC = Target(12, tick_size=0.01, lot_size=0.0001, spread_ticks=18, size_lots=31_046)
 CONTENT = [name for name in TICK.names or () if name not in ("ts_ns", "kind", "seq")]
-Levels = dict[int, int]
 
 
 def quotes(*seconds: float) -> Ticks:
@@ -39,37 +36,8 @@ def quotes(*seconds: float) -> Ticks:
     return ticks
 
 
-def played(recording: Recording, playback: Playback, *clock_s: float) -> tuple[Playback, Ticks]:
-    """What is given at these times of the clock, in seconds after its start."""
-    parts = []
-    for moment_s in clock_s:
-        playback, ticks = replay.advance(recording, playback, NOW_NS + int(moment_s * SECOND_NS))
-        parts.append(ticks)
-    return playback, np.concatenate(parts)
-
-
 def at(seconds: float) -> int:
     return NOW_NS + int(seconds * SECOND_NS)
-
-
-def books_after(ticks: Ticks) -> list[tuple[Levels, Levels]]:
-    """The book after each whole update."""
-    bids: Levels = {}
-    asks: Levels = {}
-    found = []
-    own = ticks[(ticks["kind"] & DEPTH) != 0]
-    columns = [own[name].tolist() for name in ("kind", "bid_ticks", "bid_lots", "ask_ticks", "ask_lots")]
-    for kind, bid, bid_lots, ask, ask_lots in zip(*columns, strict=True):
-        if kind & RESET:
-            bids, asks = {}, {}
-        for levels, price, lots in ((bids, bid, bid_lots), (asks, ask, ask_lots)):
-            if lots > 0:
-                levels[price] = lots
-            elif lots == 0:
-                levels.pop(price, None)
-        if not kind & MORE:
-            found.append((dict(bids), dict(asks)))
-    return found
 
 
 # Playing ------------------------------------------------------------------------------------------------------------
@@ -460,47 +428,3 @@ def test_files_that_cannot_be_replayed_are_refused_by_name(tmp_path: Path) -> No
     assert refused("f.parquet", symbol=["A", "B"], ts=["2024-01-01", "2024-01-02"], **two) == "many_symbols"
     with pytest.raises(FileRefused):
         recordings.read([tmp_path / "none.csv"], TARGET)
-
-
-# Real captures ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.shared_data
-def test_real_quotes_and_trades_are_given_out_as_they_were_stored(shared_data: Path) -> None:
-    files = [shared_data / "ticks" / f"BTCUSDT_binance-spot_20240808_{kind}.parquet" for kind in ("bbo", "trades")]
-    recording = Recording.of(recordings.read(files, BTC))
-    stored = [pd.read_parquet(file).sort_values("recv_ns", kind="stable") for file in files]
-    playback = replay.begin(recording, NOW_NS, from_ns=None, speed=100.0, paused=False)
-    playback, told = played(recording, playback, *np.arange(0, 7, 0.02))
-    assert replay.is_over(recording, playback)
-    quoted, traded = (told[(told["kind"] & bit) != 0] for bit in (QUOTE, TRADE))
-    assert len(quoted) == len(stored[0])
-    np.testing.assert_allclose(quoted["bid_ticks"] * BTC.tick_size, stored[0]["bid"], rtol=0, atol=1e-6)
-    np.testing.assert_allclose(quoted["ask_ticks"] * BTC.tick_size, stored[0]["ask"], rtol=0, atol=1e-6)
-    np.testing.assert_allclose(traded["trade_ticks"] * BTC.tick_size, stored[1]["price"], rtol=0, atol=1e-6)
-    expected = np.where(stored[1]["aggressor"] == "buy", 1, -1)
-    assert traded["aggressor"].tolist() == expected.tolist()
-
-
-@pytest.mark.shared_data
-def test_real_single_orders_make_a_book_that_never_crosses(shared_data: Path) -> None:
-    ticks = recordings.read([shared_data / "ticks" / "ETHAUD_independentreserve_l3.csv.gz"], BTC)
-    best = [(max(bids), min(asks)) for bids, asks in books_after(ticks)]
-    assert len(best) > 100
-    assert all(bid < ask for bid, ask in best)
-
-
-@pytest.mark.shared_data
-def test_the_best_of_a_real_book_is_the_quote_that_was_recorded_beside_it(shared_data: Path) -> None:
-    depth, bbo = (
-        shared_data / "ticks" / f"BTCUSDT_binance-spot_20240808_{kind}.parquet" for kind in ("depth_l2", "bbo")
-    )
-    ticks = recordings.read([depth], BTC)
-    books = books_after(ticks)
-    best = [(max(bids), min(asks)) for bids, asks in books]
-    assert all(bid < ask for bid, ask in best)
-    assert all(len(bids) == len(asks) == 10 for bids, asks in books)
-    rows = pd.read_parquet(bbo)
-    recorded = set(zip(np.rint(rows["bid"] * 100).astype(int), np.rint(rows["ask"] * 100).astype(int), strict=True))
-    share = np.mean([pair in recorded for pair in best])
-    assert share > 0.99, f"{share:.2%} of the book's best were quoted"

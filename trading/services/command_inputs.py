@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from typing import Any
 
-from trading.domain.ledger import OpenOrder
 from trading.exchange.latency import Latency
 from trading.exchange.messages import (
     BUY,
@@ -99,19 +98,18 @@ def utc_day_end(_instrument_id: int, ts_ns: int) -> int:
 def body_of(
     command: Command,
     now_ns: int,
-    orders: Mapping[int, OpenOrder],
     resting: Mapping[int, EngineOrder],
     day_end: DayEnd,
     delay_ns: int = 0,
 ) -> Body:
-    """What a command says. ``orders`` is the accounting of the open orders, ``resting`` what the engine has of them."""
+    """What a command says. ``resting`` is what the engine has of the open orders."""
     payload = command.payload
     if command.kind == "submit":
         return submit_of(payload, now_ns, day_end, delay_ns)
     if command.kind == "group":
         return Group(tuple(submit_of(order, now_ns, day_end, delay_ns) for order in payload["orders"]))
     if command.kind == "modify":
-        return _modify(payload, orders, resting, delay_ns)
+        return _modify(payload, resting, delay_ns)
     if command.kind == "cancel":
         return Cancel(payload["order_id"], delay_ns)
     return Halt(payload["scope"], payload["mode"])
@@ -141,17 +139,15 @@ def submit_of(payload: Mapping[str, Any], now_ns: int, day_end: DayEnd, delay_ns
     )
 
 
-def _modify(
-    payload: Mapping[str, Any], orders: Mapping[int, OpenOrder], resting: Mapping[int, EngineOrder], delay_ns: int
-) -> Modify:
-    """The desk speaks of the whole quantity, the engine of what is open: what filled meanwhile is taken off here."""
-    order_id = payload["order_id"]
-    order, at_exchange = orders.get(order_id), resting.get(order_id)
-    open_lots = 0
-    if order is not None and at_exchange is not None:
-        open_lots = max(0, at_exchange.open_lots + payload["quantity_lots"] - order.quantity_lots)
+def _modify(payload: Mapping[str, Any], resting: Mapping[int, EngineOrder], delay_ns: int) -> Modify:
+    """The desk speaks of the whole quantity, the engine of what is open: the change is the same for both.
+
+    So a fill, or a sibling's, that overtakes the change does not make it one of the quantity.
+    """
+    at_exchange = resting.get(payload["order_id"])
+    open_lots = 0 if at_exchange is None else max(0, at_exchange.open_lots + payload["change_lots"])
     stop_ticks, trail = payload.get("stop_ticks", 0), payload.get("trail", 0)
-    return Modify(order_id, payload["limit_ticks"], open_lots, stop_ticks, trail, delay_ns)
+    return Modify(payload["order_id"], payload["limit_ticks"], open_lots, stop_ticks, trail, delay_ns)
 
 
 def reentry(standings: Sequence[Standing], halted: Sequence[str], now_ns: int, day_end: DayEnd) -> list[Body]:

@@ -155,7 +155,7 @@ class PaperBroker:
             self._apply(now_ns, Timer())
         for command in due:
             delay_ns = self.queue.delay(command)
-            body = body_of(command, now_ns, self._settlement.orders, self.engine.orders, self._day_end, delay_ns)
+            body = body_of(command, now_ns, self.engine.orders, self._day_end, delay_ns)
             self._apply(now_ns, body, command.id)
         for run in _whole(ticks, self._tick_seqs):
             if isinstance(run, Gap):

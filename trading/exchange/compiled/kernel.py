@@ -311,8 +311,8 @@ def _door(revision: int, run: Any) -> Any:
         row.link_kind = 0
         done = run(address, place, 0, 1)
         if core.status != DONE:
-            return -1 - done
-        n = core.n_events
+            return int64(-1 - done)
+        n = int64(core.n_events)
         core.n_events = 0
         return n
 
