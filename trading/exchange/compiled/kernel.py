@@ -98,7 +98,6 @@ def _apply(core: Any, row: Any) -> None:
         _expire(core)
     core.more = 0
     if row.op == ADD:
-        core.more = row.flags & MORE
         add(core, row)
     elif row.op == CANCEL:
         cancel(core, row)
@@ -220,8 +219,9 @@ def _entry_points(revision: int) -> tuple[Any, Any, Any, Any, Any]:
             return first
         for at in range(first, count):
             row = input_at(inputs, at)
-            core.status = _full(core, row.op)
-            if core.status != DONE:
+            full = _full(core, row.op)
+            if full != DONE:
+                core.status = full
                 return at
             _apply(core, row)
             if core.dirty_head != 0 and core.more == 0 and not settle(core):

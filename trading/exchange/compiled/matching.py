@@ -9,7 +9,7 @@ from typing import Any
 from trading.exchange.compiled.layout import Cancelled, Event, Fill, Kind, Model
 from trading.exchange.compiled.levels import bits_of, find_best, head_at, levels_of, next_worse, remove, unmark
 from trading.exchange.compiled.links import filled, make_dirty, spent
-from trading.exchange.compiled.orders import emit, is_live, release_here
+from trading.exchange.compiled.orders import emit, is_live, release, release_here
 from trading.exchange.compiled.pointers import (
     cold_at,
     compiled,
@@ -26,7 +26,7 @@ from trading.exchange.compiled.pointers import (
 FILL, CANCELLED = int(Event.FILL), int(Event.CANCELLED)
 CROSS, QUOTE, QUOTE_REACHED = int(Fill.CROSS), int(Fill.QUOTE), int(Fill.QUOTE_REACHED)
 SELF_TRADE, PRICE_PROTECTION = int(Cancelled.SELF_TRADE), int(Cancelled.PRICE_PROTECTION)
-MARKET = int(Kind.MARKET)
+LIMIT, MARKET = int(Kind.LIMIT), int(Kind.MARKET)
 TOUCH, QUEUE = int(Model.TOUCH), int(Model.QUEUE)
 
 
@@ -82,7 +82,7 @@ def _hit(core: Any, number: int, taker: int, owner: int, qty: int, linked: int) 
             break
         if traded == open_lots:
             behind = int64(maker.next)
-            release_here(core, slot)
+            release(core, slot)
             slot = behind
         else:
             maker.qty = open_lots - traded
@@ -111,14 +111,14 @@ def _tell_linked(core: Any, taker: int, maker: int, lots: int, rests: bool) -> N
         spent(core, maker)
 
 
-@compiled
-def take_here(
+@compiled_apart
+def take(
     core: Any, symbol: int, side: int, taker: int, owner: int, kind: int, limit: int, qty: int, linked: int
 ) -> int:
     """Trade as the taker, best price first; returns the lots still open, 0 where all is filled.
 
     Where the order is over otherwise, its event is told and the open lots come back negative. ``linked`` is the slot of
-    a linked order, else 0. Inlined, for where it is hot.
+    a linked order, else 0.
     """
     number = 2 * symbol + 1 - side
     sign = 1 - 2 * side
@@ -151,12 +151,52 @@ def take_here(
     return qty
 
 
+@compiled
+def crosses(core: Any, number: int, limit: int) -> bool:
+    """Whether an order would trade at once with those that rest on side ``number``."""
+    edge = side_at(core.sides, number)
+    return bool(edge.best >= 0 and (2 * (number & 1) - 1) * (edge.base + edge.best - limit) <= 0)
+
+
 @compiled_apart
-def take(
-    core: Any, symbol: int, side: int, taker: int, owner: int, kind: int, limit: int, qty: int, linked: int
-) -> int:
-    """`take_here`, for where it is rare."""
-    return int64(take_here(core, symbol, side, taker, owner, kind, limit, qty, linked))
+def take_plain(core: Any, number: int, taker: int, owner: int, limit: int, qty: int) -> int:
+    """`take` from side ``number`` for a limit order without links, where there is no outside.
+
+    Straight, as it is hot: at the first maker with links, or of the same owner, it hands over to `take`.
+    """
+    edge = side_at(core.sides, number)
+    plain = True
+    while qty > 0 and plain and crosses(core, number, limit):
+        at, before = edge.best, qty
+        level, price = level_at(levels_of(core, number), at), edge.base + at
+        slot = int64(level.head)
+        while slot != 0 and qty > 0:
+            maker = order_at(core.orders, slot)
+            if maker.links != 0 or (owner != 0 and maker.owner == owner):
+                plain = False
+                break
+            open_lots = maker.qty
+            traded = min(open_lots, qty)
+            qty -= traded
+            emit(core, FILL, CROSS, number >> 1, 1 - (number & 1), taker, maker.id, price, traded, qty)
+            if traded < open_lots:
+                maker.qty = open_lots - traded
+                break
+            behind = int64(maker.next)
+            release_here(core, slot)
+            slot = behind
+        level.head = slot
+        if slot != 0:
+            order_at(core.orders, slot).prev = 0
+        else:
+            level.tail = 0
+            unmark(bits_of(core, number), at)
+            find_best(core, number)
+        if qty != before:
+            refer(core, number >> 1, price)
+    if plain:
+        return qty
+    return int64(take(core, number >> 1, 1 - (number & 1), taker, owner, LIMIT, limit, qty, int64(0)))
 
 
 @compiled_apart

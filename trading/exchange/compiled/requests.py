@@ -10,6 +10,7 @@ from trading.exchange.compiled.admission import (
     FOK,
     HELD_OCO,
     IOC,
+    LIMIT,
     LINK_HELD,
     MARKET,
     OCO,
@@ -23,10 +24,21 @@ from trading.exchange.compiled.admission import (
     wrong_stop,
 )
 from trading.exchange.compiled.index import find
-from trading.exchange.compiled.layout import QTY_MAX, UNSET, Accepted, Cancelled, Event, Modified, Rejected, Where
+from trading.exchange.compiled.layout import (
+    PRICE_MAX,
+    QTY_MAX,
+    UNSET,
+    Accepted,
+    Cancelled,
+    Event,
+    Flag,
+    Modified,
+    Rejected,
+    Where,
+)
 from trading.exchange.compiled.levels import remove_here
 from trading.exchange.compiled.links import CANCELLED, drop_leg, over, spent
-from trading.exchange.compiled.matching import can_fill, take, take_here, would_take
+from trading.exchange.compiled.matching import can_fill, crosses, take, take_plain, would_take
 from trading.exchange.compiled.orders import (
     allot,
     allot_here,
@@ -63,6 +75,7 @@ REQUESTED, BY_IOC, BY_FOK = int(Cancelled.REQUESTED), int(Cancelled.IOC), int(Ca
 NO_LIQUIDITY = int(Cancelled.NO_LIQUIDITY)
 UNKNOWN_ORDER, LINKED_QUANTITY = int(Rejected.UNKNOWN_ORDER), int(Rejected.LINKED_QUANTITY)
 BOOK, PENDING, HELD = int(Where.BOOK), int(Where.PENDING), int(Where.HELD)
+MORE = int(Flag.MORE)
 
 
 @compiled
@@ -213,9 +226,10 @@ def _refuse(core: Any, row: Any, code: int) -> None:
                 drop_leg(core, second)
 
 
-@compiled
-def add(core: Any, row: Any) -> None:
-    """A new order."""
+@compiled_apart
+def _add_any(core: Any, row: Any) -> None:
+    """A new order, whatever it is."""
+    core.more = row.flags & MORE
     code = fault_of_order(core, row)
     if code != 0:
         _refuse(core, row, code)
@@ -227,13 +241,41 @@ def add(core: Any, row: Any) -> None:
         return
     order_id, owner, price, qty = row.order_id, row.owner, row.price, row.qty
     emit(core, ACCEPTED, waits, symbol, side, order_id, 0, price, qty, qty)
-    if waits == WAITS or kind in (MARKET, FOK):
-        _enter(core, symbol, side, order_id, owner, kind, price, qty, row.expires_ns, int64(0))
+    _enter(core, symbol, side, order_id, owner, kind, price, qty, row.expires_ns, int64(0))
+
+
+@compiled
+def _is_plain(core: Any, row: Any) -> bool:
+    """Whether a new order is a sound limit or IOC order, of a symbol without an outside, and no halt is on."""
+    kind = (row.kind | (LIMIT ^ IOC)) ^ IOC  # 0 for these two: they differ in one bit
+    if (kind | row.trigger | row.link_kind | row.flags | (row.side >> 1)) != 0:
+        return False
+    if row.symbol < 0 or row.symbol >= core.n_symbols:
+        return False
+    if row.price > PRICE_MAX or row.price < -PRICE_MAX or row.qty <= 0 or row.qty > QTY_MAX or row.order_id <= 0:
+        return False
+    if core.halts != 0 or (row.expires_ns != 0 and row.expires_ns <= core.now_ns):
+        return False
+    book = symbol_at(core.symbols, row.symbol)
+    return bool((book.fresh | book.outside | book.closed) == 0 and find(core, row.order_id) == 0)
+
+
+@compiled
+def add(core: Any, row: Any) -> None:
+    """A new order. The way of a plain one is straight and inlined; it does what `_add_any` would do."""
+    if not _is_plain(core, row):
+        _add_any(core, row)
         return
-    left = take_here(core, symbol, side, order_id, owner, kind, price, qty, 0)  # the hot way
-    if left > 0 and kind == IOC:
+    symbol, side, kind = int64(row.symbol), int64(row.side), int64(row.kind)
+    order_id, owner, price, left = row.order_id, row.owner, row.price, row.qty
+    emit(core, ACCEPTED, NOW, symbol, side, order_id, 0, price, left, left)
+    if crosses(core, 2 * symbol + 1 - side, price):
+        left = take_plain(core, 2 * symbol + 1 - side, order_id, owner, price, left)
+        if left <= 0:
+            return
+    if kind == IOC:
         emit(core, CANCELLED, BY_IOC, symbol, side, order_id, 0, price, 0, left)
-    elif left > 0:
+    else:
         rest_here(core, allot_here(core, symbol, side, order_id, owner, kind, price, left, row.expires_ns))
 
 
