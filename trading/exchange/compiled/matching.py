@@ -23,11 +23,11 @@ from trading.exchange.compiled.pointers import (
     symbol_at,
 )
 
-FILL, CANCELLED = int(Event.FILL), int(Event.CANCELLED)
-CROSS, QUOTE, QUOTE_REACHED = int(Fill.CROSS), int(Fill.QUOTE), int(Fill.QUOTE_REACHED)
-SELF_TRADE, PRICE_PROTECTION = int(Cancelled.SELF_TRADE), int(Cancelled.PRICE_PROTECTION)
-LIMIT, MARKET = int(Kind.LIMIT), int(Kind.MARKET)
-TOUCH, QUEUE = int(Model.TOUCH), int(Model.QUEUE)
+FILL, CANCELLED = int64(Event.FILL), int64(Event.CANCELLED)
+CROSS, QUOTE, QUOTE_REACHED = int64(Fill.CROSS), int64(Fill.QUOTE), int64(Fill.QUOTE_REACHED)
+SELF_TRADE, PRICE_PROTECTION = int64(Cancelled.SELF_TRADE), int64(Cancelled.PRICE_PROTECTION)
+LIMIT, MARKET = int64(Kind.LIMIT), int64(Kind.MARKET)
+TOUCH, QUEUE = int64(Model.TOUCH), int64(Model.QUEUE)
 
 
 @compiled_apart
@@ -134,17 +134,17 @@ def take(
             break
         if sign * (price - limit) > 0:
             if kind == MARKET:
-                emit(core, CANCELLED, PRICE_PROTECTION, symbol, side, taker, 0, limit, 0, qty)
+                emit(core, CANCELLED, PRICE_PROTECTION, symbol, side, taker, int64(0), limit, int64(0), qty)
                 return -qty
             break
         if inside:
             qty = _hit(core, number, taker, owner, qty, linked)
             if qty < 0:
-                emit(core, CANCELLED, SELF_TRADE, symbol, side, taker, 0, limit, 0, -qty)
+                emit(core, CANCELLED, SELF_TRADE, symbol, side, taker, int64(0), limit, int64(0), -qty)
         else:
             traded = min(qty, shown_at(core.shown, edge.front).left)
             qty -= traded
-            emit(core, FILL, QUOTE, symbol, side, taker, 0, price, traded, qty)
+            emit(core, FILL, QUOTE, symbol, side, taker, int64(0), price, traded, qty)
             use_front(core, number, traded)
             if linked != 0:
                 filled(core, linked, traded)
@@ -293,7 +293,7 @@ def _fill_resting(core: Any, number: int, slot: int, lots: int, code: int) -> in
     order = order_at(core.orders, slot)
     traded = min(lots, order.qty)
     order.qty -= traded
-    emit(core, FILL, code, number >> 1, 1 - (number & 1), 0, order.id, order.price, traded, order.qty)
+    emit(core, FILL, code, number >> 1, 1 - (number & 1), int64(0), order.id, order.price, traded, order.qty)
     rests = order.qty != 0
     if not rests:
         remove(core, number, slot)
