@@ -16,8 +16,8 @@ from trading.exchange.compiled import layout
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-# As numba wants them spelt; the helpers are annotated with plain `int`, which these are. A plain constant that is handed
-# over has a type of its own in numba, and the helper is compiled anew for it; an `int64` has not.
+# As numba wants them spelt; the helpers are annotated with plain `int`, which these are. A plain constant handed over
+# has a type of its own in numba, and the helper is compiled anew for it; an `int64` has not.
 int64: Callable[[Any], int] = np.int64  # type: ignore[assignment]
 uint64: Any = np.uint64
 
