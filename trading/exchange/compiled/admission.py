@@ -21,24 +21,24 @@ from trading.exchange.compiled.matching import would_take
 from trading.exchange.compiled.orders import emit
 from trading.exchange.compiled.pointers import cold_at, compiled, compiled_apart, int64, order_at, symbol_at
 
-REJECTED = int(Event.REJECTED)
-UNKNOWN_SYMBOL, DUPLICATE_ORDER = int(Rejected.UNKNOWN_SYMBOL), int(Rejected.DUPLICATE_ORDER)
-BAD_SIDE, BAD_TYPE, BAD_PRICE = int(Rejected.BAD_SIDE), int(Rejected.BAD_TYPE), int(Rejected.BAD_PRICE)
-BAD_QUANTITY, BAD_ORDER_ID = int(Rejected.BAD_QUANTITY), int(Rejected.BAD_ORDER_ID)
-BAD_STOP, BAD_LINK = int(Rejected.BAD_STOP), int(Rejected.BAD_LINK)
-HALTED, CLOSED = int(Rejected.HALTED), int(Rejected.CLOSED)
-WOULD_TAKE, ALREADY_EXPIRED = int(Rejected.WOULD_TAKE), int(Rejected.ALREADY_EXPIRED)
-LIMIT, MARKET, IOC = int(Kind.LIMIT), int(Kind.MARKET), int(Kind.IOC)
-FOK, POST_ONLY = int(Kind.FOK), int(Kind.POST_ONLY)
-STOP, TRAIL_TICKS, TRAIL_PPM = int(Trigger.STOP), int(Trigger.TRAIL_TICKS), int(Trigger.TRAIL_PPM)
-OCO, LINK_HELD, HELD_OCO, ENTRY = int(Link.OCO), int(Link.HELD), int(Link.HELD_OCO), int(Link.ENTRY)
-WHERE_HELD = int(Where.HELD)
+REJECTED = int64(Event.REJECTED)
+UNKNOWN_SYMBOL, DUPLICATE_ORDER = int64(Rejected.UNKNOWN_SYMBOL), int64(Rejected.DUPLICATE_ORDER)
+BAD_SIDE, BAD_TYPE, BAD_PRICE = int64(Rejected.BAD_SIDE), int64(Rejected.BAD_TYPE), int64(Rejected.BAD_PRICE)
+BAD_QUANTITY, BAD_ORDER_ID = int64(Rejected.BAD_QUANTITY), int64(Rejected.BAD_ORDER_ID)
+BAD_STOP, BAD_LINK = int64(Rejected.BAD_STOP), int64(Rejected.BAD_LINK)
+HALTED, CLOSED = int64(Rejected.HALTED), int64(Rejected.CLOSED)
+WOULD_TAKE, ALREADY_EXPIRED = int64(Rejected.WOULD_TAKE), int64(Rejected.ALREADY_EXPIRED)
+LIMIT, MARKET, IOC = int64(Kind.LIMIT), int64(Kind.MARKET), int64(Kind.IOC)
+FOK, POST_ONLY = int64(Kind.FOK), int64(Kind.POST_ONLY)
+STOP, TRAIL_TICKS, TRAIL_PPM = int64(Trigger.STOP), int64(Trigger.TRAIL_TICKS), int64(Trigger.TRAIL_PPM)
+OCO, LINK_HELD, HELD_OCO, ENTRY = int64(Link.OCO), int64(Link.HELD), int64(Link.HELD_OCO), int64(Link.ENTRY)
+WHERE_HELD = int64(Where.HELD)
 
 
 @compiled_apart
 def reject(core: Any, row: Any, code: int) -> None:
     """Tell that an input is refused."""
-    emit(core, REJECTED, code, int64(row.symbol), int64(row.side), row.order_id, 0, row.price, row.qty, int64(0))
+    emit(core, REJECTED, code, int64(row.symbol), int64(row.side), row.order_id, int64(0), row.price, row.qty, int64(0))
 
 
 @compiled

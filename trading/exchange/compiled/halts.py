@@ -20,7 +20,7 @@ from trading.exchange.compiled.pointers import (
     word_at,
 )
 
-CANCELLED, BY_HALT = int(Event.CANCELLED), int(Cancelled.HALTED)
+CANCELLED, BY_HALT = int64(Event.CANCELLED), int64(Cancelled.HALTED)
 
 
 @compiled_apart

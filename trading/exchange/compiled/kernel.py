@@ -32,13 +32,13 @@ from trading.exchange.compiled.requests import add, cancel, end, modify
 from trading.exchange.compiled.settle import has_room, settle
 from trading.exchange.compiled.timers import due
 
-DONE, EVENTS_FULL, ORDERS_FULL = int(Status.DONE), int(Status.EVENTS_FULL), int(Status.ORDERS_FULL)
-SHOWN_FULL, OWNERS_FULL = int(Status.SHOWN_FULL), int(Status.OWNERS_FULL)
-ADD, CANCEL, MODIFY, QUOTE, TIME = int(Op.ADD), int(Op.CANCEL), int(Op.MODIFY), int(Op.QUOTE), int(Op.TIME)
-DEPTH, SESSION, HALT, MORE = int(Op.DEPTH), int(Op.SESSION), int(Op.HALT), int(Flag.MORE)
-EXPIRED, UNKNOWN_OP = int(Event.EXPIRED), int(Rejected.UNKNOWN_OP)
-BOOK, WAITS, PENDING, HELD = int(Where.BOOK), int(Where.WAITS), int(Where.PENDING), int(Where.HELD)
-QUEUE = int(Model.QUEUE)
+DONE, EVENTS_FULL, ORDERS_FULL = int64(Status.DONE), int64(Status.EVENTS_FULL), int64(Status.ORDERS_FULL)
+SHOWN_FULL, OWNERS_FULL = int64(Status.SHOWN_FULL), int64(Status.OWNERS_FULL)
+ADD, CANCEL, MODIFY, QUOTE, TIME = int64(Op.ADD), int64(Op.CANCEL), int64(Op.MODIFY), int64(Op.QUOTE), int64(Op.TIME)
+DEPTH, SESSION, HALT, MORE = int64(Op.DEPTH), int64(Op.SESSION), int64(Op.HALT), int64(Flag.MORE)
+EXPIRED, UNKNOWN_OP = int64(Event.EXPIRED), int64(Rejected.UNKNOWN_OP)
+BOOK, WAITS, PENDING, HELD = int64(Where.BOOK), int64(Where.WAITS), int64(Where.PENDING), int64(Where.HELD)
+QUEUE = int64(Model.QUEUE)
 
 
 def _revision() -> int:
@@ -98,7 +98,6 @@ def _apply(core: Any, row: Any) -> None:
         _expire(core)
     core.more = 0
     if row.op == ADD:
-        core.more = row.flags & MORE
         add(core, row)
     elif row.op == CANCEL:
         cancel(core, row)
@@ -220,8 +219,9 @@ def _entry_points(revision: int) -> tuple[Any, Any, Any, Any, Any]:
             return first
         for at in range(first, count):
             row = input_at(inputs, at)
-            core.status = _full(core, row.op)
-            if core.status != DONE:
+            full = _full(core, row.op)
+            if full != DONE:
+                core.status = full
                 return at
             _apply(core, row)
             if core.dirty_head != 0 and core.more == 0 and not settle(core):

@@ -9,10 +9,10 @@ from trading.exchange.compiled.layout import Cancelled, Event, Sized, Where
 from trading.exchange.compiled.orders import hold, line_up, release, tell, withdraw
 from trading.exchange.compiled.pointers import cold_at, compiled_apart, int64, order_at, symbol_at
 
-CANCELLED, SIZED = int(Event.CANCELLED), int(Event.SIZED)
-BY_OCO, ENTRY_OVER = int(Cancelled.OCO), int(Cancelled.ENTRY_OVER)
-GROWN, SHRUNK = int(Sized.GROWN), int(Sized.SHRUNK)
-HELD, PENDING = int(Where.HELD), int(Where.PENDING)
+CANCELLED, SIZED = int64(Event.CANCELLED), int64(Event.SIZED)
+BY_OCO, ENTRY_OVER = int64(Cancelled.OCO), int64(Cancelled.ENTRY_OVER)
+GROWN, SHRUNK = int64(Sized.GROWN), int64(Sized.SHRUNK)
+HELD, PENDING = int64(Where.HELD), int64(Where.PENDING)
 
 
 @compiled_apart

@@ -9,7 +9,7 @@ from typing import Any
 from trading.exchange.compiled.layout import Cancelled, Event, Fill, Kind, Model
 from trading.exchange.compiled.levels import bits_of, find_best, head_at, levels_of, next_worse, remove, unmark
 from trading.exchange.compiled.links import filled, make_dirty, spent
-from trading.exchange.compiled.orders import emit, is_live, release_here
+from trading.exchange.compiled.orders import emit, is_live, release, release_here
 from trading.exchange.compiled.pointers import (
     cold_at,
     compiled,
@@ -23,11 +23,11 @@ from trading.exchange.compiled.pointers import (
     symbol_at,
 )
 
-FILL, CANCELLED = int(Event.FILL), int(Event.CANCELLED)
-CROSS, QUOTE, QUOTE_REACHED = int(Fill.CROSS), int(Fill.QUOTE), int(Fill.QUOTE_REACHED)
-SELF_TRADE, PRICE_PROTECTION = int(Cancelled.SELF_TRADE), int(Cancelled.PRICE_PROTECTION)
-MARKET = int(Kind.MARKET)
-TOUCH, QUEUE = int(Model.TOUCH), int(Model.QUEUE)
+FILL, CANCELLED = int64(Event.FILL), int64(Event.CANCELLED)
+CROSS, QUOTE, QUOTE_REACHED = int64(Fill.CROSS), int64(Fill.QUOTE), int64(Fill.QUOTE_REACHED)
+SELF_TRADE, PRICE_PROTECTION = int64(Cancelled.SELF_TRADE), int64(Cancelled.PRICE_PROTECTION)
+LIMIT, MARKET = int64(Kind.LIMIT), int64(Kind.MARKET)
+TOUCH, QUEUE = int64(Model.TOUCH), int64(Model.QUEUE)
 
 
 @compiled_apart
@@ -82,7 +82,7 @@ def _hit(core: Any, number: int, taker: int, owner: int, qty: int, linked: int) 
             break
         if traded == open_lots:
             behind = int64(maker.next)
-            release_here(core, slot)
+            release(core, slot)
             slot = behind
         else:
             maker.qty = open_lots - traded
@@ -111,14 +111,14 @@ def _tell_linked(core: Any, taker: int, maker: int, lots: int, rests: bool) -> N
         spent(core, maker)
 
 
-@compiled
-def take_here(
+@compiled_apart
+def take(
     core: Any, symbol: int, side: int, taker: int, owner: int, kind: int, limit: int, qty: int, linked: int
 ) -> int:
     """Trade as the taker, best price first; returns the lots still open, 0 where all is filled.
 
     Where the order is over otherwise, its event is told and the open lots come back negative. ``linked`` is the slot of
-    a linked order, else 0. Inlined, for where it is hot.
+    a linked order, else 0.
     """
     number = 2 * symbol + 1 - side
     sign = 1 - 2 * side
@@ -134,29 +134,69 @@ def take_here(
             break
         if sign * (price - limit) > 0:
             if kind == MARKET:
-                emit(core, CANCELLED, PRICE_PROTECTION, symbol, side, taker, 0, limit, 0, qty)
+                emit(core, CANCELLED, PRICE_PROTECTION, symbol, side, taker, int64(0), limit, int64(0), qty)
                 return -qty
             break
         if inside:
             qty = _hit(core, number, taker, owner, qty, linked)
             if qty < 0:
-                emit(core, CANCELLED, SELF_TRADE, symbol, side, taker, 0, limit, 0, -qty)
+                emit(core, CANCELLED, SELF_TRADE, symbol, side, taker, int64(0), limit, int64(0), -qty)
         else:
             traded = min(qty, shown_at(core.shown, edge.front).left)
             qty -= traded
-            emit(core, FILL, QUOTE, symbol, side, taker, 0, price, traded, qty)
+            emit(core, FILL, QUOTE, symbol, side, taker, int64(0), price, traded, qty)
             use_front(core, number, traded)
             if linked != 0:
                 filled(core, linked, traded)
     return qty
 
 
+@compiled
+def crosses(core: Any, number: int, limit: int) -> bool:
+    """Whether an order would trade at once with those that rest on side ``number``."""
+    edge = side_at(core.sides, number)
+    return bool(edge.best >= 0 and (2 * (number & 1) - 1) * (edge.base + edge.best - limit) <= 0)
+
+
 @compiled_apart
-def take(
-    core: Any, symbol: int, side: int, taker: int, owner: int, kind: int, limit: int, qty: int, linked: int
-) -> int:
-    """`take_here`, for where it is rare."""
-    return int64(take_here(core, symbol, side, taker, owner, kind, limit, qty, linked))
+def take_plain(core: Any, number: int, taker: int, owner: int, limit: int, qty: int) -> int:
+    """`take` from side ``number`` for a limit order without links, where there is no outside.
+
+    Straight, as it is hot: at the first maker with links, or of the same owner, it hands over to `take`.
+    """
+    edge = side_at(core.sides, number)
+    plain = True
+    while qty > 0 and plain and crosses(core, number, limit):
+        at, before = edge.best, qty
+        level, price = level_at(levels_of(core, number), at), edge.base + at
+        slot = int64(level.head)
+        while slot != 0 and qty > 0:
+            maker = order_at(core.orders, slot)
+            if maker.links != 0 or (owner != 0 and maker.owner == owner):
+                plain = False
+                break
+            open_lots = maker.qty
+            traded = min(open_lots, qty)
+            qty -= traded
+            emit(core, FILL, CROSS, number >> 1, 1 - (number & 1), taker, maker.id, price, traded, qty)
+            if traded < open_lots:
+                maker.qty = open_lots - traded
+                break
+            behind = int64(maker.next)
+            release_here(core, slot)
+            slot = behind
+        level.head = slot
+        if slot != 0:
+            order_at(core.orders, slot).prev = 0
+        else:
+            level.tail = 0
+            unmark(bits_of(core, number), at)
+            find_best(core, number)
+        if qty != before:
+            refer(core, number >> 1, price)
+    if plain:
+        return qty
+    return int64(take(core, number >> 1, 1 - (number & 1), taker, owner, LIMIT, limit, qty, int64(0)))
 
 
 @compiled_apart
@@ -253,7 +293,7 @@ def _fill_resting(core: Any, number: int, slot: int, lots: int, code: int) -> in
     order = order_at(core.orders, slot)
     traded = min(lots, order.qty)
     order.qty -= traded
-    emit(core, FILL, code, number >> 1, 1 - (number & 1), 0, order.id, order.price, traded, order.qty)
+    emit(core, FILL, code, number >> 1, 1 - (number & 1), int64(0), order.id, order.price, traded, order.qty)
     rests = order.qty != 0
     if not rests:
         remove(core, number, slot)

@@ -11,11 +11,11 @@ from trading.exchange.compiled.outside import clear_outside, free_the_better, le
 from trading.exchange.compiled.pointers import compiled_apart, int64, order_at, symbol_at
 from trading.exchange.compiled.requests import end
 
-RESTED, NOW = int(Event.RESTED), int(Accepted.NOW)
-MARKET, POST_ONLY, QUEUE = int(Kind.MARKET), int(Kind.POST_ONLY), int(Model.QUEUE)
-NO_LIQUIDITY, BY_POST_ONLY = int(Cancelled.NO_LIQUIDITY), int(Cancelled.POST_ONLY)
-TRADE_RULE, MORE, RESET = int(Fill.TRADE), int(Flag.MORE), int(Flag.RESET)
-QUOTE, TRADE, GAP, SESSION = int(Op.QUOTE), int(Op.TRADE), int(Op.GAP), int(Op.SESSION)
+RESTED, NOW = int64(Event.RESTED), int64(Accepted.NOW)
+MARKET, POST_ONLY, QUEUE = int64(Kind.MARKET), int64(Kind.POST_ONLY), int64(Model.QUEUE)
+NO_LIQUIDITY, BY_POST_ONLY = int64(Cancelled.NO_LIQUIDITY), int64(Cancelled.POST_ONLY)
+TRADE_RULE, MORE, RESET = int64(Fill.TRADE), int64(Flag.MORE), int64(Flag.RESET)
+QUOTE, TRADE, GAP, SESSION = int64(Op.QUOTE), int64(Op.TRADE), int64(Op.GAP), int64(Op.SESSION)
 
 
 @compiled_apart
@@ -66,8 +66,8 @@ def _complete(core: Any, symbol: int) -> None:
         book.quoted = 1
         make_dirty(core, symbol)
     retry(core, symbol)
-    outside_reaches(core, symbol, BUY)
-    outside_reaches(core, symbol, SELL)
+    outside_reaches(core, symbol, int64(BUY))
+    outside_reaches(core, symbol, int64(SELL))
 
 
 @compiled_apart
@@ -120,8 +120,8 @@ def trade(core: Any, row: Any, symbol: int) -> None:
         reject(core, row, code)
     elif row.qty != 0 and symbol_at(core.symbols, symbol).closed == 0:
         refer(core, symbol, row.price)
-        left = trade_passes(core, symbol, BUY, row.price, row.qty, TRADE_RULE)
-        trade_passes(core, symbol, SELL, row.price, left, TRADE_RULE)
+        left = trade_passes(core, symbol, int64(BUY), row.price, row.qty, TRADE_RULE)
+        trade_passes(core, symbol, int64(SELL), row.price, left, TRADE_RULE)
 
 
 @compiled_apart

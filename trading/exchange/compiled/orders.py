@@ -18,9 +18,9 @@ from trading.exchange.compiled.pointers import (
 )
 from trading.exchange.compiled.timers import start_timer, stop_timer
 
-BOOK, WAITS, PENDING = int(Where.BOOK), int(Where.WAITS), int(Where.PENDING)
-HELD, DUE = int(Where.HELD), int(Where.DUE)
-QUEUE, STOP = int(Model.QUEUE), int(Trigger.STOP)
+BOOK, WAITS, PENDING = int64(Where.BOOK), int64(Where.WAITS), int64(Where.PENDING)
+HELD, DUE = int64(Where.HELD), int64(Where.DUE)
+QUEUE, STOP = int64(Model.QUEUE), int64(Trigger.STOP)
 SHARE_LINKED = 5  # events that one order may cause in one step once there are links or triggers, see `kernel`
 
 
@@ -50,7 +50,7 @@ def emit(
 def tell(core: Any, slot: int, kind: int, code: int, qty: int, left: int) -> None:
     """An event about one order that is no fill."""
     order = order_at(core.orders, slot)
-    emit(core, kind, code, int64(order.symbol), int64(order.side), order.id, 0, order.price, qty, left)
+    emit(core, kind, code, int64(order.symbol), int64(order.side), order.id, int64(0), order.price, qty, left)
 
 
 @compiled

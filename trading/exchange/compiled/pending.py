@@ -10,7 +10,7 @@ from typing import Any
 from trading.exchange.compiled.layout import BUY, PPM, UNSET, Trigger, Where
 from trading.exchange.compiled.pointers import cold_at, compiled, compiled_apart, int64, order_at, side_at, symbol_at
 
-PENDING, STOP, TRAIL_TICKS = int(Where.PENDING), int(Trigger.STOP), int(Trigger.TRAIL_TICKS)
+PENDING, STOP, TRAIL_TICKS = int64(Where.PENDING), int64(Trigger.STOP), int64(Trigger.TRAIL_TICKS)
 
 
 @compiled

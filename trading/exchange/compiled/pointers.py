@@ -16,14 +16,19 @@ from trading.exchange.compiled import layout
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-# As numba wants them spelt; the helpers are annotated with plain `int`, which these are.
+# As numba wants them spelt; the helpers are annotated with plain `int`, which these are. A plain constant handed over
+# has a type of its own in numba, and the helper is compiled anew for it; an `int64` has not.
 int64: Callable[[Any], int] = np.int64  # type: ignore[assignment]
 uint64: Any = np.uint64
 
 
+# Helpers are called by compiled code only: ways in from Python and C would be a tenth of the time to compile.
+_INSIDE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
 def compiled(function: F) -> F:
     """A small helper of the core, inlined where it is called: left to itself LLVM inlines too little."""
-    done: F = njit(forceinline=True)(function)
+    done: F = njit(forceinline=True, **_INSIDE)(function)
     return done
 
 
@@ -32,7 +37,7 @@ def compiled_apart(function: F) -> F:
 
     Said in so many words, for what an inlined helper calls is inlined with it otherwise.
     """
-    done: F = njit(forceinline=False)(function)
+    done: F = njit(forceinline=False, **_INSIDE)(function)
     return done
 
 

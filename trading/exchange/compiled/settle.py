@@ -24,7 +24,7 @@ from trading.exchange.compiled.pointers import (
 )
 from trading.exchange.compiled.requests import enter_slot, start_trigger
 
-TRIGGERED, BY_TRADE, BY_QUOTE = int(Event.TRIGGERED), int(Triggered.TRADE), int(Triggered.QUOTE)
+TRIGGERED, BY_TRADE, BY_QUOTE = int64(Event.TRIGGERED), int64(Triggered.TRADE), int64(Triggered.QUOTE)
 EVENTS_SPARE = 24
 TRIGGERS, LEGS = 1, 2  # stages of a round
 
@@ -84,7 +84,7 @@ def _step(core: Any, slot: int, stage: int, code: int) -> None:
     if stage == TRIGGERS:
         order.latched = 1
         stop, symbol, side = cold_at(core.cold, slot).stop, int64(order.symbol), int64(order.side)
-        emit(core, TRIGGERED, code, symbol, side, order.id, 0, stop, order.qty, order.qty)
+        emit(core, TRIGGERED, code, symbol, side, order.id, int64(0), stop, order.qty, order.qty)
         enter_slot(core, slot)
     elif order.trigger != 0 and order.latched == 0:
         start_trigger(core, slot)

@@ -48,7 +48,7 @@ def start_timer(core: Any, slot: int) -> None:
 @compiled_apart
 def stop_timer(core: Any, slot: int) -> None:
     """Forget an order's expiry."""
-    place = order_at(core.orders, slot).timer
+    place = int64(order_at(core.orders, slot).timer)
     last = slot_at(core.timers, core.n_timers)
     core.n_timers -= 1
     order_at(core.orders, slot).timer = 0
