@@ -59,8 +59,8 @@ class MemoryBus:
     def wake_broker(self) -> None:
         self.wakes += 1
 
-    def last_ticks(self) -> dict[int, Ticks]:
-        return dict(self.newest)
+    def last_ticks(self, ids: Sequence[int] | None = None) -> dict[int, Ticks]:
+        return {key: ticks for key, ticks in self.newest.items() if ids is None or key in ids}
 
     def last_books(self, ids: Sequence[int]) -> dict[int, Ticks]:
         return {key: self.books[key] for key in ids if key in self.books}

@@ -103,6 +103,8 @@ def test_the_newest_quote_of_each_instrument_is_kept_and_bare_trades_do_not_hide
     bus.publish_ticks(quotes(1, seq=3, kind=TRADE))
     last = bus.last_ticks()
     assert {key: int(tick["seq"][0]) for key, tick in last.items()} == {1: 2, 2: 1}
+    assert [(key, int(tick["seq"][0])) for key, tick in bus.last_ticks([2, 3]).items()] == [(2, 1)]
+    assert bus.last_ticks([]) == {}
 
 
 def depth(instrument_id: int, seq: int, *kinds: int) -> Ticks:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from trading_floor import TradingFloor
 
+from trading.adapters.postgres.broker_store import commit_parameters
 from trading.adapters.redis_bus import no_ticks
 from trading.domain.errors import Fenced, Halted, Inconsistent
 from trading.exchange.codec import decode
@@ -18,7 +19,7 @@ from trading.services import desk, halt, night
 from trading.services.access import SYSTEM, Actor, Role
 from trading.services.command_inputs import delay_by, utc_day_end
 from trading.services.paper_broker import PaperBroker
-from trading.services.ports.broker import Command
+from trading.services.ports.broker import Batch, Command
 from trading.services.venue_days import VenueDays
 
 ADMIN = Actor(0, "boss", Role.ADMIN)
@@ -247,6 +248,43 @@ def test_an_old_quote_fills_nothing_after_a_gap(floor: TradingFloor) -> None:
     floor.quote("100.00", "100.01")
     assert floor.query("select price_ticks from fill") == [(10_001,)]
     floor.check()
+
+
+def test_a_command_that_submits_one_order_brings_its_accounting(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.00")
+    first, second = (floor.accepted("buy", quantity, "99.00") for quantity in ("10", "5"))
+    floor.cancel(first.order_id)
+    floor.accepted("buy", "1", "99.00", take_profit="120.00")
+    commands = floor.store.waiting_commands(10)
+    assert [command.kind for command in commands] == ["submit", "submit", "cancel", "group"]
+    books = floor.store.open_orders([first.order_id, second.order_id])
+    assert [command.order for command in commands] == [books[first.order_id], books[second.order_id], None, None]
+
+
+def test_only_a_batch_that_nobody_is_told_of_need_not_be_on_the_disk_at_once(
+    floor: TradingFloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = []
+    begin = floor.store.begin_commit
+
+    def begin_commit(batch: Batch) -> None:
+        waits.append(commit_parameters(batch)[-1])
+        begin(batch)
+
+    monkeypatch.setattr(floor.store, "begin_commit", begin_commit)
+    floor.quote("99.99", "100.00")
+    floor.quote("99.98", "99.99")  # ticks are logged a tenth of a second later
+    order = floor.accepted("buy", "10", "99.00")
+    floor.run_broker()
+    floor.cancel(order.order_id)
+    floor.run_broker()
+    floor.quote("98.00", "98.01")
+    floor.quote("98.00", "98.01")
+    floor.accepted("buy", "10", "97.00")
+    floor.run_broker()
+    floor.quote("96.00", "96.01")
+    assert floor.query("select count(*) from fill") == [(1,)]
+    assert waits == [b"f", b"t", b"t", b"f", b"t", b"t"]
 
 
 def test_a_broker_that_lost_its_lease_writes_nothing(floor: TradingFloor) -> None:

@@ -223,5 +223,6 @@ class Engine:
         """Events of rows as tuples, fields in the order of `EVENT`."""
         if not packed:
             return iter(())
-        events = self._core.apply(np.frombuffer(b"".join(packed), INPUT))
+        core = self._core
+        events = core.apply_row(packed[0]) if len(packed) == 1 else core.apply(np.frombuffer(b"".join(packed), INPUT))
         return _EVENT.iter_unpack(events.tobytes())

@@ -42,7 +42,8 @@ def submit(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket, key: s
     another body), `Halted`, `Unavailable`.
     """
     _check_key(key)
-    ticks, now_ns = _ticks(floor), floor.clock.now_ns()
+    instrument_id = floor.desk.instrument_id(ticket.symbol, ticket.venue)
+    ticks, now_ns = _ticks(floor, [] if instrument_id is None else [instrument_id]), floor.clock.now_ns()
     answer = floor.desk.submit(
         actor.user_id,
         portfolio_id,
@@ -64,7 +65,7 @@ def preview(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket) -> Pr
     if context is None:
         return Refusal("unknown_instrument", f"{ticket.symbol[:20]!r} is not traded on {ticket.venue[:10]}.")
     now_ns = floor.clock.now_ns()
-    quote = _best(_ticks(floor), context.instrument.id, now_ns)
+    quote = _best(_ticks(floor, [context.instrument.id]), context.instrument.id, now_ns)
     judged = decide(context, ticket, quote, now_ns)
     if isinstance(judged, Refusal):
         return judged
@@ -144,10 +145,10 @@ def _likely_ticks(terms: Terms, buy: bool, best: int) -> int:
     return min(terms.limit_ticks, best) if buy else max(terms.limit_ticks, best)
 
 
-def _ticks(floor: Floor) -> Mapping[int, Ticks]:
+def _ticks(floor: Floor, ids: Sequence[int] | None = None) -> Mapping[int, Ticks]:
     """The newest quotes, or none while the bus is away: limit orders are still taken then."""
     try:
-        return floor.bus.last_ticks()
+        return floor.bus.last_ticks(ids)
     except Unavailable:
         return {}
 

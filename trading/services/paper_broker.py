@@ -143,9 +143,11 @@ class PaperBroker:
     def _take(self, now_ns: int, ticks: Ticks, commands: Sequence[Command], gap: str) -> None:
         self.queue.put(now_ns, commands)
         due = self.queue.take(now_ns)
-        wanted = order_ids(due)
+        read = [command.order for command in due if command.order is not None]
+        wanted = order_ids([command for command in due if command.order is None])
         if any(command.kind == "modify" for command in due):
             self._end_commit()  # the accounting of an order that has been open must be read behind its last batch
+        self._settlement.load({order.id: order for order in read if order.id not in self._settlement.orders})
         if wanted:
             self._settlement.load(self._store.open_orders(wanted))
         if gap:

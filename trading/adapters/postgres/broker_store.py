@@ -1,4 +1,4 @@
-"""The broker's two connections: lease, log, snapshots, and `commit_batch`."""
+"""The broker's three connections: lease, log, snapshots, and `commit_batch`."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -36,31 +36,48 @@ _EFFECTS = (
     "lot_closes",
     "outbox",
 )
-COMMIT = b"select commit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-COMMIT_FORMATS = [Format.TEXT] * 5 + [Format.BINARY] * 3 + [Format.TEXT]
+COMMIT_NAME = b"commit"
+COMMIT = b"""
+    select commit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9), set_config(
+        'synchronous_commit', case when $10 then current_setting('synchronous_commit') else 'off' end, true)
+"""
+"""What nobody is told of need not be on the disk at once: ticks without effects get there with the next batch at the
+latest, for the server writes its log in order."""
+COMMIT_FORMATS = [Format.TEXT] * 5 + [Format.BINARY] * 3 + [Format.TEXT] * 2
 
 _OPEN = "not in ('filled', 'rejected', 'cancelled', 'expired')"
 _OPEN_ORDERS = f"""
     select o.id, o.portfolio_id, o.side, o.quantity_lots, o.filled_lots, o.price_lots_sum, o.notional, o.fee, o.state,
            o.type, o.protection_ticks, o.limit_ticks, o.stop_ticks, o.trail, o.trail_ppm, o.group_id, o.group_role,
-           cash.id as cash_account, shares.id as asset_account,
+           o.instrument_id, o.instrument_version, cash.id as cash_account, shares.id as asset_account,
            coalesce(hc.amount - hc.used - hc.released, 0) as cash_left,
            coalesce(ha.amount - ha.used - ha.released, 0) as asset_left,
            coalesce((select e.quantity_lots - e.filled_lots from orders e where e.group_id = o.group_id
-                     and e.group_role = 'entry' and e.state {_OPEN}), 0) as planned,
-           {INSTRUMENT_COLUMNS}
+                     and e.group_role = 'entry' and e.state {_OPEN}), 0) as planned
     from orders o
-    join (select i.symbol, i.venue, iv.* from instrument_version iv join instrument i on i.id = iv.instrument_id) v
-        on v.instrument_id = o.instrument_id and v.version = o.instrument_version
-    join asset a on a.id = v.asset_id join asset c on c.id = v.currency_id
+    join instrument_version v on v.instrument_id = o.instrument_id and v.version = o.instrument_version
     join account cash on cash.portfolio_id = o.portfolio_id and cash.asset_id = v.currency_id
+        and cash.kind = 'portfolio'
     join account shares on shares.portfolio_id = o.portfolio_id and shares.asset_id = v.asset_id
+        and shares.kind = 'portfolio'
     cross join lateral (select case when o.group_role is null or o.group_role = 'entry' then o.id else o.group_id end
                         as holder) own
     left join hold hc on hc.order_id = own.holder and hc.leg = 'cash'
     left join hold ha on ha.order_id = own.holder and ha.leg = 'asset'
     where o.state {_OPEN}
 """
+_WAITING = f"""
+    select c.id as command_id, c.kind, c.order_id, c.payload, o.*
+    from (select id, kind, order_id, payload from command where input_seq is null and id <> all(%s)
+          order by kind not in ('halt', 'resume'), id limit %s) c
+    left join lateral ({_OPEN_ORDERS} and o.id = c.order_id and c.kind = 'submit' limit 1) o on true
+    order by c.kind not in ('halt', 'resume'), c.id
+"""
+"""Commands and, of those that submit one order, its accounting; ``limit 1`` has it looked up for each by its key."""
+_REPEATED = "set plan_cache_mode = force_generic_plan"
+"""The broker asks the same few questions, each by a key: planning one anew takes longer than answering it."""
+_UNHURRIED = "set synchronous_commit = off"
+"""Marks, a lease that runs on, numbers for the health page: an order need not wait until they are on the disk."""
 
 
 class PostgresBroker:
@@ -82,13 +99,17 @@ class PostgresBroker:
 
     @contextmanager
     def _open(self, use: str = "read") -> Iterator[Connection[Any]]:
-        """One connection is for batches alone; another for all else, as the first may be busy."""
+        """One connection is for batches alone, one for what a crash of the server may undo, one for all else."""
         try:
             connection = self._connections.get(use)
             if connection is None or connection.closed:
                 connection = self._connections[use] = psycopg.connect(
                     self._dsn, autocommit=True, application_name=f"tradefloor-broker-{use}", connect_timeout=3
                 )
+                if use == "commit":
+                    connection.pgconn.prepare(COMMIT_NAME, COMMIT)
+                else:
+                    connection.execute(_REPEATED if use == "read" else _UNHURRIED)
             yield connection
         except psycopg.Error as error:
             known = _ERRORS.get(error.sqlstate or "")
@@ -117,8 +138,9 @@ class PostgresBroker:
 
     def renew_lease(self, epoch: int, ttl_s: float) -> None:
         """See the port."""
-        if not self._scalar("select renew_lease(%s, %s)", (epoch, ttl_s)):
-            raise Fenced(f"epoch {epoch} is over")
+        with self._open("unhurried") as connection:
+            if not scalar(connection, "select renew_lease(%s, %s)", (epoch, ttl_s)):
+                raise Fenced(f"epoch {epoch} is over")
 
     def cursor(self) -> tuple[int, bytes]:
         """See the port."""
@@ -155,12 +177,16 @@ class PostgresBroker:
 
     def waiting_commands(self, limit: int, known: Collection[int] = ()) -> Sequence[Command]:
         """See the port."""
-        rows = self._rows(
-            "select id, kind, order_id, payload from command where input_seq is null and id <> all(%s)"
-            " order by kind not in ('halt', 'resume'), id limit %s",
-            (list(known), limit),
-        )
-        return [Command(row["id"], row["kind"], row["order_id"], row["payload"]) for row in rows]
+        return [
+            Command(
+                row["command_id"],
+                row["kind"],
+                row["order_id"],
+                row["payload"],
+                None if row["id"] is None else self._open_order(row),
+            )
+            for row in self._rows(_WAITING, (list(known), limit))
+        ]
 
     def standings(self) -> Sequence[Standing]:
         """See the port."""
@@ -188,23 +214,29 @@ class PostgresBroker:
         rows = self._rows(
             _OPEN_ORDERS if ids is None else f"{_OPEN_ORDERS} and o.id = any(%s)", [] if ids is None else [ids]
         )
-        return {
-            row["id"]: open_order_of(
-                row,
-                self._instrument(row),
-                Hold(row["cash_account"], row["cash_left"]),
-                Hold(row["asset_account"], row["asset_left"]),
-                row["planned"],
-            )
-            for row in rows
-        }
+        return {row["id"]: self._open_order(row) for row in rows}
 
-    def _instrument(self, row: Mapping[str, Any]) -> Instrument:
-        """A version of an instrument never changes: it is built once."""
-        key = (row["instrument_id"], row["version"])
-        known = self._instruments.get(key)
+    def _open_order(self, row: Mapping[str, Any]) -> OpenOrder:
+        return open_order_of(
+            row,
+            self._instrument(row["instrument_id"], row["instrument_version"]),
+            Hold(row["cash_account"], row["cash_left"]),
+            Hold(row["asset_account"], row["asset_left"]),
+            row["planned"],
+        )
+
+    def _instrument(self, instrument_id: int, version: int) -> Instrument:
+        """A version of an instrument never changes: it is read once."""
+        known = self._instruments.get((instrument_id, version))
         if known is None:
-            known = self._instruments[key] = instrument_of(row)
+            rows = self._rows(
+                f"select {INSTRUMENT_COLUMNS} from (select i.symbol, i.venue, iv.*"
+                " from instrument_version iv join instrument i on i.id = iv.instrument_id) v"
+                " join asset a on a.id = v.asset_id join asset c on c.id = v.currency_id"
+                " where v.instrument_id = %s and v.version = %s",
+                (instrument_id, version),
+            )
+            known = self._instruments[instrument_id, version] = instrument_of(rows[0])
         return known
 
     def lots(self, portfolio_id: int, instrument_id: int) -> list[Lot]:
@@ -256,7 +288,7 @@ class PostgresBroker:
     def begin_commit(self, batch: Batch) -> None:
         """See the port."""
         with self._open("commit") as connection:
-            connection.pgconn.send_query_params(COMMIT, commit_parameters(batch), param_formats=COMMIT_FORMATS)
+            connection.pgconn.send_query_prepared(COMMIT_NAME, commit_parameters(batch), COMMIT_FORMATS)
             self._committing = True
 
     def end_commit(self) -> Sequence[int]:
@@ -285,8 +317,9 @@ class PostgresBroker:
 
     def publish_outbox(self, limit: int, published: Sequence[int] = ()) -> Sequence[Mapping[str, Any]]:
         """See the port."""
-        rows = self._rows("select publish_outbox(%s, %s) as event", (limit, list(published)))
-        return [row["event"] for row in rows]
+        with self._open("unhurried") as connection:
+            rows = connection.execute("select publish_outbox(%s, %s)", (limit, list(published))).fetchall()
+        return [row[0] for row in rows]
 
     def seal(self, now: datetime) -> None:
         """See the port."""
@@ -320,7 +353,7 @@ class PostgresBroker:
 
     def report(self, detail: Mapping[str, Any]) -> None:
         """See the port."""
-        with self._open() as connection:
+        with self._open("unhurried") as connection:
             connection.execute("update process_status set detail = %s where name = 'broker'", (Jsonb(dict(detail)),))
 
     def halt_floor(self, reason: str, ts_ns: int) -> None:
@@ -339,4 +372,5 @@ def commit_parameters(batch: Batch) -> list[bytes]:
         batch.out_hash,
         batch.state_hash,
         json.dumps(effects, separators=(",", ":")).encode(),
+        b"t" if batch.commands or batch.orders else b"f",
     ]

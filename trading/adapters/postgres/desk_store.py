@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, LiteralString
 
-from psycopg import Connection, errors
+from psycopg import ClientCursor, Connection, errors
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
@@ -30,6 +30,7 @@ from trading.services.ports.desk import (
 SUBMIT, CHANGE = "desk.submit", "desk.modify"
 KEY_WAIT_MS = 1500
 """How long a retry waits for the call that holds its key; less than the roles' transaction_timeout."""
+_BEGIN: LiteralString = f"begin; set local lock_timeout = {KEY_WAIT_MS}; "
 
 
 class PostgresDesk:
@@ -37,6 +38,7 @@ class PostgresDesk:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._ids: dict[tuple[str, str], int] = {}
 
     def submit(
         self, user_id: int, portfolio_id: int, key: str, ticket: Ticket, decide: Decide, ts_ns: int, origin: str
@@ -44,10 +46,10 @@ class PostgresDesk:
         """See the port. A second call with the same key waits for the first, then gets its answer."""
         call = _Call(user_id, SUBMIT, key, origin, portfolio_id)
         digest = _digest([portfolio_id, asdict(ticket)])
-        with self._transaction() as connection:
-            found = scalar(
+        with self._connection() as connection:
+            found = _told(
                 connection,
-                "select desk_open(%s, %s, %s, %s, %s, %s, %s)",
+                _BEGIN + "select desk_open(%s, %s, %s, %s, %s, %s, %s)",
                 (user_id, SUBMIT, key, digest, portfolio_id, ticket.symbol, ticket.venue),
             )
             known = _known(found)
@@ -60,7 +62,7 @@ class PostgresDesk:
             if isinstance(judged, Refusal):
                 return call.refuse(connection, judged)
             orders = [_order_row(decision, found, portfolio_id, ts_ns) for decision in judged]
-            return call.accept(connection, "select desk_accept(%s, %s, %s, %s, %s)", {"orders": orders})
+            return call.accept(connection, "select desk_accept(%s, %s, %s, %s, %s); commit", {"orders": orders})
 
     def change(
         self,
@@ -76,10 +78,10 @@ class PostgresDesk:
         """See the port."""
         call = _Call(user_id, CHANGE, key, origin, portfolio_id)
         digest = _digest([portfolio_id, order_id, asdict(change)])
-        with self._transaction() as connection:
-            found = scalar(
+        with self._connection() as connection:
+            found = _told(
                 connection,
-                "select desk_open_change(%s, %s, %s, %s, %s, %s)",
+                _BEGIN + "select desk_open_change(%s, %s, %s, %s, %s, %s)",
                 (user_id, CHANGE, key, digest, portfolio_id, order_id),
             )
             known = _known(found)
@@ -91,13 +93,13 @@ class PostgresDesk:
             if isinstance(judged, Refusal):
                 return call.refuse(connection, judged)
             row = _change_row(judged, found, ts_ns)
-            return call.accept(connection, "select desk_change(%s, %s, %s, %s, %s)", row)
+            return call.accept(connection, "select desk_change(%s, %s, %s, %s, %s); commit", row)
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection[Any]]:
+    def _connection(self) -> Iterator[Connection[Any]]:
+        """For one transaction, begun and committed in the statements: what is open at the end, the pool ends."""
         try:
-            with connection_of(self._pool) as connection, connection.transaction():
-                connection.execute(f"set local lock_timeout = {KEY_WAIT_MS}")
+            with connection_of(self._pool) as connection:
                 yield connection
         except (errors.LockNotAvailable, errors.TransactionTimeout):
             raise Conflict("the same call is still being worked on; ask again", "in_flight") from None
@@ -124,6 +126,17 @@ class PostgresDesk:
             )
         return code
 
+    def instrument_id(self, symbol: str, venue: str) -> int | None:
+        """See the port. Asked once."""
+        known = self._ids.get((symbol, venue))
+        if known is None:
+            with connection_of(self._pool) as connection:
+                statement = "select (select id from instrument where symbol = %s and venue = %s)"
+                known = scalar(connection, statement, (symbol, venue))
+            if known is not None:
+                self._ids[symbol, venue] = known
+        return known
+
     def instruments(self, venue: str) -> Sequence[Instrument]:
         """Current versions, by symbol."""
         with connection_of(self._pool) as connection, connection.cursor(row_factory=dict_row) as cursor:
@@ -147,8 +160,9 @@ class _Call:
 
     def refuse(self, connection: Connection[Any], refusal: Refusal) -> Refusal:
         """Keep the refusal as the key's answer."""
-        connection.execute(
-            "select desk_refuse(%s, %s, %s, %s, %s, %s)",
+        _told(
+            connection,
+            "select desk_refuse(%s, %s, %s, %s, %s, %s); commit",
             (
                 self.user_id,
                 self.operation,
@@ -163,8 +177,18 @@ class _Call:
     def accept(self, connection: Connection[Any], statement: LiteralString, row: Mapping[str, Any]) -> Acceptance:
         """Let a server function write everything and answer."""
         return _acceptance(
-            scalar(connection, statement, (self.user_id, self.operation, self.key, self.origin, Jsonb(dict(row))))
+            _told(connection, statement, (self.user_id, self.operation, self.key, self.origin, Jsonb(dict(row))))
         )
+
+
+def _told(connection: Connection[Any], statements: LiteralString, parameters: Sequence[Any]) -> Any:
+    """What the one query among ``statements`` answers; all of them are one message, and so one round trip."""
+    cursor = ClientCursor(connection)
+    cursor.execute(statements, parameters)
+    for result in cursor.results():
+        if result.description is not None:
+            return result.fetchall()[0][0]
+    raise LookupError("the statements answered nothing")
 
 
 def _unknown_instrument(ticket: Ticket) -> Refusal:

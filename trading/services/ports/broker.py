@@ -13,12 +13,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Something a service asked for, not sequenced yet."""
+    """Something a service asked for, not sequenced yet; of one new order ``order`` is its accounting."""
 
     id: int
     kind: str
     order_id: int | None
     payload: Mapping[str, Any]
+    order: OpenOrder | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ class Bus(Protocol):
         """Tell the broker that a command has been committed."""
         ...
 
-    def last_ticks(self) -> dict[int, Ticks]:
-        """The newest quote of each instrument id, as an array of one tick; empty when there is none."""
+    def last_ticks(self, ids: Sequence[int] | None = None) -> dict[int, Ticks]:
+        """The newest quote of each instrument, or of each named, by id, as an array of one tick; none while away."""
         ...
 
     def last_books(self, ids: Sequence[int]) -> dict[int, Ticks]:

@@ -143,6 +143,10 @@ class DeskStore(Protocol):
         """Ask the broker to cancel; None when asked, a code when the order is already over or unknown."""
         ...
 
+    def instrument_id(self, symbol: str, venue: str) -> int | None:
+        """The id of what is traded there under a symbol; it never changes."""
+        ...
+
     def instruments(self, venue: str) -> Sequence[Instrument]:
         """Current versions of a venue's instruments, by symbol."""
         ...
