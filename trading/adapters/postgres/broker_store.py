@@ -36,7 +36,6 @@ _EFFECTS = (
     "lot_closes",
     "outbox",
 )
-COMMIT_NAME = b"commit"
 COMMIT = b"""
     select commit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9), set_config(
         'synchronous_commit', case when $10 then current_setting('synchronous_commit') else 'off' end, true)
@@ -74,10 +73,12 @@ _WAITING = f"""
     order by c.kind not in ('halt', 'resume'), c.id
 """
 """Commands and, of those that submit one order, its accounting; ``limit 1`` has it looked up for each by its key."""
-_REPEATED = "set plan_cache_mode = force_generic_plan"
-"""The broker asks the same few questions, each by a key: planning one anew takes longer than answering it."""
-_UNHURRIED = "set synchronous_commit = off"
-"""Marks, a lease that runs on, numbers for the health page: an order need not wait until they are on the disk."""
+_SETTINGS: Mapping[str, LiteralString] = {
+    "read": "set plan_cache_mode = force_generic_plan",
+    "unhurried": "set synchronous_commit = off",
+}
+"""Reading asks the same few questions, each by a key: planning one anew takes longer than answering it. Unhurried are
+marks, a lease that runs on and numbers for the health page: no order waits until they are on the disk."""
 
 
 class PostgresBroker:
@@ -106,10 +107,8 @@ class PostgresBroker:
                 connection = self._connections[use] = psycopg.connect(
                     self._dsn, autocommit=True, application_name=f"tradefloor-broker-{use}", connect_timeout=3
                 )
-                if use == "commit":
-                    connection.pgconn.prepare(COMMIT_NAME, COMMIT)
-                else:
-                    connection.execute(_REPEATED if use == "read" else _UNHURRIED)
+                if use in _SETTINGS:
+                    connection.execute(_SETTINGS[use])
             yield connection
         except psycopg.Error as error:
             known = _ERRORS.get(error.sqlstate or "")
@@ -288,7 +287,7 @@ class PostgresBroker:
     def begin_commit(self, batch: Batch) -> None:
         """See the port."""
         with self._open("commit") as connection:
-            connection.pgconn.send_query_prepared(COMMIT_NAME, commit_parameters(batch), COMMIT_FORMATS)
+            connection.pgconn.send_query_params(COMMIT, commit_parameters(batch), param_formats=COMMIT_FORMATS)
             self._committing = True
 
     def end_commit(self) -> Sequence[int]:

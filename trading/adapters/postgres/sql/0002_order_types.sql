@@ -65,14 +65,18 @@ language plpgsql security definer set search_path = public as $$
 declare
     many int := jsonb_array_length(p -> 'orders');
     ids bigint[];
+    put orders[];
     main orders;
+    owner bigint;
+    cash bigint;
     payloads jsonb;
     reply jsonb;
 begin
-    select array_agg(nextval(pg_get_serial_sequence('orders', 'id'))) into ids from generate_series(1, many);
-    insert into orders (id, portfolio_id, instrument_id, instrument_version, limit_version, side, type, effect, tif,
-                        quantity_lots, limit_ticks, protection_ticks, stop_ticks, trail, trail_ppm, post_only,
-                        expires_ns, group_id, group_role, state, actor_id, accepted_ts_ns, updated_ts_ns)
+    select array_agg(nextval('orders_id_seq')) into ids from generate_series(1, many);
+    with written as (
+        insert into orders (id, portfolio_id, instrument_id, instrument_version, limit_version, side, type, effect, tif,
+                            quantity_lots, limit_ticks, protection_ticks, stop_ticks, trail, trail_ppm, post_only,
+                            expires_ns, group_id, group_role, state, actor_id, accepted_ts_ns, updated_ts_ns)
         overriding system value
         select ids[r.n], r.portfolio_id, r.instrument_id, r.instrument_version, r.limit_version, r.side, r.type,
                r.effect, r.tif, r.quantity_lots, r.limit_ticks, r.protection_ticks, r.stop_ticks, r.trail, r.trail_ppm,
@@ -83,23 +87,28 @@ begin
             limit_ticks bigint, protection_ticks bigint, stop_ticks bigint, trail bigint, trail_ppm bigint,
             post_only boolean, expires_ns bigint, role text, ts_ns bigint)) with ordinality r
                 (portfolio_id, instrument_id, instrument_version, limit_version, side, type, effect, tif, quantity_lots,
-                 limit_ticks, protection_ticks, stop_ticks, trail, trail_ppm, post_only, expires_ns, role, ts_ns, n);
-    insert into hold (order_id, leg, account_id, asset_id, amount)
-        select ids[o.n], h.leg, h.account_id, a.asset_id, h.amount
-        from jsonb_array_elements(p -> 'orders') with ordinality o (item, n)
-        cross join jsonb_to_recordset(o.item -> 'holds') h (leg text, account_id bigint, amount bigint)
-        join orders own on own.id = ids[o.n]
-        join account a on a.id = h.account_id and a.portfolio_id = own.portfolio_id;
-    update account a set held = a.held + h.amount
-        from (select account_id, sum(amount) as amount from hold where order_id = any (ids) group by account_id) h
-        where a.id = h.account_id;
-    insert into order_event (order_id, ts_ns, source, target, cause, actor)
-        select id, accepted_ts_ns, 'new', 'accepted', 'desk', 'user:' || p_user from orders where id = any (ids) order by id;
+                 limit_ticks, protection_ticks, stop_ticks, trail, trail_ppm, post_only, expires_ns, role, ts_ns, n)
+        returning orders)
+    select array_agg(w.orders order by (w.orders).id) into put from written w;
     -- The answer speaks of the entry, or of the first of two that exclude each other.
-    select * into main from orders where id = any (ids) order by group_role = 'entry' desc, id limit 1;
+    select u.* into main from unnest(put) u order by u.group_role = 'entry' desc, u.id limit 1;
+    select owner_id into owner from portfolio where id = main.portfolio_id;
+    with held as (
+        insert into hold (order_id, leg, account_id, asset_id, amount)
+            select ids[o.n], h.leg, h.account_id, a.asset_id, h.amount
+            from jsonb_array_elements(p -> 'orders') with ordinality o (item, n)
+            cross join jsonb_to_recordset(o.item -> 'holds') h (leg text, account_id bigint, amount bigint)
+            join account a on a.id = h.account_id and a.portfolio_id = main.portfolio_id
+            returning account_id, leg, amount),
+    moved as (
+        update account a set held = a.held + h.amount
+            from (select account_id, sum(amount) as amount from held group by account_id) h
+            where a.id = h.account_id)
+    select coalesce(sum(amount) filter (where leg = 'cash'), 0) into cash from held;
+    insert into order_event (order_id, ts_ns, source, target, cause, actor)
+        select o.id, o.accepted_ts_ns, 'new', 'accepted', 'desk', 'user:' || p_user from unnest(put) o order by o.id;
     select jsonb_agg(jsonb_build_object(
-        'v', 1, 'order_id', o.id, 'portfolio_id', o.portfolio_id,
-        'user_id', (select owner_id from portfolio where id = o.portfolio_id),
+        'v', 1, 'order_id', o.id, 'portfolio_id', o.portfolio_id, 'user_id', owner,
         'instrument_id', o.instrument_id, 'side', o.side, 'type', o.type, 'tif', o.tif,
         'quantity_lots', o.quantity_lots, 'limit_ticks', o.limit_ticks, 'protection_ticks', o.protection_ticks,
         'trigger', case when o.trail is not null then 'trail' when o.trail_ppm is not null then 'trail_ppm'
@@ -111,20 +120,20 @@ begin
                      when o.group_role is null then ''
                      when o.id = ids[1] then 'held' else 'held_oco' end,
         'link_order_id', case when o.id = ids[1] then 0 else ids[1] end) order by o.id)
-        into payloads from orders o where o.id = any (ids);
+        into payloads from unnest(put) o;
     insert into command (kind, order_id, payload, ts_ns) values (
         case when many > 1 then 'group' else 'submit' end, main.id,
         case when many > 1 then jsonb_build_object('v', 1, 'orders', payloads) else payloads -> 0 end,
         main.accepted_ts_ns);
     reply := jsonb_build_object('v', 1, 'order_id', main.id, 'public_id', main.public_id, 'state', main.state,
-        'quantity_lots', main.quantity_lots, 'protection_ticks', main.protection_ticks,
-        'cash_held', coalesce((select sum(amount) from hold where order_id = any (ids) and leg = 'cash'), 0),
+        'quantity_lots', main.quantity_lots, 'protection_ticks', main.protection_ticks, 'cash_held', cash,
         'group', case when many > 1 then to_jsonb(ids) else '[]' end);
     insert into audit (user_id, action, subject, result, origin, detail)
         values (p_user, p_operation, 'order:' || main.id, 'ok', p_origin, reply);
     insert into outbox (event)
-        select jsonb_build_object('v', 1, 'topic', 'order', 'portfolio_id', portfolio_id, 'order_id', id, 'state', state)
-        from orders where id = any (ids) order by id;
+        select jsonb_build_object('v', 1, 'topic', 'order', 'portfolio_id', o.portfolio_id, 'order_id', o.id,
+                                  'state', o.state)
+        from unnest(put) o order by o.id;
     update idempotency_key set answer = reply where user_id = p_user and operation = p_operation and key = p_key;
     return reply;
 end $$;
@@ -256,10 +265,13 @@ begin
                    quantity_lots, notional, fee, liquidity, why, group_id, ts_ns
             from jsonb_populate_recordset(null::fill, p -> 'fills');
     end if;
-    insert into transfer (group_id, asset_id, debit_id, credit_id, amount, kind, portfolio_id, order_id, input_seq, n, ts_ns)
-        select group_id, asset_id, debit_id, credit_id, amount, kind, portfolio_id, order_id, input_seq, n, ts_ns
-        from jsonb_to_recordset(p -> 'transfers') t (group_id bigint, asset_id int, debit_id bigint, credit_id bigint,
-            amount bigint, kind text, portfolio_id bigint, order_id bigint, input_seq bigint, n int, ts_ns bigint);
+    if jsonb_array_length(p -> 'transfers') > 0 then
+        insert into transfer (group_id, asset_id, debit_id, credit_id, amount, kind, portfolio_id, order_id, input_seq, n,
+                              ts_ns)
+            select group_id, asset_id, debit_id, credit_id, amount, kind, portfolio_id, order_id, input_seq, n, ts_ns
+            from jsonb_to_recordset(p -> 'transfers') t (group_id bigint, asset_id int, debit_id bigint, credit_id bigint,
+                amount bigint, kind text, portfolio_id bigint, order_id bigint, input_seq bigint, n int, ts_ns bigint);
+    end if;
     -- Holds first: grown by what an entry bought, used by fills, released; those that are over give back all they have
     -- left, with what the desk has added for a change that comes too late. Balances held follow them.
     select array_agg(distinct id) into holders from (
@@ -316,27 +328,32 @@ begin
     if changed <> jsonb_array_length(p -> 'orders') then
         raise exception 'an order of the batch is missing' using errcode = 'TF006';
     end if;
-    insert into lot (portfolio_id, instrument_id, order_id, input_seq, n, acquired_ts_ns, quantity_lots, remaining_lots,
-                     cost, remaining_cost)
-        select portfolio_id, instrument_id, order_id, input_seq, n, acquired_ts_ns, quantity_lots, quantity_lots, cost, cost
-        from jsonb_to_recordset(p -> 'lots') l (portfolio_id bigint, instrument_id int, order_id bigint, input_seq bigint,
-            n int, acquired_ts_ns bigint, quantity_lots bigint, cost bigint);
-    -- A lot is named by the fill that opened it: it may be opened and closed in one batch.
-    insert into lot_close (lot_id, order_id, input_seq, n, portfolio_id, disposed_ts_ns, quantity_lots, cost, proceeds)
-        select l.id, c.order_id, c.input_seq, c.n, c.portfolio_id, c.disposed_ts_ns, c.quantity_lots, c.cost, c.proceeds
-        from jsonb_to_recordset(p -> 'lot_closes') c (lot_order_id bigint, lot_input_seq bigint, lot_n int,
-            order_id bigint, input_seq bigint, n int, portfolio_id bigint, disposed_ts_ns bigint, quantity_lots bigint,
-            cost bigint, proceeds bigint)
-        join lot l on l.order_id = c.lot_order_id and l.input_seq = c.lot_input_seq and l.n = c.lot_n;
-    get diagnostics changed = row_count;
-    if changed <> jsonb_array_length(p -> 'lot_closes') then
-        raise exception 'a lot of the batch is missing' using errcode = 'TF006';
+    if jsonb_array_length(p -> 'lots') > 0 then
+        insert into lot (portfolio_id, instrument_id, order_id, input_seq, n, acquired_ts_ns, quantity_lots, remaining_lots,
+                         cost, remaining_cost)
+            select portfolio_id, instrument_id, order_id, input_seq, n, acquired_ts_ns, quantity_lots, quantity_lots, cost,
+                   cost
+            from jsonb_to_recordset(p -> 'lots') l (portfolio_id bigint, instrument_id int, order_id bigint, input_seq bigint,
+                n int, acquired_ts_ns bigint, quantity_lots bigint, cost bigint);
     end if;
-    update lot l set remaining_lots = l.remaining_lots - d.quantity_lots, remaining_cost = l.remaining_cost - d.cost
-        from (select lot_order_id, lot_input_seq, lot_n, sum(quantity_lots)::bigint as quantity_lots, sum(cost)::bigint as cost
-              from jsonb_to_recordset(p -> 'lot_closes') c (lot_order_id bigint, lot_input_seq bigint, lot_n int,
-                  quantity_lots bigint, cost bigint) group by 1, 2, 3) d
-        where l.order_id = d.lot_order_id and l.input_seq = d.lot_input_seq and l.n = d.lot_n;
+    if jsonb_array_length(p -> 'lot_closes') > 0 then
+        -- A lot is named by the fill that opened it: it may be opened and closed in one batch.
+        insert into lot_close (lot_id, order_id, input_seq, n, portfolio_id, disposed_ts_ns, quantity_lots, cost, proceeds)
+            select l.id, c.order_id, c.input_seq, c.n, c.portfolio_id, c.disposed_ts_ns, c.quantity_lots, c.cost, c.proceeds
+            from jsonb_to_recordset(p -> 'lot_closes') c (lot_order_id bigint, lot_input_seq bigint, lot_n int,
+                order_id bigint, input_seq bigint, n int, portfolio_id bigint, disposed_ts_ns bigint, quantity_lots bigint,
+                cost bigint, proceeds bigint)
+            join lot l on l.order_id = c.lot_order_id and l.input_seq = c.lot_input_seq and l.n = c.lot_n;
+        get diagnostics changed = row_count;
+        if changed <> jsonb_array_length(p -> 'lot_closes') then
+            raise exception 'a lot of the batch is missing' using errcode = 'TF006';
+        end if;
+        update lot l set remaining_lots = l.remaining_lots - d.quantity_lots, remaining_cost = l.remaining_cost - d.cost
+            from (select lot_order_id, lot_input_seq, lot_n, sum(quantity_lots)::bigint as quantity_lots, sum(cost)::bigint as cost
+                  from jsonb_to_recordset(p -> 'lot_closes') c (lot_order_id bigint, lot_input_seq bigint, lot_n int,
+                      quantity_lots bigint, cost bigint) group by 1, 2, 3) d
+            where l.order_id = d.lot_order_id and l.input_seq = d.lot_input_seq and l.n = d.lot_n;
+    end if;
     with said as (insert into outbox (event) select e from jsonb_array_elements(p -> 'outbox') e returning id)
         select array_agg(id) into told from said;
     return told;

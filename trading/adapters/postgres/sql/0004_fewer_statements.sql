@@ -1,4 +1,4 @@
--- The desk in less time: everything is looked up by its key, and what was just written is not read again.
+-- The desk in less time: what it decides on is found by key, and no statement is planned anew.
 
 -- What the desk decides on. With p_lock the halt lock and the portfolio's accounts are held until the transaction ends.
 create or replace function desk_context(p_user bigint, p_portfolio bigint, p_symbol text, p_venue text, p_lock boolean)
@@ -45,86 +45,6 @@ begin
         'limits', (select to_jsonb(r) from risk_limit r where portfolio_id = p_portfolio order by version desc limit 1),
         'halt', (select jsonb_object_agg(scope, mode) from halt_state where scope in
                  ('floor', 'user:' || p_user, 'instrument:' || v.instrument_id)));
-end $$;
-
--- Second half of acceptance, for one order or a group: orders, holds, events, audit, command and answer, in the caller's
--- transaction. `p` is {"orders": [...]} in the order in which the exchange takes them: exits before their entry.
-create or replace function desk_accept(p_user bigint, p_operation text, p_key text, p_origin text, p jsonb) returns jsonb
-language plpgsql security definer set search_path = public as $$
-declare
-    many int := jsonb_array_length(p -> 'orders');
-    ids bigint[];
-    put orders[];
-    main orders;
-    owner bigint;
-    cash bigint;
-    payloads jsonb;
-    reply jsonb;
-begin
-    select array_agg(nextval('orders_id_seq')) into ids from generate_series(1, many);
-    with written as (
-        insert into orders (id, portfolio_id, instrument_id, instrument_version, limit_version, side, type, effect, tif,
-                            quantity_lots, limit_ticks, protection_ticks, stop_ticks, trail, trail_ppm, post_only,
-                            expires_ns, group_id, group_role, state, actor_id, accepted_ts_ns, updated_ts_ns)
-        overriding system value
-        select ids[r.n], r.portfolio_id, r.instrument_id, r.instrument_version, r.limit_version, r.side, r.type,
-               r.effect, r.tif, r.quantity_lots, r.limit_ticks, r.protection_ticks, r.stop_ticks, r.trail, r.trail_ppm,
-               r.post_only, r.expires_ns, case when many > 1 then ids[1] end, r.role, 'accepted', p_user, r.ts_ns,
-               r.ts_ns
-        from rows from (jsonb_to_recordset(p -> 'orders') as (portfolio_id bigint, instrument_id int,
-            instrument_version int, limit_version int, side text, type text, effect text, tif text, quantity_lots bigint,
-            limit_ticks bigint, protection_ticks bigint, stop_ticks bigint, trail bigint, trail_ppm bigint,
-            post_only boolean, expires_ns bigint, role text, ts_ns bigint)) with ordinality r
-                (portfolio_id, instrument_id, instrument_version, limit_version, side, type, effect, tif, quantity_lots,
-                 limit_ticks, protection_ticks, stop_ticks, trail, trail_ppm, post_only, expires_ns, role, ts_ns, n)
-        returning orders)
-    select array_agg(w.orders order by (w.orders).id) into put from written w;
-    -- The answer speaks of the entry, or of the first of two that exclude each other.
-    select u.* into main from unnest(put) u order by u.group_role = 'entry' desc, u.id limit 1;
-    select owner_id into owner from portfolio where id = main.portfolio_id;
-    with held as (
-        insert into hold (order_id, leg, account_id, asset_id, amount)
-            select ids[o.n], h.leg, h.account_id, a.asset_id, h.amount
-            from jsonb_array_elements(p -> 'orders') with ordinality o (item, n)
-            cross join jsonb_to_recordset(o.item -> 'holds') h (leg text, account_id bigint, amount bigint)
-            join account a on a.id = h.account_id and a.portfolio_id = main.portfolio_id
-            returning account_id, leg, amount),
-    moved as (
-        update account a set held = a.held + h.amount
-            from (select account_id, sum(amount) as amount from held group by account_id) h
-            where a.id = h.account_id)
-    select coalesce(sum(amount) filter (where leg = 'cash'), 0) into cash from held;
-    insert into order_event (order_id, ts_ns, source, target, cause, actor)
-        select o.id, o.accepted_ts_ns, 'new', 'accepted', 'desk', 'user:' || p_user from unnest(put) o order by o.id;
-    select jsonb_agg(jsonb_build_object(
-        'v', 1, 'order_id', o.id, 'portfolio_id', o.portfolio_id, 'user_id', owner,
-        'instrument_id', o.instrument_id, 'side', o.side, 'type', o.type, 'tif', o.tif,
-        'quantity_lots', o.quantity_lots, 'limit_ticks', o.limit_ticks, 'protection_ticks', o.protection_ticks,
-        'trigger', case when o.trail is not null then 'trail' when o.trail_ppm is not null then 'trail_ppm'
-                        when o.stop_ticks is not null then 'stop' else '' end,
-        'stop_ticks', coalesce(o.stop_ticks, 0), 'trail', coalesce(o.trail, o.trail_ppm, 0),
-        'post_only', o.post_only, 'expires_ns', o.expires_ns,
-        'link', case when o.group_role = 'entry' then 'entry'
-                     when o.group_role = 'oco' then case when o.id = ids[1] then '' else 'oco' end
-                     when o.group_role is null then ''
-                     when o.id = ids[1] then 'held' else 'held_oco' end,
-        'link_order_id', case when o.id = ids[1] then 0 else ids[1] end) order by o.id)
-        into payloads from unnest(put) o;
-    insert into command (kind, order_id, payload, ts_ns) values (
-        case when many > 1 then 'group' else 'submit' end, main.id,
-        case when many > 1 then jsonb_build_object('v', 1, 'orders', payloads) else payloads -> 0 end,
-        main.accepted_ts_ns);
-    reply := jsonb_build_object('v', 1, 'order_id', main.id, 'public_id', main.public_id, 'state', main.state,
-        'quantity_lots', main.quantity_lots, 'protection_ticks', main.protection_ticks, 'cash_held', cash,
-        'group', case when many > 1 then to_jsonb(ids) else '[]' end);
-    insert into audit (user_id, action, subject, result, origin, detail)
-        values (p_user, p_operation, 'order:' || main.id, 'ok', p_origin, reply);
-    insert into outbox (event)
-        select jsonb_build_object('v', 1, 'topic', 'order', 'portfolio_id', o.portfolio_id, 'order_id', o.id,
-                                  'state', o.state)
-        from unnest(put) o order by o.id;
-    update idempotency_key set answer = reply where user_id = p_user and operation = p_operation and key = p_key;
-    return reply;
 end $$;
 
 -- Every statement of these finds its rows by key, whatever the numbers: planning anew takes longer than running them.

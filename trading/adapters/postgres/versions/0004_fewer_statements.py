@@ -1,4 +1,4 @@
-"""The desk's two functions with fewer statements and without planning them anew."""
+"""What the desk decides on, found by keys; its two functions are not planned anew."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ SQL = Path(__file__).parent.parent / "sql"
 
 
 def upgrade() -> None:
-    """Replace functions; their grants stay."""
+    """Replace a function, set two; grants stay."""
     connection = op.get_bind().connection.driver_connection
     if not isinstance(connection, Connection):
         raise TypeError("migrations run on psycopg")
