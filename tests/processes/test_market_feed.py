@@ -64,6 +64,17 @@ def test_numbers_rise_by_one_for_each_instrument_however_records_are_mixed(
         assert np.diff(seq).tolist() == [1] * (len(seq) - 1)
 
 
+def test_time_does_not_go_back_where_one_source_takes_over_from_another(
+    bus: RedisBus, later: ThreadPoolExecutor
+) -> None:
+    feed = feed_of(bus, later)
+    for ids, minute in (((3, 5), 0.2), ((3, 3), 0.1), ((5, 3), 0.3), ((9,), 0.0)):
+        feed.publish(records(*ids, minute=minute), replayed=minute == 0.2)
+    published = tape(bus)
+    minutes = (published["ts_ns"] - NOON_NS) / MINUTE_NS
+    assert minutes.round(3).tolist() == [0.2, 0.2, 0.2, 0.2, 0.3, 0.3, 0.0], "each instrument has a time of its own"
+
+
 def test_a_killed_feed_takes_up_its_numbers_and_bars_from_the_tape(bus: RedisBus, later: ThreadPoolExecutor) -> None:
     feed = feed_of(bus, later)
     feed.publish(records(3, 5, 3))

@@ -55,6 +55,7 @@ class Feed:
         self._store: LakeStore | None = None
         self._ids = np.array(sorted(units), dtype=np.int32)
         # Above any number given before, should the saved state be lost: microseconds outrun records.
+        self._ts_ns = np.zeros(len(self._ids), dtype=np.int64)
         self._seq = np.full(len(self._ids), clock.now_ns() // 1_000, dtype=np.int64)
         self._builder = BarBuilder()
         self._pending = archive.Pending(since_ns=clock.now_ns())
@@ -90,6 +91,7 @@ class Feed:
     def publish(self, ticks: Ticks, *, replayed: bool = False) -> None:
         """Number records in their order, put them on the tape, build their bars. ``seq`` is overwritten in place.
 
+        Each source's records are in order of time; where one takes over from another, ``ts_ns`` does not go back.
         Without ``replayed`` those of instruments that a replay has taken over are left out.
         """
         if self.taken and not replayed:
@@ -114,6 +116,8 @@ class Feed:
         within = np.arange(1, len(grouped) + 1) - np.repeat(first, count)
         ticks["seq"][order] = self._seq[grouped] + within
         self._seq[grouped[first]] += count
+        np.maximum(ticks["ts_ns"], self._ts_ns[place], out=ticks["ts_ns"])
+        self._ts_ns[grouped[first]] = ticks["ts_ns"][order[first + count - 1]]
 
     # Bars -------------------------------------------------------------------------------------------------------------
 
@@ -259,5 +263,6 @@ class Feed:
         ticks = ticks[np.isin(ticks["instrument_id"], self._ids)]
         ticks = ticks[ticks["seq"] > self._seq[np.searchsorted(self._ids, ticks["instrument_id"])]]
         np.maximum.at(self._seq, np.searchsorted(self._ids, ticks["instrument_id"]), ticks["seq"])
+        np.maximum.at(self._ts_ns, np.searchsorted(self._ids, ticks["instrument_id"]), ticks["ts_ns"])
         self._pending.add(self._builder.add(ticks))
         return ticks
