@@ -8,7 +8,7 @@ from trading.services import halt
 from trading.services.access import Actor
 
 _MODES = {
-    "halted": "Halt: no order is taken, nothing fills",
+    "halted": "Halt: open orders are cancelled, none is taken, nothing fills",
     "reducing": "Reduce only: closing orders are taken, nothing new is opened",
 }
 
