@@ -46,7 +46,7 @@ They are no market data, and nothing here is an order on a real exchange.
 What paper fills do not model:
 - your own market impact beyond the size on display: after your order the tape goes on as if you had not been there
 - your place in the queue against other people's resting orders at the same price
-- outages, rejects and latency of a real exchange or broker
+- outages and rejects of a real exchange or broker, and latency unless the floor's settings ask for it
 - borrowing, interest on cash, dividends, taxes
 """
 

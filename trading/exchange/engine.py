@@ -27,7 +27,7 @@ _LENGTH: Final = struct.Struct("<I")
 
 
 def warm_up() -> None:
-    """Load the compiled core, or compile it (most of a minute, once a machine), before time matters."""
+    """Load the compiled core, or compile it (some 20 s, once a machine), before time matters."""
     engine = Engine()
     engine.apply(Input(1, 1, Gap("warming up")))
     Engine.load(engine.save()).next_expiry_ns()

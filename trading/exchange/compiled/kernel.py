@@ -12,7 +12,7 @@ from trading.exchange.compiled.index import find, insert
 from trading.exchange.compiled.layout import Event, Flag, Model, Op, Rejected, Status, Where
 from trading.exchange.compiled.levels import append
 from trading.exchange.compiled.news import hear
-from trading.exchange.compiled.orders import allot, hold, wait, warm_up
+from trading.exchange.compiled.orders import allot, clear_cold, hold, wait
 from trading.exchange.compiled.outside import set_level
 from trading.exchange.compiled.pending import add_pending
 from trading.exchange.compiled.pointers import (
@@ -162,7 +162,7 @@ def _read(core: Any, row: Any) -> None:
     if row.where == HELD or row.planned != 0 or row.sibling_id != 0 or row.entry_id != 0 or row.leg_id != 0:
         order.links = 1
     if order.trigger != 0 or order.links != 0:
-        warm_up(core, slot)
+        clear_cold(core, slot)
     cold.stop = row.stop
     cold.trail = row.trail
     cold.mark = row.mark

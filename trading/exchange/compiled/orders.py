@@ -97,7 +97,7 @@ def allot(
 
 
 @compiled_apart
-def warm_up(core: Any, slot: int) -> None:
+def clear_cold(core: Any, slot: int) -> None:
     """Clear what an earlier order has left in the cold half of a slot."""
     cold = cold_at(core.cold, slot)
     cold.stop = 0
@@ -118,7 +118,7 @@ def mark_linked(core: Any, slot: int) -> None:
     order = order_at(core.orders, slot)
     if order.links == 0:
         if order.trigger == 0:
-            warm_up(core, slot)
+            clear_cold(core, slot)
         order.links = 1
 
 

@@ -42,6 +42,7 @@ from trading.exchange.compiled.matching import can_fill, crosses, take, take_pla
 from trading.exchange.compiled.orders import (
     allot,
     allot_here,
+    clear_cold,
     emit,
     hold,
     is_live,
@@ -51,7 +52,6 @@ from trading.exchange.compiled.orders import (
     rest_here,
     tell,
     wait,
-    warm_up,
     withdraw,
 )
 from trading.exchange.compiled.pending import add_pending, drop_pending, set_stop
@@ -192,7 +192,7 @@ def _add_special(core: Any, row: Any, waits: int) -> None:
     symbol, side, kind = int64(row.symbol), int64(row.side), int64(row.kind)
     slot = allot(core, symbol, side, row.order_id, row.owner, kind, row.price, row.qty, row.expires_ns)
     order, cold = order_at(core.orders, slot), cold_at(core.cold, slot)
-    warm_up(core, slot)
+    clear_cold(core, slot)
     order.trigger = row.trigger
     if row.trigger == STOP:
         cold.stop = row.stop_price
