@@ -89,13 +89,14 @@ def test_a_wrong_password_is_told_in_words(browser: Browser, live: LiveFloor) ->
 @pytest.mark.parametrize("role", ["admin", "observer", "trader"])
 def test_each_role_lands_on_its_own_page(enter: Enter, role: str) -> None:
     page = enter(role, by_form=True)
+    expect(page.get_by_text("simulated prices, paper money")).to_be_visible()  # the page and its menu are there
+    expect(page.get_by_role("link", name="Account")).to_be_visible()
     links = {link.inner_text().strip().split("\n")[-1] for link in page.get_by_role("link").all()}
     assert ("Trade" in links, "Floor" in links, "People" in links) == (
         role == "trader",
         role == "admin",
         role == "admin",
     )
-    expect(page.get_by_text("simulated prices, paper money")).to_be_visible()
 
 
 def test_prices_move_many_times_a_second_in_the_same_rows(enter: Enter) -> None:

@@ -1,13 +1,20 @@
-"""Roles, databases and migrations. Every migration is one transaction: a half-applied one can't be."""
+"""Roles, databases and migrations, all in one transaction: a half-applied one can't be.
 
+Tables grow by numbered migrations (``sql/NNNN_*.sql``). Server functions, triggers and rights have one present form,
+in ``sql/functions/``, which replaces the one before.
+"""
+
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psycopg
-from alembic import command
+from alembic import command, op
 from alembic.config import Config
 from psycopg import sql
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
+
+from trading.domain.orders import TRANSITIONS
 
 HERE = Path(__file__).parent
 LOGINS = ("tf_app", "tf_broker", "tf_observer", "tf_dagster", "tf_mlflow")
@@ -61,5 +68,45 @@ def migrate(dsn: str) -> None:
             connection.execute(text("set local role tf_owner"))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+            _apply_functions(connection)
     finally:
         engine.dispose()
+
+
+def run_sql(name: str) -> None:
+    """For migrations: execute a file of ``sql/`` on the connection that migrates."""
+    _driver(op.get_bind()).execute((HERE / "sql" / name).read_text().encode())
+
+
+def _apply_functions(connection: Connection) -> None:
+    """Replace functions, triggers, rights and the table of order states where they or the tables changed.
+
+    ``rights.sql`` comes last: it takes everything away and gives what is meant.
+    """
+    files = sorted((HERE / "sql" / "functions").glob("*.sql"), key=lambda file: (file.stem == "rights", file.name))
+    rows = sorted((source, target) for source, targets in TRANSITIONS.items() for target in targets)
+    now = connection.execute(text("select version_num from alembic_version")).scalar_one()
+    content = "".join(file.read_text() for file in files) + repr(rows) + now
+    digest, driver = hashlib.sha256(content.encode()).hexdigest(), _driver(connection)
+    key = "schema.functions"
+    known = driver.execute("select value #>> '{}' from setting where key = %s", (key,)).fetchone()
+    if known is not None and known[0] == digest:
+        return
+    driver.execute("set local check_function_bodies = off")  # they name each other
+    for file in files:
+        driver.execute(file.read_text().encode())
+    driver.execute("delete from order_transition")
+    with driver.cursor() as cursor:
+        cursor.executemany("insert into order_transition (source, target) values (%s, %s)", rows)
+    driver.execute(
+        "insert into setting (key, value) values (%s, to_jsonb(%s::text))"
+        " on conflict (key) do update set value = excluded.value, updated_at = now()",
+        (key, digest),
+    )
+
+
+def _driver(connection: Connection) -> psycopg.Connection:
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, psycopg.Connection):
+        raise TypeError("migrations run on psycopg")
+    return driver

@@ -439,3 +439,5 @@ create table equity_mark (
     flow         bigint not null,      -- deposits less withdrawals since the mark before
     primary key (portfolio_id, ts_ns)
 );
+
+insert into halt_state (scope, mode, reason, ts_ns) values ('floor', 'running', 'first start', 0);

@@ -30,12 +30,3 @@ begin
                  from pg_constraint where contype = 'f' and conrelid = child::regclass);
     end loop;
 end $$;
-
-create trigger account_stays before delete or truncate or update of id, asset_id on account
-    for each statement execute function refuse_edit();
-create trigger portfolio_stays before delete or truncate or update of id on portfolio
-    for each statement execute function refuse_edit();
-create trigger orders_stay before delete or truncate or update of id on orders
-    for each statement execute function refuse_edit();
-create trigger lot_stays before delete or truncate or update of id, order_id, input_seq, n on lot
-    for each statement execute function refuse_edit();

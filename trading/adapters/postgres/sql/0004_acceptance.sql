@@ -1,0 +1,1 @@
+-- Acceptance and batches in less time.

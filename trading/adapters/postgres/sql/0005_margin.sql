@@ -1,0 +1,1 @@
+-- Margin portfolios: policies, short positions, calls.

@@ -1,0 +1,1 @@
+-- Limits before the trade, allowed and restricted instruments, scopes of the kill switch.

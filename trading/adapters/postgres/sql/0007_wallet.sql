@@ -1,0 +1,1 @@
+-- Withdrawals, conversion, interest, settlement, archives.

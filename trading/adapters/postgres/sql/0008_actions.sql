@@ -1,0 +1,1 @@
+-- Corporate actions, taxes and fee schedules, tax fields of lots.

@@ -1,0 +1,1 @@
+-- Batches, schedules, parents and children, portfolio sessions.

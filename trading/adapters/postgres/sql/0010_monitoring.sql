@@ -1,0 +1,1 @@
+-- Broker accounts and what the monitoring loop does.

@@ -1,0 +1,1 @@
+-- Retention, erasure, the audit trail.

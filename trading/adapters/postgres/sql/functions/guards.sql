@@ -1,0 +1,54 @@
+-- What the database itself refuses: an order on a way that the table does not have, an edit of history.
+
+-- What was accepted is never rewritten; price and quantity move while the order is open, by the broker's batch alone,
+-- and each change is an order_event with the old and the new terms.
+create or replace function check_order_change() returns trigger language plpgsql security definer
+set search_path = public as $$
+begin
+    if new.state <> old.state
+       and not exists (select 1 from order_transition where source = old.state and target = new.state) then
+        raise exception 'order %: % may not become %', old.id, old.state, new.state using errcode = 'TF004';
+    end if;
+    if (new.id, new.public_id, new.portfolio_id, new.instrument_id, new.instrument_version, new.limit_version, new.side,
+        new.type, new.effect, new.tif, new.post_only, new.expires_ns, new.group_id, new.group_role, new.actor_id,
+        new.accepted_ts_ns)
+       is distinct from
+       (old.id, old.public_id, old.portfolio_id, old.instrument_id, old.instrument_version, old.limit_version, old.side,
+        old.type, old.effect, old.tif, old.post_only, old.expires_ns, old.group_id, old.group_role, old.actor_id,
+        old.accepted_ts_ns) then
+        raise exception 'order %: an accepted order is not rewritten', old.id using errcode = 'TF004';
+    end if;
+    if old.state in ('filled', 'rejected', 'cancelled', 'expired')
+       and (new.quantity_lots, new.limit_ticks, new.protection_ticks, new.stop_ticks, new.trail, new.trail_ppm)
+           is distinct from
+           (old.quantity_lots, old.limit_ticks, old.protection_ticks, old.stop_ticks, old.trail, old.trail_ppm) then
+        raise exception 'order %: an order that is over does not change', old.id using errcode = 'TF004';
+    end if;
+    return new;
+end $$;
+create or replace trigger orders_change before update on orders for each row execute function check_order_change();
+
+-- History can't be edited, by anyone who can log in.
+create or replace function refuse_edit() returns trigger language plpgsql as $$
+begin
+    raise exception '% on % is not allowed: history is kept', tg_op, tg_table_name using errcode = 'TF005';
+end $$;
+do $$
+declare t text;
+begin
+    foreach t in array array['transfer', 'fill', 'order_event', 'audit', 'ledger_block', 'lot_close', 'reconciliation']
+    loop
+        execute format('create or replace trigger %I before update or delete or truncate on %I
+                        for each statement execute function refuse_edit()', t || '_kept', t);
+    end loop;
+end $$;
+
+-- What other rows name can't go away and its key never changes: that is what makes `references` of 0003 enough.
+create or replace trigger account_stays before delete or truncate or update of id, asset_id on account
+    for each statement execute function refuse_edit();
+create or replace trigger portfolio_stays before delete or truncate or update of id on portfolio
+    for each statement execute function refuse_edit();
+create or replace trigger orders_stay before delete or truncate or update of id on orders
+    for each statement execute function refuse_edit();
+create or replace trigger lot_stays before delete or truncate or update of id, order_id, input_seq, n on lot
+    for each statement execute function refuse_edit();
