@@ -10,6 +10,7 @@ from trading.services.ports.jobs import JobRunner
 from trading.services.ports.lake import LakeStore
 from trading.services.ports.people import PeopleStore
 from trading.services.ports.queries import ObserverQueries, QueryStore
+from trading.services.ports.risk import RiskStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Floor:
     desk: DeskStore
     ledger: LedgerStore
     halt: HaltStore
+    risk: RiskStore
     verify: VerifyStore
     log: LogStore
     queries: QueryStore
