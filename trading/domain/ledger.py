@@ -164,8 +164,8 @@ def hold_needed(
 ) -> tuple[int, int]:
     """Cash and shares (minor units, lots) that cover all that ``open_lots`` may cost at ``worst_ticks`` or better.
 
-    In a cash portfolio a buy needs price x quantity and the most its fee can be. A sale needs its shares and the part of
-    the fee that does not depend on the price; the rest comes out of the proceeds. On ``margin`` an order that opens
+    In a cash portfolio a buy needs price x quantity and the most its fee can be. A sale needs its shares and the part
+    of the fee that does not depend on the price; the rest comes out of the proceeds. On ``margin`` an order that opens
     needs its initial requirement and its fee, one that closes the lots it closes.
     """
     if margin is not None:

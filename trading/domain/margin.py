@@ -1,12 +1,12 @@
 """Margin: what positions and open orders require, what is left of it, when a call is made and what is closed. Pure.
 
-All of it is reckoned for one currency: the cash in it and the positions priced in it. Money is minor units, a share of a
-value is parts per million (ppm). Requirements are rounded up, values half-even.
+All of it is reckoned for one currency: the cash in it and the positions priced in it. Money is minor units, a share of
+a value is parts per million (ppm). Requirements are rounded up, values half-even.
 
 Worked example (the defaults): 10,000.00 of cash, 100 shares bought at 150.00. Cash is -5,000.00, the shares are worth
-15,000.00, equity is 10,000.00. Initial requirement 50 % = 7,500.00, excess 2,500.00, buying power 5,000.00. At a bid of
-66.00 equity is 1,600.00 and maintenance 25 % = 1,650.00: a margin call. At 62.00 equity is 1,200.00, below the close-out
-level 80 % of 1,550.00 = 1,240.00: positions are closed.
+15,000.00, equity is 10,000.00. Initial requirement 50 % = 7,500.00, excess 2,500.00, buying power 5,000.00. At a bid
+of 66.00 equity is 1,600.00 and maintenance 25 % = 1,650.00: a margin call. At 62.00 equity is 1,200.00, below the
+close-out level 80 % of 1,550.00 = 1,240.00: positions are closed.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -203,8 +203,8 @@ def quiet_band(cash: int, holdings: Sequence[Holding], marks: Mapping[int, Mark]
     """Prices within which no position can bring the account below maintenance: ticks inside need no look.
 
     For each instrument the lowest bid (of a long) and the highest ask (of a short) that are still quiet, 0 on the side
-    that does not matter, whatever the others do within theirs: the cushion is shared out evenly. Without a cushion every
-    move down or up matters.
+    that does not matter, whatever the others do within theirs: the cushion is shared out evenly. Without a cushion
+    every move down or up matters.
     """
     worth = assess(cash, holdings, marks)
     bands: dict[int, Mark] = {}

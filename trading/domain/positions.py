@@ -59,9 +59,9 @@ def open_lot(fill: FillId, ts_ns: int, quantity_lots: int, notional: int, fee: i
 def close_fifo(lots: Sequence[Lot], quantity_lots: int, amount: int) -> tuple[list[Lot], list[LotClose]]:
     """Close ``quantity_lots`` out of ``lots``, oldest first; returns the lots left and what was closed.
 
-    ``amount`` is what a sale brought (notional less fee), or what buying shorts back cost (notional plus fee). The lot's
-    side of a part is prorated half-even on what remains, so that a lot's parts sum to its cost; ``amount`` is prorated
-    on the running total, so that the parts sum to it. Raises ValueError when there is less than is closed.
+    ``amount`` is what a sale brought (notional less fee), or what buying shorts back cost (notional plus fee). The
+    lot's side of a part is prorated half-even on what remains, so that a lot's parts sum to its cost; ``amount`` is
+    prorated on the running total, so that the parts sum to it. Raises ValueError when there is less than is closed.
     """
     left, shared, done = quantity_lots, 0, 0
     after: list[Lot] = []
