@@ -42,6 +42,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "desk.instruments": EVERYONE,
     "halt.set_mode": ADMIN,
     "halt.current": EVERYONE,
+    "halt.scope_of": ADMIN,
     "ingest.ingest_inbox": ADMIN,
     "ingest.ingest_path": ADMIN,
     "ingest.ingest_shipped": ADMIN,
@@ -139,6 +140,7 @@ SAMPLES: dict[str, Any] = {
     "figures": None,
     "instrument_id": 0,
     "ban": "x",
+    "words": "floor",
 }
 
 
