@@ -87,6 +87,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "research_data.ingest_reports": STAFF,
     "research_data.series_list": EVERYONE,
     "verify.run": ADMIN,
+    "verify.run_new": ADMIN,
 }
 
 SAMPLES: dict[str, Any] = {
