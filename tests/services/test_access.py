@@ -88,6 +88,9 @@ EXPECTED: dict[str, dict[str, str]] = {
     "research_data.bars": EVERYONE,
     "research_data.ingest_reports": STAFF,
     "research_data.series_list": EVERYONE,
+    "statements.first_line_ns": READS,
+    "statements.keep_balances": NOBODY,
+    "statements.period": READS,
     "verify.run": ADMIN,
     "verify.run_new": ADMIN,
 }
@@ -124,6 +127,8 @@ SAMPLES: dict[str, Any] = {
     "run": None,
     "tracking_id": "",
     "table": None,
+    "from_ns": 0,
+    "to_ns": 1,
 }
 
 

@@ -66,6 +66,12 @@ class PostgresLedger:
             ).fetchone()
         return None if row is None else int(row[0])
 
+    def keep_balances(self, ts_ns: int) -> int:
+        """See `LedgerStore`."""
+        with connection_of(self._pool) as connection, connection.transaction():
+            connection.execute("set local transaction_timeout = 0")
+            return int(scalar(connection, "select keep_balances(%s)", (ts_ns,)))
+
     def _post_cash(
         self, kind: str, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, origin: str, ts_ns: int
     ) -> int:

@@ -205,6 +205,10 @@ class LedgerStore(Protocol):
         """Decimal places of the portfolio's base currency; None where there is no such portfolio."""
         ...
 
+    def keep_balances(self, ts_ns: int) -> int:
+        """Keep the balance before ``ts_ns`` of each portfolio account that moved since the last; how many."""
+        ...
+
 
 class HaltStore(Protocol):
     """The kill switch: scopes ``floor``, ``user:ID``, ``instrument:ID``; modes running, reducing, halted."""

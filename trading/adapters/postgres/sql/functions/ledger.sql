@@ -200,6 +200,26 @@ begin
         where id = 1;
 end $$;
 
+-- Keeps the balance before p_ts_ns of every portfolio account that has lines since its last one; returns how many.
+create or replace function keep_balances(p_ts_ns bigint) returns bigint
+language plpgsql security definer set search_path = public as $$
+declare kept bigint;
+begin
+    insert into balance_mark (account_id, portfolio_id, ts_ns, balance)
+        select a.id, a.portfolio_id, p_ts_ns, coalesce(m.balance, 0) + l.net
+        from account a
+        left join lateral (select ts_ns, balance from balance_mark where account_id = a.id order by ts_ns desc limit 1) m
+            on true
+        cross join lateral (
+            select sum(case when t.credit_id = a.id then t.amount else -t.amount end)::bigint as net from transfer t
+            where t.portfolio_id = a.portfolio_id and t.asset_id = a.asset_id
+              and t.ts_ns >= coalesce(m.ts_ns, -9223372036854775808) and t.ts_ns < p_ts_ns) l
+        where a.kind = 'portfolio' and l.net is not null and (m.ts_ns is null or m.ts_ns < p_ts_ns)
+        on conflict do nothing;
+    get diagnostics kept = row_count;
+    return kept;
+end $$;
+
 -- One mark of a portfolio's worth; the flow is what came in or went out since the mark before.
 create or replace function mark_equity(p_portfolio bigint, p_ts_ns bigint, p_cash bigint, p_positions bigint) returns void
 language plpgsql security definer set search_path = public as $$
