@@ -100,7 +100,11 @@ EXPECTED: dict[str, dict[str, str]] = {
     "research_data.bars": EVERYONE,
     "research_data.ingest_reports": STAFF,
     "research_data.series_list": EVERYONE,
+    "statements.first_line_ns": READS,
+    "statements.keep_balances": NOBODY,
+    "statements.period": READS,
     "verify.run": ADMIN,
+    "verify.run_new": ADMIN,
 }
 
 SAMPLES: dict[str, Any] = {
@@ -139,6 +143,8 @@ SAMPLES: dict[str, Any] = {
     "figures": None,
     "instrument_id": 0,
     "ban": "x",
+    "from_ns": 0,
+    "to_ns": 1,
 }
 
 
