@@ -11,6 +11,7 @@ from trading_floor import TradingFloor
 
 import trading.services
 from trading.domain.errors import Forbidden, TradefloorError
+from trading.domain.fees import FeeSchedule
 from trading.domain.orders import Change, OrderType, Side, Ticket
 from trading.services.access import OPERATIONS, Actor, Role
 
@@ -38,6 +39,9 @@ EXPECTED: dict[str, dict[str, str]] = {
     "desk.cancel": DESK,
     "desk.modify": DESK,
     "desk.instruments": EVERYONE,
+    "fees.history": EVERYONE,
+    "fees.set_listed": ADMIN,
+    "fees.set_schedule": ADMIN,
     "halt.set_mode": ADMIN,
     "halt.current": EVERYONE,
     "ingest.ingest_inbox": ADMIN,
@@ -94,6 +98,7 @@ SAMPLES: dict[str, Any] = {
     "key": "k",
     "change": Change(quantity="2"),
     "order_id": 1,
+    "schedule": FeeSchedule(1, -1, 0, 0),
     "scope": "floor",
     "mode": "running",
     "reason": "test",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from trading.services.ports.actions import ActionStore
 from trading.services.ports.broker import LogStore
 from trading.services.ports.bus import Bus
 from trading.services.ports.clock import Clock
@@ -23,6 +24,7 @@ class Floor:
     desk: DeskStore
     ledger: LedgerStore
     halt: HaltStore
+    actions: ActionStore
     verify: VerifyStore
     log: LogStore
     queries: QueryStore
