@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from trading.domain.fees import Levy, Line, grown
 from trading.domain.instruments import Instrument
+from trading.domain.margin import part
 from trading.domain.orders import EXITS, GroupRole, OrderState, Side, Terms
 
 
@@ -35,6 +36,19 @@ class FloorAccounts:
     market_asset: int
     fees: int
     taxes: int
+
+
+@dataclass(frozen=True, slots=True)
+class OnMargin:
+    """An order of a margin portfolio: it opens (or adds to) a position, or it closes one; it never does both.
+
+    One that opens reserves ``reserve_ppm`` of its value as cash, a short sale at ``reserve_ticks`` a lot at least. One
+    that closes holds the lots it may close and no cash: getting out must always be possible.
+    """
+
+    opens: bool
+    reserve_ppm: int = 0
+    reserve_ticks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +90,26 @@ class OpenOrder:
     role: GroupRole | None = None
     planned_lots: int = 0
     maker_price_lots: int = 0
+    margin: OnMargin | None = None
+
+    @property
+    def opens(self) -> bool:
+        """Whether it opens a position or adds to one: in a cash portfolio every purchase does and no sale."""
+        return self.side is Side.BUY if self.margin is None else self.margin.opens
+
+    @property
+    def needed(self) -> tuple[int, int]:
+        """Cash and shares that must be held for what it may still trade."""
+        terms = self.terms
+        return hold_needed(
+            self.instrument,
+            self.side,
+            terms.protection_ticks,
+            self.open_lots,
+            self.done,
+            self.planned_lots,
+            self.margin,
+        )
 
     @property
     def open_lots(self) -> int:
@@ -129,13 +163,22 @@ class Posting:
 
 
 def hold_needed(
-    instrument: Instrument, side: Side, worst_ticks: int, open_lots: int, done: Done = NOTHING, planned_lots: int = 0
+    instrument: Instrument,
+    side: Side,
+    worst_ticks: int,
+    open_lots: int,
+    done: Done = NOTHING,
+    planned_lots: int = 0,
+    margin: OnMargin | None = None,
 ) -> tuple[int, int]:
     """Cash and shares (minor units, lots) that cover all that ``open_lots`` may cost at ``worst_ticks`` or better.
 
-    A buy needs price x quantity and the most its fees and taxes can be. A sale needs its shares and the part of its
-    fees and taxes that does not depend on the price; the rest comes out of the proceeds.
+    In a cash portfolio a buy needs price x quantity and the most its fees and taxes can be. A sale needs its shares and
+    the part of its fees and taxes that does not depend on the price; the rest comes out of the proceeds. On ``margin``
+    an order that opens needs its initial requirement and its fees, one that closes the lots it closes.
     """
+    if margin is not None:
+        return _reserve(instrument, side, worst_ticks, open_lots, done, margin)
     lots = done.lots + open_lots + planned_lots
     if side is Side.BUY:
         notional = instrument.notional(done.price_lots_sum + worst_ticks * open_lots)
@@ -151,12 +194,29 @@ def _shortfall(instrument: Instrument, worst_ticks: int) -> int:
     return instrument.fee.shortfall(instrument.notional(worst_ticks) - 1)
 
 
-def shared_hold(instrument: Instrument, side: Side, needs: Sequence[tuple[int, int]]) -> tuple[int, int]:
+def _reserve(
+    instrument: Instrument, side: Side, worst_ticks: int, open_lots: int, done: Done, margin: OnMargin
+) -> tuple[int, int]:
+    """Worked example: 100 lots short, limit 99.00, ask 100.00, 50 %: max(99.00, 103.00) x 100 x 50 % = 5,150.00."""
+    if not margin.opens:
+        return 0, open_lots
+    ticks = worst_ticks if side is Side.BUY else max(worst_ticks, margin.reserve_ticks)
+    notional = instrument.notional(ticks * open_lots)
+    fee = instrument.fee.at_most(side, done.lots + open_lots, done.notional + notional) - done.fee
+    return part(notional, margin.reserve_ppm) + max(fee, 0), 0
+
+
+def shared_hold(
+    instrument: Instrument, side: Side, needs: Sequence[tuple[int, int]], margin: OnMargin | None = None
+) -> tuple[int, int]:
     """What covers orders of one side of which any may trade any part: the larger need.
 
-    Each of two can trade a part and be charged its own least fee, and each rounds on its own: that much more is held.
+    Each of two can trade a part and be charged its own least fee, and each rounds on its own: in a cash portfolio that
+    much more is held.
     """
     cash, asset = max(cash for cash, _ in needs), max(asset for _, asset in needs)
+    if margin is not None:
+        return cash, asset
     return cash + (len(needs) - 1) * (instrument.fee.again(side) + 2), asset
 
 
@@ -197,6 +257,19 @@ def post_fill(order: OpenOrder, price_ticks: int, lots: int, floor: FloorAccount
         reserve = _shortfall(order.instrument, order.terms.protection_ticks) * (order.open_lots - lots)
         used_cash = max(0, min(fee, order.cash.left, max(order.cash.left - reserve, fee - notional)))
         used_asset = lots
+    after = replace(
+        order,
+        filled_lots=filled,
+        price_lots_sum=price_lots_sum,
+        notional=notional_total,
+        fee=order.fee + fee,
+        maker_price_lots=maker_price_lots,
+        state=state,
+    )
+    if order.margin is not None:
+        # What was reserved for these lots is from now on required of the position; cash may become debt.
+        used_cash = min(max(order.needed[0] - after.needed[0], 0), order.cash.left)
+        used_asset = 0 if order.margin.opens else lots
     for leg, hold, used in (("cash", order.cash, used_cash), ("asset", order.asset, used_asset)):
         if used > hold.left:
             raise ValueError(f"order {order.id}: the {leg} hold is short by {used - hold.left}")
@@ -206,15 +279,7 @@ def post_fill(order: OpenOrder, price_ticks: int, lots: int, floor: FloorAccount
         Transfer(cash, floor.taxes, currency, tax, "tax"),
     )
     after = replace(
-        order,
-        filled_lots=filled,
-        price_lots_sum=price_lots_sum,
-        notional=notional_total,
-        fee=order.fee + fee,
-        maker_price_lots=maker_price_lots,
-        state=state,
-        cash=Hold(cash, order.cash.left - used_cash),
-        asset=Hold(asset, order.asset.left - used_asset),
+        after, cash=Hold(cash, order.cash.left - used_cash), asset=Hold(asset, order.asset.left - used_asset)
     )
     uses = [
         HoldUse(order.holder_id, leg, account, used=used)
@@ -247,7 +312,7 @@ def post_end(order: OpenOrder, state: OrderState) -> Posting:
 
 
 def post_growth(order: OpenOrder, lots: int) -> Posting:
-    """An entry bought ``lots``: they are held for its exits from now on, so that nothing else can sell them."""
+    """An entry opened ``lots``: they are held for its exits from now on, so that nothing else can close them."""
     after = replace(order, asset=replace(order.asset, left=order.asset.left + lots))
     return Posting(after, uses=(HoldUse(order.holder_id, "asset", order.asset.account_id, grown=lots),))
 
