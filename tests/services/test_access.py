@@ -11,6 +11,7 @@ from trading_floor import TradingFloor
 
 import trading.services
 from trading.domain.errors import Forbidden, TradefloorError
+from trading.domain.fees import FeeSchedule
 from trading.domain.orders import Change, OrderType, Side, Ticket
 from trading.services.access import OPERATIONS, Actor, Role
 
@@ -40,6 +41,9 @@ EXPECTED: dict[str, dict[str, str]] = {
     "desk.cancel": DESK,
     "desk.modify": DESK,
     "desk.instruments": EVERYONE,
+    "fees.history": EVERYONE,
+    "fees.set_listed": ADMIN,
+    "fees.set_schedule": ADMIN,
     "halt.set_mode": ADMIN,
     "halt.current": EVERYONE,
     "ingest.ingest_inbox": ADMIN,
@@ -113,6 +117,7 @@ SAMPLES: dict[str, Any] = {
     "tickets": (),
     "change": Change(quantity="2"),
     "order_id": 1,
+    "schedule": FeeSchedule(1, -1, 0, 0),
     "scope": "floor",
     "mode": "running",
     "reason": "test",
