@@ -71,6 +71,15 @@ def refused(connection: Connection[Any]) -> None:
         transaction.ask(b"select 1 / $1::int", 0)
 
 
+def test_statements_that_were_dropped_are_prepared_again(database: Database, connection: Connection[Any]) -> None:
+    for name in ("short.a", "short.b"):
+        with short_transaction(connection) as transaction:
+            assert transaction.ask(b"select $1::text", name) == name.encode()
+            transaction.end(WRITE, name)
+        connection.execute("deallocate all")  # psycopg does it after a rollback
+    assert kept(database) == ["short.a", "short.b"]
+
+
 def test_a_commit_that_the_server_refuses_is_no_answer(database: Database, connection: Connection[Any]) -> None:
     connection.execute(
         "create function no() returns trigger language plpgsql as $$ begin raise 'not today'; end $$;"

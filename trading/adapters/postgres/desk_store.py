@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from operator import attrgetter
-from typing import Any
+from typing import Any, LiteralString
 
-from psycopg import errors
+from psycopg import Connection, errors
 from psycopg.rows import dict_row
 
 from trading.adapters.postgres.pool import Pool, connection_of, scalar
@@ -29,6 +29,9 @@ from trading.services.ports.desk import (
 )
 
 SUBMIT, CHANGE = "desk.submit", "desk.modify"
+KEY_WAIT_MS = 1500
+"""How long a call waits for one that has its key or its accounts; less than the roles' transaction_timeout."""
+BEGIN: LiteralString = f"begin; set local lock_timeout = {KEY_WAIT_MS}; "
 OPEN = b"select desk_open($1, $2, $3, $4, $5, $6, $7)"
 ACCEPT = b"select desk_accept($1, $2, $3, $4, $5, $6)"
 REFUSE = b"select desk_refuse($1, $2, $3, $4, $5, $6, $7)"
@@ -53,7 +56,7 @@ class PostgresDesk:
         """See the port. A second call with the same key waits for the first, then gets its answer."""
         instrument_id = self.instrument_id(ticket.symbol, ticket.venue)
         newest = self._newest.get(instrument_id or 0)
-        call = _Call(user_id, SUBMIT, key, _digest([portfolio_id, *_ticket_body(ticket)]), origin, portfolio_id)
+        call = _Call(user_id, SUBMIT, key, digest_of([portfolio_id, *_ticket_body(ticket)]), origin, portfolio_id)
         with self._transaction() as transaction:
             version = 0 if newest is None else newest.version
             found = call.open(transaction, OPEN, portfolio_id, instrument_id, version)
@@ -61,13 +64,11 @@ class PostgresDesk:
             if known is not None:
                 return known
             if "unknown_instrument" in found:
-                return call.refuse(transaction, _unknown_instrument(ticket))
+                return call.refuse(transaction, unknown_instrument(ticket))
             judged = decide(self._context(found, newest))
             if isinstance(judged, Refusal):
                 return call.refuse(transaction, judged)
-            orders = [_order_row(decision, found, portfolio_id, ts_ns) for decision in judged]
-            row = {"owner_id": found["portfolio"]["owner_id"], "orders": orders}
-            return call.accept(transaction, ACCEPT, row)
+            return call.accept(transaction, ACCEPT, orders_row(judged, found, portfolio_id, ts_ns))
 
     def change(
         self,
@@ -81,7 +82,7 @@ class PostgresDesk:
         origin: str,
     ) -> Acceptance | Refusal:
         """See the port."""
-        digest = _digest([portfolio_id, order_id, *_change_body(change)])
+        digest = digest_of([portfolio_id, order_id, *_change_body(change)])
         call = _Call(user_id, CHANGE, key, digest, origin, portfolio_id)
         with self._transaction() as transaction:
             found = call.open(transaction, OPEN_CHANGE, portfolio_id, order_id)
@@ -91,22 +92,15 @@ class PostgresDesk:
             if "unknown_order" in found:
                 return call.refuse(transaction, _unknown_order())
             instrument = instrument_of(found["instrument"])
-            judged = decide(_context(found, instrument), _standing(found, instrument))
+            judged = decide(context_of(found, instrument), _standing(found, instrument))
             if isinstance(judged, Refusal):
                 return call.refuse(transaction, judged)
             return call.accept(transaction, TAKE_CHANGE, _change_row(judged, found, ts_ns))
 
     @contextmanager
     def _transaction(self) -> Iterator[ShortTransaction]:
-        try:
-            with connection_of(self._pool) as connection, short_transaction(connection) as transaction:
-                yield transaction
-        except (errors.LockNotAvailable, errors.TransactionTimeout):
-            raise Conflict("the same call is still being worked on; ask again", "in_flight") from None
-        except errors.DatabaseError as error:
-            if error.sqlstate == "TF001":
-                raise Halted("trading is halted: the kill switch is on") from None
-            raise
+        with desk_connection(self._pool) as connection, short_transaction(connection) as transaction:
+            yield transaction
 
     def context(self, user_id: int, portfolio_id: int, symbol: str, venue: str) -> DeskContext | None:
         """The reads alone."""
@@ -115,13 +109,13 @@ class PostgresDesk:
             found = scalar(
                 connection, "select desk_context(%s, %s, %s, 0, false)", (user_id, portfolio_id, instrument_id)
             )
-        return None if "unknown_instrument" in found else self._context(found, None)
+        return None if "unknown_instrument" in found else context_of(found)
 
     def _context(self, found: Mapping[str, Any], newest: Instrument | None) -> DeskContext:
         """What was read. The instrument's terms come only where its newest version is another than ``newest``."""
         if newest is None or found["instrument"] is not None:
             newest = self._newest[found["instrument_id"]] = instrument_of(found["instrument"])
-        return _context(found, newest)
+        return context_of(found, newest)
 
     def cancel(self, user_id: int, portfolio_id: int, order_id: int, ts_ns: int, origin: str) -> str | None:
         """See the port."""
@@ -155,6 +149,20 @@ class PostgresDesk:
             return [instrument_of(row) for row in cursor.fetchall()]
 
 
+@contextmanager
+def desk_connection(pool: Pool) -> Iterator[Connection[Any]]:
+    """For one transaction: what is open at the end, the pool ends."""
+    try:
+        with connection_of(pool) as connection:
+            yield connection
+    except (errors.LockNotAvailable, errors.TransactionTimeout):
+        raise Conflict("the same call is still being worked on; ask again", "in_flight") from None
+    except errors.DatabaseError as error:
+        if error.sqlstate == "TF001":
+            raise Halted("trading is halted: the kill switch is on") from None
+        raise
+
+
 @dataclass(frozen=True, slots=True)
 class _Call:
     """A call under its idempotency key."""
@@ -183,10 +191,10 @@ class _Call:
     def accept(self, transaction: ShortTransaction, statement: bytes, row: Mapping[str, Any]) -> Acceptance:
         """Let a server function write everything and answer."""
         parameters = (self.user_id, self.operation, self.key, self.digest, self.origin, _json(row))
-        return _acceptance(json.loads(transaction.end(statement, *parameters)))
+        return acceptance_of(json.loads(transaction.end(statement, *parameters)))
 
 
-def _unknown_instrument(ticket: Ticket) -> Refusal:
+def unknown_instrument(ticket: Ticket) -> Refusal:
     """The symbol is not traded on the venue."""
     return Refusal("unknown_instrument", f"{ticket.symbol[:20]!r} is not traded on {ticket.venue[:10]}.")
 
@@ -196,7 +204,8 @@ def _unknown_order() -> Refusal:
     return Refusal("unknown_order", "There is no such order in this portfolio.")
 
 
-def _digest(body: Any) -> bytes:
+def digest_of(body: Any) -> bytes:
+    """What tells whether a key is used again for the same call."""
     return hashlib.sha256(json.dumps(body).encode()).digest()
 
 
@@ -206,20 +215,25 @@ def _known(found: Mapping[str, Any]) -> Acceptance | Refusal | None:
         raise Conflict("this key was used for another order", "key_reused")
     if "answer" not in found:
         return None
-    stored = found["answer"]
+    return answer_of(found["answer"])
+
+
+def answer_of(stored: Mapping[str, Any]) -> Acceptance | Refusal:
+    """An answer as it was kept."""
     if "code" in stored:
         return Refusal(stored["code"], stored["reason"], dict(stored["numbers"]))
-    return _acceptance(stored)
+    return acceptance_of(stored)
 
 
 def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _context(found: Mapping[str, Any], instrument: Instrument) -> DeskContext:
+def context_of(found: Mapping[str, Any], instrument: Instrument | None = None) -> DeskContext:
+    """What ``desk_context`` read, with the instrument where it is known."""
     limits = found["limits"]
     return DeskContext(
-        instrument=instrument,
+        instrument=instrument or instrument_of(found["instrument"]),
         portfolio_kind=found["portfolio"]["kind"],
         portfolio_archived=found["portfolio"]["archived"],
         cash_account=found["cash_account"],
@@ -249,6 +263,12 @@ def _standing(found: Mapping[str, Any], instrument: Instrument) -> Standing:
 def _holds(found: Mapping[str, Any], cash: int, asset: int) -> list[dict[str, Any]]:
     accounts = (("cash", found["cash_account"], cash), ("asset", found["asset_account"], asset))
     return [{"leg": leg, "account_id": account, "amount": amount} for leg, account, amount in accounts if amount]
+
+
+def orders_row(judged: Sequence[Decision], found: Mapping[str, Any], portfolio_id: int, ts_ns: int) -> dict[str, Any]:
+    """The orders of a ticket as ``desk_accept`` takes them."""
+    orders = [_order_row(decision, found, portfolio_id, ts_ns) for decision in judged]
+    return {"owner_id": found["portfolio"]["owner_id"], "orders": orders}
 
 
 def _order_row(decision: Decision, found: Mapping[str, Any], portfolio_id: int, ts_ns: int) -> dict[str, Any]:
@@ -286,7 +306,8 @@ def _change_row(judged: Alteration, found: Mapping[str, Any], ts_ns: int) -> dic
     }
 
 
-def _acceptance(stored: Mapping[str, Any]) -> Acceptance:
+def acceptance_of(stored: Mapping[str, Any]) -> Acceptance:
+    """What ``desk_accept`` answered."""
     return Acceptance(
         stored["order_id"],
         stored["public_id"],

@@ -11,7 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from psycopg import Connection, Error, OperationalError
-from psycopg.errors import error_from_result
+from psycopg.errors import InvalidSqlStatementName, error_from_result
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGresult
 
@@ -51,7 +51,17 @@ class ShortTransaction:
         """What the statement answers; the transaction goes on."""
         self._send(statement, *parameters)
         self._pgconn.send_flush_request()
-        return self._answers()
+        try:
+            return self._answers()
+        except InvalidSqlStatementName:
+            # psycopg drops what is prepared on a connection after a rollback: not even `begin` was known.
+            if not self._names:
+                raise
+            self._names.clear()
+            self._pgconn.pipeline_sync()
+            self._read_to_sync()
+            self._send(b"begin")
+            return self.ask(statement, *parameters)
 
     def end(self, statement: bytes, *parameters: object) -> bytes:
         """What the last statement answers, once all is committed."""
@@ -63,23 +73,23 @@ class ShortTransaction:
         if self._synced:
             return b""
         self._send(b"commit")
-        self._sync()
+        self._synced = True
+        self._pgconn.pipeline_sync()
         return self._answers()
 
     def close(self) -> None:
         """Leave the pipeline, whatever state the transaction is in. What a lost connection says was said before."""
-        if not self._synced:
-            self._sync()
+        if self._pgconn.status == ConnStatus.OK and not self._synced:
+            self._pgconn.pipeline_sync()
+        self._read_to_sync()
+        if self._pgconn.status == ConnStatus.OK:
+            self._pgconn.exit_pipeline_mode()
+
+    def _read_to_sync(self) -> None:
         while self._pgconn.status == ConnStatus.OK:
             result = self._next()
             if result is not None and result.status == ExecStatus.PIPELINE_SYNC:
-                self._pgconn.exit_pipeline_mode()
                 return
-
-    def _sync(self) -> None:
-        self._synced = True
-        if self._pgconn.status == ConnStatus.OK:
-            self._pgconn.pipeline_sync()
 
     def _send(self, statement: bytes, *parameters: object) -> None:
         name = self._names.get(statement)

@@ -124,7 +124,7 @@ end $$;
 -- Second half of acceptance, for one order or a group: orders, holds, events, audit, command and answer, in the caller's
 -- transaction. `p` is {"owner_id", "orders": [...]} in the order in which the exchange takes them: exits before their
 -- entry. An order has the columns of its row and its holds. Each row is written by a statement of its own: for the one
--- to three orders of a ticket that is half the time of statements over sets.
+-- to three orders of a ticket that is half the time of statements over sets. Without a key no answer is kept.
 drop function if exists desk_accept(bigint, text, text, text, jsonb);
 create or replace function desk_accept(p_user bigint, p_operation text, p_key text, p_hash bytea, p_origin text, p jsonb)
 returns jsonb language plpgsql security definer set search_path = public
@@ -205,8 +205,10 @@ begin
         'group', case when many > 1 then to_jsonb(ids) else '[]' end);
     insert into audit (user_id, action, subject, result, origin, detail)
         values (p_user, p_operation, 'order:' || main.id, 'ok', p_origin, reply);
-    insert into idempotency_key (user_id, operation, key, request_hash, answer)
-        values (p_user, p_operation, p_key, p_hash, reply);
+    if p_key is not null then
+        insert into idempotency_key (user_id, operation, key, request_hash, answer)
+            values (p_user, p_operation, p_key, p_hash, reply);
+    end if;
     return reply;
 end $$;
 
