@@ -81,7 +81,7 @@ def decide_change(
     if refusal is not None:
         return refusal
     sharing = [mate for mate in standing.mates if mate.holder_id == order.holder_id]
-    cash, asset = shared_hold(order.instrument, [_needed(each) for each in (after, *sharing)])
+    cash, asset = shared_hold(order.instrument, order.side, [_needed(each) for each in (after, *sharing)])
     cash, asset = max(cash - order.cash.left, 0), max(asset - order.asset.left, 0)
     return cover_refusal(context, cash, asset) or Alteration(terms, lots, cash, asset)
 

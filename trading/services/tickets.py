@@ -400,7 +400,7 @@ def _order(instrument: Instrument, ticket: Ticket, asked: Asked, terms: Terms, l
         terms=terms,
         cash_hold=cash,
         asset_hold=asset,
-        fee_at_most=instrument.fee.total(lots, instrument.notional(lots * terms.protection_ticks)),
+        fee_at_most=instrument.fee.at_most(ticket.side, lots, instrument.notional(lots * terms.protection_ticks)),
         post_only=ticket.post_only,
         expires_ns=asked.expires_ns,
         strategy=ticket.strategy,
@@ -411,7 +411,7 @@ def _pair(instrument: Instrument, ticket: Ticket, asked: Asked, terms: Terms, lo
     limit = asked.oco_limit or 0
     stop = _order(instrument, ticket, asked, terms, lots)
     other = _order(instrument, ticket, asked, Terms(OrderType.LIMIT, limit, limit), lots)
-    cash, asset = shared_hold(instrument, [(each.cash_hold, each.asset_hold) for each in (stop, other)])
+    cash, asset = shared_hold(instrument, ticket.side, [(each.cash_hold, each.asset_hold) for each in (stop, other)])
     return (
         replace(stop, cash_hold=cash, asset_hold=asset, role=GroupRole.OCO),
         replace(other, cash_hold=0, asset_hold=0, role=GroupRole.OCO),
@@ -427,8 +427,8 @@ def _bracket(
     if asked.stop_loss is not None:
         worst = risk.protection_ticks(False, asked.stop_loss, band_ppm)
         legs.append((GroupRole.STOP_LOSS, Terms(OrderType.STOP, worst, stop_ticks=asked.stop_loss)))
-    fee, _ = hold_needed(instrument, Side.SELL, 0, 0, planned_lots=lots)
-    fees, _ = shared_hold(instrument, [(fee, 0)] * len(legs))
+    needs = [hold_needed(instrument, Side.SELL, leg.protection_ticks, 0, planned_lots=lots) for _, leg in legs]
+    fees, _ = shared_hold(instrument, Side.SELL, needs)
     exits = (
         Decision(
             side=Side.SELL,
@@ -438,7 +438,7 @@ def _bracket(
             terms=leg,
             cash_hold=0 if n else fees,
             asset_hold=0,
-            fee_at_most=instrument.fee.total(lots, instrument.notional(lots * leg.protection_ticks)),
+            fee_at_most=instrument.fee.at_most(Side.SELL, lots, instrument.notional(lots * leg.protection_ticks)),
             role=role,
             strategy=ticket.strategy,
         )
