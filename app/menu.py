@@ -12,12 +12,13 @@ _PAGES = {
     "research": ("Research", "science"),
     "floor": ("Floor", "monitor_heart"),
     "people": ("People", "group"),
+    "risk": ("Risk", "shield"),
     "portfolio": ("Portfolio", "show_chart"),
     "account": ("Account", "person"),
 }
 _OF_ROLE = {
     Role.TRADER: ("trade", "order", "batch", "portfolio", "research", "account"),
-    Role.ADMIN: ("floor", "people", "portfolio", "order", "research", "account"),
+    Role.ADMIN: ("floor", "people", "risk", "portfolio", "order", "research", "account"),
     Role.OBSERVER: ("portfolio", "order", "account"),
 }
 
