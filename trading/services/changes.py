@@ -1,11 +1,12 @@
 """Judging new terms for an open order: what they need beyond what is held, or a refusal. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from trading.domain import risk
 from trading.domain.errors import Invalid
-from trading.domain.ledger import OpenOrder, hold_needed, shared_hold
+from trading.domain.ledger import OpenOrder, shared_hold
+from trading.domain.margin import Mark
 from trading.domain.money import INT64_MAX
 from trading.domain.orders import (
     CONDITIONAL,
@@ -20,6 +21,7 @@ from trading.domain.orders import (
 )
 from trading.services.ports.desk import Alteration, DeskContext, Standing
 from trading.services.tickets import (
+    NO_MARKS,
     NO_QUOTE,
     Asked,
     BestQuote,
@@ -39,7 +41,11 @@ _WAITING = frozenset({OrderState.ACCEPTED, OrderState.PENDING_TRIGGER})
 
 
 def decide_change(
-    context: DeskContext, standing: Standing, change: Change, quote: BestQuote | None
+    context: DeskContext,
+    standing: Standing,
+    change: Change,
+    quote: BestQuote | None,
+    marks: Mapping[int, Mark] = NO_MARKS,
 ) -> Alteration | Refusal:
     """Judge new terms by the rules for new orders, and on what the order and its group have done so far.
 
@@ -62,7 +68,7 @@ def decide_change(
     best = (quote or NO_QUOTE).opposite(buy)
     refusal = (
         _state_refusal(standing)
-        or portfolio_refusal(context, buy)
+        or portfolio_refusal(context, order.opens)
         or size_refusal(context, lots)
         or _lots_refusal(standing, lots)
         or unused_refusal(order.terms.type, asked)
@@ -85,15 +91,9 @@ def decide_change(
     if refusal is not None:
         return refusal
     sharing = [mate for mate in standing.mates if mate.holder_id == order.holder_id]
-    cash, asset = shared_hold(order.instrument, [_needed(each) for each in (after, *sharing)])
+    cash, asset = shared_hold(order.instrument, [each.needed for each in (after, *sharing)], order.margin)
     cash, asset = max(cash - order.cash.left, 0), max(asset - order.asset.left, 0)
-    return cover_refusal(context, cash, asset) or Alteration(terms, lots, cash, asset)
-
-
-def _needed(order: OpenOrder) -> tuple[int, int]:
-    return hold_needed(
-        order.instrument, order.side, order.terms.protection_ticks, order.open_lots, order.done, order.planned_lots
-    )
+    return cover_refusal(context, cash, asset, order.side, marks) or Alteration(terms, lots, cash, asset)
 
 
 def _state_refusal(standing: Standing) -> Refusal | None:

@@ -6,12 +6,15 @@ from decimal import Decimal
 
 from trading.domain.errors import Invalid, Unavailable
 from trading.domain.instruments import Instrument
-from trading.domain.orders import Acceptance, Change, GroupRole, Refusal, Side, Terms, Ticket
+from trading.domain.margin import Mark
+from trading.domain.orders import Acceptance, Change, Effect, GroupRole, Refusal, Side, Terms, Ticket
 from trading.market.ticks import Ticks
+from trading.services import margin_desk
 from trading.services.access import Actor, Reach, Role, operation
 from trading.services.changes import decide_change
 from trading.services.floor import Floor
-from trading.services.tickets import BestQuote, decide
+from trading.services.ports.desk import DeskContext
+from trading.services.tickets import NO_MARKS, BestQuote, decide
 
 QUOTE_MAX_AGE_NS = 5_000_000_000
 """A market order needs a quote at most this old, like the engine's fills."""
@@ -22,7 +25,11 @@ _EVERYONE = dict.fromkeys(Role, Reach.NO_PORTFOLIO)
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What an order would cost now, by the same code that accepts it. Money in the instrument's currency."""
+    """What an order would cost now, by the same code that accepts it. Money in the instrument's currency.
+
+    In a margin portfolio ``initial_requirement`` is what the order reserves, its fee included, and buying power is told
+    before and after it (None where a position has no live price); in a cash portfolio the three are None.
+    """
 
     instrument: Instrument
     estimated_price: Decimal
@@ -32,6 +39,10 @@ class Preview:
     cash_hold: int
     cash_available: int
     cash_after_hold: int
+    effect: Effect
+    initial_requirement: int | None = None
+    buying_power: int | None = None
+    buying_power_after: int | None = None
 
 
 @operation(_OWN)
@@ -43,13 +54,15 @@ def submit(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket, key: s
     """
     _check_key(key)
     instrument_id = floor.desk.instrument_id(ticket.symbol, ticket.venue)
-    ticks, now_ns = _ticks(floor, [] if instrument_id is None else [instrument_id]), floor.clock.now_ns()
+    ticks, now_ns = _ticks_for(floor, portfolio_id, instrument_id), floor.clock.now_ns()
     answer = floor.desk.submit(
         actor.user_id,
         portfolio_id,
         key,
         ticket,
-        lambda context: decide(context, ticket, _best(ticks, context.instrument.id, now_ns), now_ns),
+        lambda context: decide(
+            context, ticket, _best(ticks, context.instrument.id, now_ns), now_ns, _marks(context, ticks, now_ns)
+        ),
         now_ns,
         actor.origin,
     )
@@ -65,14 +78,16 @@ def preview(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket) -> Pr
     if context is None:
         return Refusal("unknown_instrument", f"{ticket.symbol[:20]!r} is not traded on {ticket.venue[:10]}.")
     now_ns = floor.clock.now_ns()
-    quote = _best(_ticks(floor, [context.instrument.id]), context.instrument.id, now_ns)
-    judged = decide(context, ticket, quote, now_ns)
+    ticks = _ticks_for(floor, portfolio_id, context.instrument.id)
+    quote, marks = _best(ticks, context.instrument.id, now_ns), _marks(context, ticks, now_ns)
+    judged = decide(context, ticket, quote, now_ns, marks)
     if isinstance(judged, Refusal):
         return judged
     main = next((order for order in judged if order.role is GroupRole.ENTRY), judged[0])
     instrument, buy = context.instrument, main.side is Side.BUY
     price = _likely_ticks(main.terms, buy, 0 if quote is None else quote.opposite(buy))
     held = sum(order.cash_hold for order in judged)
+    before, after = margin_desk.buying_powers(context, marks, held)
     return Preview(
         instrument=instrument,
         estimated_price=instrument.price(price),
@@ -82,6 +97,10 @@ def preview(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket) -> Pr
         cash_hold=held,
         cash_available=context.cash_available,
         cash_after_hold=context.cash_available - held,
+        effect=main.effect,
+        initial_requirement=None if context.margin is None else held,
+        buying_power=before,
+        buying_power_after=after,
     )
 
 
@@ -102,7 +121,9 @@ def modify(
         order_id,
         key,
         change,
-        lambda context, standing: decide_change(context, standing, change, _best(ticks, context.instrument.id, now_ns)),
+        lambda context, standing: decide_change(
+            context, standing, change, _best(ticks, context.instrument.id, now_ns), _marks(context, ticks, now_ns)
+        ),
         now_ns,
         actor.origin,
     )
@@ -143,6 +164,22 @@ def _likely_ticks(terms: Terms, buy: bool, best: int) -> int:
     if terms.stop_ticks is not None or not best:
         return terms.limit_ticks
     return min(terms.limit_ticks, best) if buy else max(terms.limit_ticks, best)
+
+
+def _ticks_for(floor: Floor, portfolio_id: int, instrument_id: int | None) -> Mapping[int, Ticks]:
+    """The newest quotes that an order is judged on: its own instrument's, on margin those of all positions too."""
+    if floor.desk.is_margin(portfolio_id):
+        return _ticks(floor)
+    return _ticks(floor, [] if instrument_id is None else [instrument_id])
+
+
+def _marks(context: DeskContext, ticks: Mapping[int, Ticks], now_ns: int) -> Mapping[int, Mark]:
+    """Live prices by which a margin portfolio is valued; none are needed for a cash portfolio."""
+    if context.margin is None:
+        return NO_MARKS
+    ids = {context.instrument.id, *(holding.instrument.id for holding in context.margin.holdings)}
+    quotes = {instrument_id: _best(ticks, instrument_id, now_ns) for instrument_id in ids}
+    return {key: Mark(quote.bid_ticks, quote.ask_ticks) for key, quote in quotes.items() if quote is not None}
 
 
 def _ticks(floor: Floor, ids: Sequence[int] | None = None) -> Mapping[int, Ticks]:

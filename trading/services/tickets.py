@@ -1,13 +1,14 @@
 """Judging tickets: from what was typed and what was read to orders with their holds, or a refusal. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from trading.domain import risk
 from trading.domain.errors import Invalid
 from trading.domain.instruments import Instrument
-from trading.domain.ledger import hold_needed, shared_hold
+from trading.domain.ledger import OnMargin, hold_needed, shared_hold
+from trading.domain.margin import Mark
 from trading.domain.money import INT64_MAX, to_units
 from trading.domain.orders import (
     CONDITIONAL,
@@ -23,6 +24,7 @@ from trading.domain.orders import (
     Ticket,
     TimeInForce,
 )
+from trading.services import margin_desk
 from trading.services.ports.desk import Decision, DeskContext
 
 GTD_MAX_NS = 366 * 86_400_000_000_000
@@ -68,15 +70,23 @@ class Asked:
     expires_ns: int | None = None
 
 
+NO_MARKS: Mapping[int, Mark] = {}
+
+
 def decide(
-    context: DeskContext, ticket: Ticket, quote: BestQuote | None, now_ns: int
+    context: DeskContext,
+    ticket: Ticket,
+    quote: BestQuote | None,
+    now_ns: int,
+    marks: Mapping[int, Mark] = NO_MARKS,
 ) -> tuple[Decision, ...] | Refusal:
     """Judge a ticket on what was read: units, shape, halts, limits, protection price, holds.
 
     One decision for each order, as the exchange takes them: exits before their entry, of two that exclude each other
     the stop before the limit. A buy holds worst price x quantity + the most its fee can be; a sale holds its shares and
     the fee that does not depend on the price. Two that exclude each other share one hold. A bracket holds the entry's
-    cash and its exits' least fees; what the entry buys is held for the exits when it is bought.
+    cash and its exits' least fees; what the entry buys is held for the exits when it is bought. In a margin portfolio
+    an order that opens reserves its initial requirement, which the equity at ``marks`` must cover.
     """
     try:
         asked = _asked(context.instrument, ticket)
@@ -84,9 +94,12 @@ def decide(
         return invalid(error)
     lots, quote, buy = asked.lots or 0, quote or NO_QUOTE, ticket.side is Side.BUY
     best = quote.opposite(buy)
+    effect = margin_desk.effect_of(context, ticket.side)
+    margin = margin_desk.margin_of(context, ticket.side, effect, quote.ask_ticks)
     refusal = (
-        portfolio_refusal(context, buy)
+        portfolio_refusal(context, effect is Effect.OPEN)
         or size_refusal(context, lots)
+        or margin_desk.crossing_refusal(context, ticket.side, effect, lots)
         or _shape_refusal(ticket, asked)
         or numbers_refusal(asked)
         or _time_refusal(ticket, asked, now_ns)
@@ -100,12 +113,14 @@ def decide(
     if refusal is not None:
         return refusal
     if asked.take_profit is not None or asked.stop_loss is not None:
-        orders = _bracket(context.instrument, ticket, asked, terms, lots, band)
+        if effect is Effect.CLOSE:
+            return Refusal("exits_not_for_close", "Take profit and stop loss go with an order that opens.")
+        orders = _bracket(context.instrument, ticket, asked, terms, lots, band, margin)
     elif asked.oco_limit is not None:
-        orders = _pair(context.instrument, ticket, asked, terms, lots)
+        orders = _pair(context.instrument, ticket, asked, terms, lots, margin)
     else:
-        orders = (_order(context.instrument, ticket, asked, terms, lots),)
-    return _limits_refusal(context, orders, best) or _cover_refusal(context, orders) or orders
+        orders = (_order(context.instrument, ticket, asked, terms, lots, margin),)
+    return _limits_refusal(context, orders, best) or _cover_refusal(context, orders, marks) or orders
 
 
 # What was typed -----------------------------------------------------------------------------------------------------
@@ -169,8 +184,6 @@ def portfolio_refusal(context: DeskContext, opens: bool) -> Refusal | None:
     """The portfolio or a halt does not take this order."""
     if context.portfolio_archived:
         return Refusal("portfolio_archived", "This portfolio is archived; choose another.")
-    if context.portfolio_kind != "cash":
-        return Refusal("kind_not_open", "Orders are taken in cash portfolios only.")
     for scope, mode in sorted(context.halts.items()):
         if mode == "halted" or (mode == "reducing" and opens):
             what = "halted" if mode == "halted" else "limited to closing positions"
@@ -331,19 +344,25 @@ def size_ticks(side: Side, terms: Terms, best: int) -> int:
     return terms.protection_ticks if side is Side.BUY else max(best, terms.protection_ticks, terms.stop_ticks or 0)
 
 
-def _cover_refusal(context: DeskContext, orders: Sequence[Decision]) -> Refusal | None:
-    return cover_refusal(context, sum(order.cash_hold for order in orders), sum(order.asset_hold for order in orders))
+def _cover_refusal(context: DeskContext, orders: Sequence[Decision], marks: Mapping[int, Mark]) -> Refusal | None:
+    cash, asset = sum(order.cash_hold for order in orders), sum(order.asset_hold for order in orders)
+    return cover_refusal(context, cash, asset, orders[-1].side, marks)
 
 
-def cover_refusal(context: DeskContext, cash: int, asset: int) -> Refusal | None:
-    """Less cash or fewer shares than must be held."""
-    if asset > context.position_lots - context.position_held:
-        free = context.instrument.quantity(context.position_lots - context.position_held)
+def cover_refusal(
+    context: DeskContext, cash: int, asset: int, side: Side, marks: Mapping[int, Mark] = NO_MARKS
+) -> Refusal | None:
+    """Less cash, or on margin less equity, or fewer shares than must be held. ``side`` is that of what opens."""
+    if asset > abs(context.position_lots) - context.position_held:
+        free = context.instrument.quantity(abs(context.position_lots) - context.position_held)
+        word = "bought back" if context.position_lots < 0 else "sold"
         return Refusal(
             "insufficient_position",
-            f"Only {free:f} {context.instrument.symbol} can be sold; the rest is not held or is in open orders.",
+            f"Only {free:f} {context.instrument.symbol} can be {word}; the rest is not held or is in open orders.",
             {"available": f"{free:f}"},
         )
+    if context.margin is not None:
+        return margin_desk.cover_refusal(context, marks, side, cash) if cash else None
     if cash > context.cash_available:
         return Refusal(
             "insufficient_cash",
@@ -366,12 +385,14 @@ def terms_of(kind: OrderType, buy: bool, asked: Asked, best: int, band_ppm: int)
     return Terms(kind, worst, asked.limit, stop or None, asked.trail, asked.trail_ppm)
 
 
-def _order(instrument: Instrument, ticket: Ticket, asked: Asked, terms: Terms, lots: int) -> Decision:
-    buy = ticket.side is Side.BUY
-    cash, asset = hold_needed(instrument, ticket.side, terms.protection_ticks, lots)
+def _order(
+    instrument: Instrument, ticket: Ticket, asked: Asked, terms: Terms, lots: int, margin: OnMargin | None
+) -> Decision:
+    opens = ticket.side is Side.BUY if margin is None else margin.opens
+    cash, asset = hold_needed(instrument, ticket.side, terms.protection_ticks, lots, margin=margin)
     return Decision(
         side=ticket.side,
-        effect=Effect.OPEN if buy else Effect.CLOSE,
+        effect=Effect.OPEN if opens else Effect.CLOSE,
         time_in_force=ticket.time_in_force,
         quantity_lots=lots,
         terms=terms,
@@ -380,14 +401,17 @@ def _order(instrument: Instrument, ticket: Ticket, asked: Asked, terms: Terms, l
         fee_at_most=instrument.fee.total(lots, instrument.notional(lots * terms.protection_ticks)),
         post_only=ticket.post_only,
         expires_ns=asked.expires_ns,
+        margin=margin,
     )
 
 
-def _pair(instrument: Instrument, ticket: Ticket, asked: Asked, terms: Terms, lots: int) -> tuple[Decision, ...]:
+def _pair(
+    instrument: Instrument, ticket: Ticket, asked: Asked, terms: Terms, lots: int, margin: OnMargin | None
+) -> tuple[Decision, ...]:
     limit = asked.oco_limit or 0
-    stop = _order(instrument, ticket, asked, terms, lots)
-    other = _order(instrument, ticket, asked, Terms(OrderType.LIMIT, limit, limit), lots)
-    cash, asset = shared_hold(instrument, [(each.cash_hold, each.asset_hold) for each in (stop, other)])
+    stop = _order(instrument, ticket, asked, terms, lots, margin)
+    other = _order(instrument, ticket, asked, Terms(OrderType.LIMIT, limit, limit), lots, margin)
+    cash, asset = shared_hold(instrument, [(each.cash_hold, each.asset_hold) for each in (stop, other)], margin)
     return (
         replace(stop, cash_hold=cash, asset_hold=asset, role=GroupRole.OCO),
         replace(other, cash_hold=0, asset_hold=0, role=GroupRole.OCO),
@@ -395,7 +419,13 @@ def _pair(instrument: Instrument, ticket: Ticket, asked: Asked, terms: Terms, lo
 
 
 def _bracket(
-    instrument: Instrument, ticket: Ticket, asked: Asked, terms: Terms, lots: int, band_ppm: int
+    instrument: Instrument,
+    ticket: Ticket,
+    asked: Asked,
+    terms: Terms,
+    lots: int,
+    band_ppm: int,
+    margin: OnMargin | None,
 ) -> tuple[Decision, ...]:
     legs: list[tuple[GroupRole, Terms]] = []
     if asked.take_profit is not None:
@@ -403,8 +433,9 @@ def _bracket(
     if asked.stop_loss is not None:
         worst = risk.protection_ticks(False, asked.stop_loss, band_ppm)
         legs.append((GroupRole.STOP_LOSS, Terms(OrderType.STOP, worst, stop_ticks=asked.stop_loss)))
-    fee, _ = hold_needed(instrument, Side.SELL, 0, 0, planned_lots=lots)
-    fees, _ = shared_hold(instrument, [(fee, 0)] * len(legs))
+    closes = None if margin is None else margin_desk.CLOSES
+    fee, _ = hold_needed(instrument, Side.SELL, 0, 0, planned_lots=lots, margin=closes)
+    fees, _ = shared_hold(instrument, [(fee, 0)] * len(legs), closes)
     exits = (
         Decision(
             side=Side.SELL,
@@ -416,7 +447,8 @@ def _bracket(
             asset_hold=0,
             fee_at_most=instrument.fee.total(lots, instrument.notional(lots * leg.protection_ticks)),
             role=role,
+            margin=closes,
         )
         for n, (role, leg) in enumerate(legs)
     )
-    return (*exits, replace(_order(instrument, ticket, asked, terms, lots), role=GroupRole.ENTRY))
+    return (*exits, replace(_order(instrument, ticket, asked, terms, lots, margin), role=GroupRole.ENTRY))

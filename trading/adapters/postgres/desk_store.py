@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.pool import Pool, connection_of, scalar
-from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, instrument_of, open_order_of
+from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, holding_of, instrument_of, open_order_of, policy_of
 from trading.domain.errors import Conflict, Halted
 from trading.domain.instruments import Instrument
 from trading.domain.ledger import Hold
@@ -23,6 +23,7 @@ from trading.services.ports.desk import (
     DecideChange,
     Decision,
     DeskContext,
+    MarginContext,
     RiskLimits,
     Standing,
 )
@@ -39,6 +40,7 @@ class PostgresDesk:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._ids: dict[tuple[str, str], int] = {}
+        self._margin: dict[int, bool] = {}
 
     def submit(
         self, user_id: int, portfolio_id: int, key: str, ticket: Ticket, decide: Decide, ts_ns: int, origin: str
@@ -137,6 +139,15 @@ class PostgresDesk:
                 self._ids[symbol, venue] = known
         return known
 
+    def is_margin(self, portfolio_id: int) -> bool:
+        """See the port. Asked once."""
+        known = self._margin.get(portfolio_id)
+        if known is None:
+            with connection_of(self._pool) as connection:
+                statement = "select coalesce((select kind = 'margin' from portfolio where id = %s), false)"
+                known = self._margin[portfolio_id] = bool(scalar(connection, statement, (portfolio_id,)))
+        return known
+
     def instruments(self, venue: str) -> Sequence[Instrument]:
         """Current versions, by symbol."""
         with connection_of(self._pool) as connection, connection.cursor(row_factory=dict_row) as cursor:
@@ -233,7 +244,15 @@ def _context(found: Mapping[str, Any]) -> DeskContext:
             limits["version"], limits["max_order_notional"], limits["max_open_orders"], limits["price_band_ppm"]
         ),
         halts=found["halt"] or {},
+        margin=_margin(found["portfolio"]["margin"]),
     )
+
+
+def _margin(found: Mapping[str, Any] | None) -> MarginContext | None:
+    if found is None:
+        return None
+    holdings = [holding_of(row) for row in found["holdings"]]
+    return MarginContext(policy_of(found["policy"]), found["cash"], found["held"], holdings, found["opening"])
 
 
 def _standing(found: Mapping[str, Any]) -> Standing:
@@ -267,6 +286,8 @@ def _order_row(decision: Decision, found: Mapping[str, Any], portfolio_id: int, 
         "post_only": decision.post_only,
         "expires_ns": decision.expires_ns,
         "role": decision.role,
+        "reserve_ppm": None if decision.margin is None else decision.margin.reserve_ppm,
+        "reserve_ticks": None if decision.margin is None else decision.margin.reserve_ticks,
         "ts_ns": ts_ns,
         "holds": _holds(found, decision.cash_hold, decision.asset_hold),
     }

@@ -57,7 +57,9 @@ begin
         where portfolio_id = p_portfolio and asset_id = v.asset_id and kind = 'portfolio';
     return jsonb_build_object(
         'instrument', to_jsonb(v),
-        'portfolio', (select jsonb_build_object('kind', kind, 'archived', archived_at is not null)
+        'portfolio', (select jsonb_build_object('kind', kind, 'archived', archived_at is not null, 'margin',
+                          case kind when 'margin' then
+                              margin_context(p_portfolio, v.currency_id, v.instrument_id, v.asset_class) end)
                       from portfolio where id = p_portfolio),
         'cash_account', cash.id, 'cash_available', coalesce(cash.posted - cash.held, 0),
         'asset_account', shares.id, 'position', coalesce(shares.posted, 0), 'position_held', coalesce(shares.held, 0),
@@ -95,18 +97,21 @@ begin
     with written as (
         insert into orders (id, portfolio_id, instrument_id, instrument_version, limit_version, side, type, effect, tif,
                             quantity_lots, limit_ticks, protection_ticks, stop_ticks, trail, trail_ppm, post_only,
-                            expires_ns, group_id, group_role, state, actor_id, accepted_ts_ns, updated_ts_ns)
+                            expires_ns, group_id, group_role, reserve_ppm, reserve_ticks, state, actor_id,
+                            accepted_ts_ns, updated_ts_ns)
         overriding system value
         select ids[r.n], r.portfolio_id, r.instrument_id, r.instrument_version, r.limit_version, r.side, r.type,
                r.effect, r.tif, r.quantity_lots, r.limit_ticks, r.protection_ticks, r.stop_ticks, r.trail, r.trail_ppm,
-               r.post_only, r.expires_ns, case when many > 1 then ids[1] end, r.role, 'accepted', p_user, r.ts_ns,
-               r.ts_ns
+               r.post_only, r.expires_ns, case when many > 1 then ids[1] end, r.role, r.reserve_ppm, r.reserve_ticks,
+               'accepted', p_user, r.ts_ns, r.ts_ns
         from rows from (jsonb_to_recordset(p -> 'orders') as (portfolio_id bigint, instrument_id int,
             instrument_version int, limit_version int, side text, type text, effect text, tif text, quantity_lots bigint,
             limit_ticks bigint, protection_ticks bigint, stop_ticks bigint, trail bigint, trail_ppm bigint,
-            post_only boolean, expires_ns bigint, role text, ts_ns bigint)) with ordinality r
+            post_only boolean, expires_ns bigint, role text, reserve_ppm bigint, reserve_ticks bigint, ts_ns bigint))
+            with ordinality r
                 (portfolio_id, instrument_id, instrument_version, limit_version, side, type, effect, tif, quantity_lots,
-                 limit_ticks, protection_ticks, stop_ticks, trail, trail_ppm, post_only, expires_ns, role, ts_ns, n)
+                 limit_ticks, protection_ticks, stop_ticks, trail, trail_ppm, post_only, expires_ns, role, reserve_ppm,
+                 reserve_ticks, ts_ns, n)
         returning orders)
     select array_agg(w.orders order by (w.orders).id) into put from written w;
     -- The answer speaks of the entry, or of the first of two that exclude each other.

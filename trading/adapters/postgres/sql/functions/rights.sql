@@ -23,6 +23,8 @@ grant select on all tables in schema public to tf_app, tf_broker;
 grant insert on app_user, app_session, login_attempt, portfolio, portfolio_grant, asset, instrument, instrument_version,
     risk_limit, idempotency_key, audit, process_status, setting, lake_file, ingest_report, reconciliation, equity_mark
     to tf_app;
+grant execute on function margin_accounts, margin_policy_of, margin_holdings, set_margin_policy to tf_app;
+grant execute on function margin_accounts to tf_broker;
 grant update (password_hash, role, display_name, disabled_at, token_version) on app_user to tf_app;
 grant update (revoked_at, expires_at) on app_session to tf_app;
 grant update on login_attempt, process_status, setting to tf_app;
@@ -36,7 +38,7 @@ grant execute on function desk_open, desk_context, desk_accept, desk_refuse, des
 
 grant execute on function commit_batch, take_lease, renew_lease, save_snapshot, seal_block, publish_outbox,
     mark_equity, set_halt to tf_broker;
-grant usage on sequence transfer_group to tf_broker;
+grant usage on sequence transfer_group, orders_id_seq to tf_broker;
 grant update (detail) on process_status to tf_broker;
 
 grant execute on function observer_portfolios to tf_observer;
@@ -44,14 +46,14 @@ grant execute on function observer_portfolios to tf_observer;
 -- Observers: SELECT alone, and only the portfolios granted to the user of the session whose token is set.
 
 grant select on portfolio, portfolio_grant, asset, instrument, instrument_version, instrument_current, account,
-    transfer, orders, order_event, hold, fill, lot, lot_close, equity_mark to tf_observer;
+    transfer, orders, order_event, hold, fill, lot, lot_close, equity_mark, margin_event, margin_policy to tf_observer;
 grant select (id, public_id, username, display_name, role) on app_user to tf_observer;
 
 do $$
 declare t text;
 begin
     foreach t in array array['portfolio', 'portfolio_grant', 'account', 'transfer', 'orders', 'fill', 'lot', 'lot_close',
-                             'equity_mark']
+                             'equity_mark', 'margin_event']
     loop
         execute format('alter table %I enable row level security', t);
         execute format('drop policy if exists %I on %I', t || '_staff', t);
