@@ -17,6 +17,7 @@ from trading.adapters.clock import FixedClock
 from trading.adapters.job_runner import DagsterJobs
 from trading.adapters.lake import Lake
 from trading.adapters.postgres.audit_store import PostgresAudit
+from trading.adapters.postgres.batch_store import PostgresBatches
 from trading.adapters.postgres.broker_store import PostgresBroker
 from trading.adapters.postgres.desk_store import PostgresDesk
 from trading.adapters.postgres.halt_store import PostgresHalt
@@ -26,6 +27,7 @@ from trading.adapters.postgres.people_store import PostgresPeople
 from trading.adapters.postgres.pool import Pool, connection_of, open_pool
 from trading.adapters.postgres.query_store import ObserverSessions, PostgresQueries
 from trading.adapters.postgres.reference import keep_instruments
+from trading.adapters.postgres.risk_store import PostgresRisk
 from trading.adapters.postgres.verify_store import PostgresVerify
 from trading.domain.instruments import FeeSchedule, Instrument
 from trading.domain.orders import Acceptance, Change, OrderType, Refusal, Side, Ticket, TimeInForce
@@ -87,8 +89,10 @@ class TradingFloor:
             people=PostgresPeople(self.pool),
             audit=PostgresAudit(self.pool),
             desk=PostgresDesk(self.pool),
+            batches=PostgresBatches(self.pool),
             ledger=PostgresLedger(self.pool),
             halt=PostgresHalt(self.pool),
+            risk=PostgresRisk(self.pool),
             verify=PostgresVerify(self.pool),
             log=PostgresLog(self.pool),
             queries=PostgresQueries(self.pool),

@@ -14,7 +14,7 @@ from trading.services.access import Actor, Reach, Role, operation
 from trading.services.changes import decide_change
 from trading.services.floor import Floor
 from trading.services.ports.desk import DeskContext
-from trading.services.tickets import NO_MARKS, BestQuote, decide
+from trading.services.tickets import NO_MARKS, BestQuote, decide, judge
 
 QUOTE_MAX_AGE_NS = 5_000_000_000
 """A market order needs a quote at most this old, like the engine's fills."""
@@ -27,8 +27,9 @@ _EVERYONE = dict.fromkeys(Role, Reach.NO_PORTFOLIO)
 class Preview:
     """What an order would cost now, by the same code that accepts it. Money in the instrument's currency.
 
-    In a margin portfolio ``initial_requirement`` is what the order reserves, its fee included, and buying power is told
-    before and after it (None where a position has no live price); in a cash portfolio the three are None.
+    ``refusals`` are all for which it would be refused; where there are none it would be accepted. In a margin portfolio
+    ``initial_requirement`` is what the order reserves, its fee included, and buying power is told before and after it
+    (None where a position has no live price); in a cash portfolio the three are None.
     """
 
     instrument: Instrument
@@ -43,6 +44,7 @@ class Preview:
     initial_requirement: int | None = None
     buying_power: int | None = None
     buying_power_after: int | None = None
+    refusals: tuple[Refusal, ...] = ()
 
 
 @operation(_OWN)
@@ -52,7 +54,7 @@ def submit(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket, key: s
     A bracket or a pair is one ticket: all its orders are accepted or none. Raises `Conflict` (key in flight or used for
     another body), `Halted`, `Unavailable`.
     """
-    _check_key(key)
+    check_key(key)
     instrument_id = floor.desk.instrument_id(ticket.symbol, ticket.venue)
     ticks, now_ns = _ticks_for(floor, portfolio_id, instrument_id), floor.clock.now_ns()
     answer = floor.desk.submit(
@@ -61,7 +63,7 @@ def submit(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket, key: s
         key,
         ticket,
         lambda context: decide(
-            context, ticket, _best(ticks, context.instrument.id, now_ns), now_ns, _marks(context, ticks, now_ns)
+            context, ticket, best_quote(ticks, context.instrument.id, now_ns), now_ns, marks_of(context, ticks, now_ns)
         ),
         now_ns,
         actor.origin,
@@ -73,20 +75,23 @@ def submit(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket, key: s
 
 @operation(_OWN)
 def preview(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket) -> Preview | Refusal:
-    """What `submit` would do now, without doing it; of a bracket the price is the entry's."""
+    """What `submit` would do now, without doing it; of a bracket the price is the entry's.
+
+    A refusal is the answer only where a cost can't be worked out.
+    """
     context = floor.desk.context(actor.user_id, portfolio_id, ticket.symbol, ticket.venue)
     if context is None:
         return Refusal("unknown_instrument", f"{ticket.symbol[:20]!r} is not traded on {ticket.venue[:10]}.")
     now_ns = floor.clock.now_ns()
     ticks = _ticks_for(floor, portfolio_id, context.instrument.id)
-    quote, marks = _best(ticks, context.instrument.id, now_ns), _marks(context, ticks, now_ns)
-    judged = decide(context, ticket, quote, now_ns, marks)
-    if isinstance(judged, Refusal):
-        return judged
-    main = next((order for order in judged if order.role is GroupRole.ENTRY), judged[0])
+    quote, marks = best_quote(ticks, context.instrument.id, now_ns), marks_of(context, ticks, now_ns)
+    judged = judge(context, ticket, quote, now_ns, marks)
+    if not judged.orders:
+        return judged.refusals[0]
+    main = next((order for order in judged.orders if order.role is GroupRole.ENTRY), judged.orders[0])
     instrument, buy = context.instrument, main.side is Side.BUY
     price = _likely_ticks(main.terms, buy, 0 if quote is None else quote.opposite(buy))
-    held = sum(order.cash_hold for order in judged)
+    held = sum(order.cash_hold for order in judged.orders)
     before, after = margin_desk.buying_powers(context, marks, held)
     return Preview(
         instrument=instrument,
@@ -101,7 +106,13 @@ def preview(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket) -> Pr
         initial_requirement=None if context.margin is None else held,
         buying_power=before,
         buying_power_after=after,
+        refusals=judged.refusals,
     )
+
+
+def refusals_of(answer: Preview | Refusal) -> tuple[Refusal, ...]:
+    """All for which an order would be refused."""
+    return (answer,) if isinstance(answer, Refusal) else answer.refusals
 
 
 @operation(_OWN)
@@ -113,8 +124,8 @@ def modify(
     A fill may overtake the change; the exchange may refuse it then, and what was held for it goes back. Only a change
     that leaves the price and does not raise the quantity keeps its place in the queue. Raises like `submit`.
     """
-    _check_key(key)
-    ticks, now_ns = _ticks(floor), floor.clock.now_ns()
+    check_key(key)
+    ticks, now_ns = newest_ticks(floor), floor.clock.now_ns()
     answer = floor.desk.change(
         actor.user_id,
         portfolio_id,
@@ -122,7 +133,12 @@ def modify(
         key,
         change,
         lambda context, standing: decide_change(
-            context, standing, change, _best(ticks, context.instrument.id, now_ns), _marks(context, ticks, now_ns)
+            context,
+            standing,
+            change,
+            best_quote(ticks, context.instrument.id, now_ns),
+            now_ns,
+            marks_of(context, ticks, now_ns),
         ),
         now_ns,
         actor.origin,
@@ -152,7 +168,8 @@ def instruments(floor: Floor, actor: Actor) -> Sequence[Instrument]:
     return floor.desk.instruments("SIM")
 
 
-def _check_key(key: str) -> None:
+def check_key(key: str) -> None:
+    """`Invalid` with code ``bad_key`` for a key that cannot be kept."""
     if not 1 <= len(key) <= 200:
         raise Invalid("the idempotency key must have 1 to 200 characters", "bad_key")
 
@@ -169,20 +186,20 @@ def _likely_ticks(terms: Terms, buy: bool, best: int) -> int:
 def _ticks_for(floor: Floor, portfolio_id: int, instrument_id: int | None) -> Mapping[int, Ticks]:
     """The newest quotes that an order is judged on: its own instrument's, on margin those of all positions too."""
     if floor.desk.is_margin(portfolio_id):
-        return _ticks(floor)
-    return _ticks(floor, [] if instrument_id is None else [instrument_id])
+        return newest_ticks(floor)
+    return newest_ticks(floor, [] if instrument_id is None else [instrument_id])
 
 
-def _marks(context: DeskContext, ticks: Mapping[int, Ticks], now_ns: int) -> Mapping[int, Mark]:
+def marks_of(context: DeskContext, ticks: Mapping[int, Ticks], now_ns: int) -> Mapping[int, Mark]:
     """Live prices by which a margin portfolio is valued; none are needed for a cash portfolio."""
     if context.margin is None:
         return NO_MARKS
     ids = {context.instrument.id, *(holding.instrument.id for holding in context.margin.holdings)}
-    quotes = {instrument_id: _best(ticks, instrument_id, now_ns) for instrument_id in ids}
+    quotes = {instrument_id: best_quote(ticks, instrument_id, now_ns) for instrument_id in ids}
     return {key: Mark(quote.bid_ticks, quote.ask_ticks) for key, quote in quotes.items() if quote is not None}
 
 
-def _ticks(floor: Floor, ids: Sequence[int] | None = None) -> Mapping[int, Ticks]:
+def newest_ticks(floor: Floor, ids: Sequence[int] | None = None) -> Mapping[int, Ticks]:
     """The newest quotes, or none while the bus is away: limit orders are still taken then."""
     try:
         return floor.bus.last_ticks(ids)
@@ -190,7 +207,8 @@ def _ticks(floor: Floor, ids: Sequence[int] | None = None) -> Mapping[int, Ticks
         return {}
 
 
-def _best(ticks: Mapping[int, Ticks], instrument_id: int, now_ns: int) -> BestQuote | None:
+def best_quote(ticks: Mapping[int, Ticks], instrument_id: int, now_ns: int) -> BestQuote | None:
+    """The quote of an instrument; None where there is none or it is too old."""
     found = ticks.get(instrument_id)
     if found is None or now_ns - int(found["ts_ns"][0]) > QUOTE_MAX_AGE_NS:
         return None

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from trading.services.ports.batches import BatchStore
 from trading.services.ports.broker import LogStore
 from trading.services.ports.bus import Bus
 from trading.services.ports.clock import Clock
@@ -10,6 +11,7 @@ from trading.services.ports.jobs import JobRunner
 from trading.services.ports.lake import LakeStore
 from trading.services.ports.people import PeopleStore
 from trading.services.ports.queries import ObserverQueries, QueryStore
+from trading.services.ports.risk import RiskStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +23,10 @@ class Floor:
     people: PeopleStore
     audit: AuditStore
     desk: DeskStore
+    batches: BatchStore
     ledger: LedgerStore
     halt: HaltStore
+    risk: RiskStore
     verify: VerifyStore
     log: LogStore
     queries: QueryStore

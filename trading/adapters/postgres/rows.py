@@ -9,6 +9,7 @@ from trading.domain.ledger import Hold, OnMargin, OpenOrder
 from trading.domain.margin import Holding, Policy
 from trading.domain.money import Asset
 from trading.domain.orders import EXITS, GroupRole, OrderState, OrderType, Side, Terms
+from trading.domain.risk import Exposure, LimitSet, RiskLimits, strictest
 
 INSTRUMENT_COLUMNS = """
     v.instrument_id, v.version, v.symbol, v.venue, v.name, v.asset_id, v.currency_id, v.tick_size, v.lot_size,
@@ -78,3 +79,25 @@ def policy_of(row: Mapping[str, Any]) -> Policy:
 def holding_of(row: Mapping[str, Any]) -> Holding:
     """A position as ``margin_holdings`` of the database tells it, without its basis."""
     return Holding(instrument_of(row), row["lots"], policy_of(row["policy"]))
+
+
+def limits_of(found: Mapping[str, Any]) -> RiskLimits:
+    """The strictest limits out of what the server function ``desk_limits`` says."""
+    return strictest(found["version"], [LimitSet(*each) for each in found["sets"]])
+
+
+def exposure_of(found: Mapping[str, Any]) -> Exposure:
+    """What limits are compared with, out of the same."""
+    day_ns, day_equity, equity, drawdown_ppm = found["state"] or (0, 0, 0, None)
+    return Exposure(
+        other_orders=found["others"],
+        recent_ns=tuple(found["recent"]),
+        user_recent_ns=tuple(found["user_recent"]),
+        buying_lots=int(found["buys"]),
+        selling_lots=int(found["sells"]),
+        day_ns=day_ns,
+        day_equity=day_equity,
+        equity=equity,
+        drawdown_ppm=drawdown_ppm,
+        ban=None if found["ban"] is None else tuple(found["ban"]),
+    )

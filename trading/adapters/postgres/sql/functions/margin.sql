@@ -77,7 +77,7 @@ begin
                         updated_ts_ns)
     overriding system value
     select r.id, r.portfolio_id, r.instrument_id, r.instrument_version,
-           (select max(version) from risk_limit where portfolio_id = r.portfolio_id), r.side, 'market', 'close', 'ioc',
+           (select max(id) from risk_limit), r.side, 'market', 'close', 'ioc',
            r.quantity_lots, r.protection_ticks, 0, 0, 'accepted', f.owner_id, r.ts_ns, r.ts_ns
         from jsonb_to_recordset(p) r (id bigint, portfolio_id bigint, instrument_id int, instrument_version int,
             side text, quantity_lots bigint, protection_ticks bigint, ts_ns bigint)

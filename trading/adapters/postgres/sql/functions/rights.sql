@@ -25,6 +25,8 @@ grant insert on app_user, app_session, login_attempt, portfolio, portfolio_grant
     to tf_app;
 grant execute on function margin_accounts, margin_policy_of, margin_holdings, set_margin_policy to tf_app;
 grant execute on function margin_accounts to tf_broker;
+grant insert on restricted_instrument, risk_tier to tf_app;
+grant update (tier) on app_user to tf_app;
 grant update (password_hash, role, display_name, disabled_at, token_version) on app_user to tf_app;
 grant update (revoked_at, expires_at) on app_session to tf_app;
 grant update on login_attempt, process_status, setting to tf_app;
@@ -34,7 +36,8 @@ grant update (answer) on idempotency_key to tf_app;
 grant delete on portfolio_grant, login_attempt, app_session to tf_app;
 -- Needed for `for share`/`for update` row locks of services only where a function below does not take them.
 grant execute on function desk_open, desk_context, desk_accept, desk_refuse, desk_open_change, desk_change, desk_cancel,
-    post_cash, set_halt, account_of, seal_block, mark_equity, drop_archived_log to tf_app;
+    post_cash, set_halt, account_of, seal_block, mark_equity, drop_archived_log, batch_open, batch_close to tf_app;
+grant execute on function desk_limits, reset_drawdown to tf_app;
 
 grant execute on function commit_batch, take_lease, renew_lease, save_snapshot, seal_block, publish_outbox,
     mark_equity, set_halt to tf_broker;
