@@ -197,7 +197,7 @@ def _cost(answer: desk.Preview | Refusal, instrument: Instrument, asked: Ticket)
     buys = asked.side == Side.BUY
     lines = [
         (f"{'Cost' if buys else 'Proceeds'} at {formats.price(answer.estimated_price)}", answer.estimated_notional),
-        ("Fee, at most", answer.fee_at_most),
+        *_charges(answer),
         ("Held until filled", answer.cash_hold),
         ("Cash left to spend", answer.cash_after_hold),
     ]
@@ -206,6 +206,12 @@ def _cost(answer: desk.Preview | Refusal, instrument: Instrument, asked: Ticket)
     st.html(
         f'<div class="tf-cost">{rows}<span>{worst}{escape(_others(asked))}</span>{warned if refusals else ""}</div>'
     )
+
+
+def _charges(answer: desk.Preview) -> list[tuple[str, int]]:
+    """The fee, and what it is made of where the schedule names more than the commission."""
+    named = [(f"· {line.name}", line.amount) for line in answer.charges if len(answer.charges) > 1]
+    return [("Fees and taxes, at most" if named else "Fee, at most", answer.fee_at_most), *named]
 
 
 def _others(asked: Ticket) -> str:

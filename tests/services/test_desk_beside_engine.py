@@ -10,7 +10,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trading.domain.instruments import FeeSchedule, Instrument
+from trading.domain.fees import FeeSchedule
+from trading.domain.instruments import Instrument
 from trading.domain.ledger import FloorAccounts, Hold, OpenOrder
 from trading.domain.money import Asset
 from trading.domain.orders import Change, GroupRole, OrderState, OrderType, Refusal, Side, Ticket, TimeInForce
@@ -29,7 +30,7 @@ SHARE = Instrument(
     FeeSchedule(1, 500, 20, 100),
 )  # fmt: skip
 LIMITS = RiskLimits(1, 10**12, 200, 50_000)
-FLOOR = FloorAccounts(901, 902, 903)
+FLOOR = FloorAccounts(901, 902, 903, 904)
 AT_MARKET = (OrderType.MARKET, OrderType.STOP, OrderType.TRAILING_STOP)
 
 

@@ -88,7 +88,8 @@ def decide_change(
     if refusal is not None:
         return refusal
     sharing = [mate for mate in standing.mates if mate.holder_id == order.holder_id]
-    cash, asset = shared_hold(order.instrument, [each.needed for each in (after, *sharing)], order.margin)
+    needs = [each.needed for each in (after, *sharing)]
+    cash, asset = shared_hold(order.instrument, order.side, needs, order.margin)
     cash, asset = max(cash - order.cash.left, 0), max(asset - order.asset.left, 0)
     return cover_refusal(context, cash, asset, order.side, marks) or Alteration(terms, lots, cash, asset)
 

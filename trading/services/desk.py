@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from trading.domain.errors import Invalid, Unavailable
+from trading.domain.fees import Line
 from trading.domain.instruments import Instrument
 from trading.domain.margin import Mark
 from trading.domain.orders import Acceptance, Change, Effect, GroupRole, Refusal, Side, Terms, Ticket
@@ -27,15 +28,17 @@ _EVERYONE = dict.fromkeys(Role, Reach.NO_PORTFOLIO)
 class Preview:
     """What an order would cost now, by the same code that accepts it. Money in the instrument's currency.
 
-    ``refusals`` are all for which it would be refused; where there are none it would be accepted. In a margin portfolio
-    ``initial_requirement`` is what the order reserves, its fee included, and buying power is told before and after it
-    (None where a position has no live price); in a cash portfolio the three are None.
+    ``refusals`` are all for which it would be refused; where there are none it would be accepted. ``charges`` are the
+    lines of fees and taxes at the estimated price. In a margin portfolio ``initial_requirement`` is what the order
+    reserves, its fee included, and buying power is told before and after it (None where a position has no live price);
+    in a cash portfolio the three are None.
     """
 
     instrument: Instrument
     estimated_price: Decimal
     estimated_notional: int
     fee_at_most: int
+    charges: Sequence[Line]
     protection_price: Decimal
     cash_hold: int
     cash_available: int
@@ -92,12 +95,15 @@ def preview(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket) -> Pr
     instrument, buy = context.instrument, main.side is Side.BUY
     price = _likely_ticks(main.terms, buy, 0 if quote is None else quote.opposite(buy))
     held = sum(order.cash_hold for order in judged.orders)
+    notional = instrument.notional(price * main.quantity_lots)
+    charges = instrument.fee.lines(main.side, main.quantity_lots, notional)
     before, after = margin_desk.buying_powers(context, marks, held)
     return Preview(
         instrument=instrument,
         estimated_price=instrument.price(price),
-        estimated_notional=instrument.notional(price * main.quantity_lots),
-        fee_at_most=main.fee_at_most,
+        estimated_notional=notional,
+        fee_at_most=max(main.fee_at_most, sum(line.amount for line in charges)),
+        charges=charges,
         protection_price=instrument.price(main.terms.protection_ticks),
         cash_hold=held,
         cash_available=context.cash_available,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from trading.services.ports.actions import ActionStore
 from trading.services.ports.batches import BatchStore
 from trading.services.ports.broker import LogStore
 from trading.services.ports.bus import Bus
@@ -27,6 +28,7 @@ class Floor:
     ledger: LedgerStore
     halt: HaltStore
     risk: RiskStore
+    actions: ActionStore
     verify: VerifyStore
     log: LogStore
     queries: QueryStore

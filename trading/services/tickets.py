@@ -427,7 +427,7 @@ def _order(
         terms=terms,
         cash_hold=cash,
         asset_hold=asset,
-        fee_at_most=instrument.fee.total(lots, instrument.notional(lots * terms.protection_ticks)),
+        fee_at_most=instrument.fee.at_most(ticket.side, lots, instrument.notional(lots * terms.protection_ticks)),
         post_only=ticket.post_only,
         expires_ns=asked.expires_ns,
         margin=margin,
@@ -441,7 +441,8 @@ def _pair(
     limit = asked.oco_limit or 0
     stop = _order(instrument, ticket, asked, terms, lots, margin)
     other = _order(instrument, ticket, asked, Terms(OrderType.LIMIT, limit, limit), lots, margin)
-    cash, asset = shared_hold(instrument, [(each.cash_hold, each.asset_hold) for each in (stop, other)], margin)
+    needs = [(each.cash_hold, each.asset_hold) for each in (stop, other)]
+    cash, asset = shared_hold(instrument, ticket.side, needs, margin)
     return (
         replace(stop, cash_hold=cash, asset_hold=asset, role=GroupRole.OCO),
         replace(other, cash_hold=0, asset_hold=0, role=GroupRole.OCO),
@@ -464,8 +465,10 @@ def _bracket(
         worst = risk.protection_ticks(False, asked.stop_loss, band_ppm)
         legs.append((GroupRole.STOP_LOSS, Terms(OrderType.STOP, worst, stop_ticks=asked.stop_loss)))
     closes = None if margin is None else margin_desk.CLOSES
-    fee, _ = hold_needed(instrument, Side.SELL, 0, 0, planned_lots=lots, margin=closes)
-    fees, _ = shared_hold(instrument, [(fee, 0)] * len(legs), closes)
+    needs = [
+        hold_needed(instrument, Side.SELL, leg.protection_ticks, 0, planned_lots=lots, margin=closes) for _, leg in legs
+    ]
+    fees, _ = shared_hold(instrument, Side.SELL, needs, closes)
     exits = (
         Decision(
             side=Side.SELL,
@@ -475,7 +478,7 @@ def _bracket(
             terms=leg,
             cash_hold=0 if n else fees,
             asset_hold=0,
-            fee_at_most=instrument.fee.total(lots, instrument.notional(lots * leg.protection_ticks)),
+            fee_at_most=instrument.fee.at_most(Side.SELL, lots, instrument.notional(lots * leg.protection_ticks)),
             role=role,
             margin=closes,
             strategy=ticket.strategy,

@@ -166,23 +166,61 @@ class DeskStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a group as its portfolio sees it: ``amount`` in minor units is signed, + comes in.
+
+    ``against`` is the kind of the floor's account on the other side, ``kind`` the transfer's.
+    """
+
+    asset_id: int
+    amount: int
+    against: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """Lines that are booked together or not at all, once for each ``key`` of the actor's ``operation``."""
+
+    actor_id: int
+    portfolio_id: int
+    operation: str
+    key: str
+    lines: tuple[Line, ...]
+    memo: str
+    origin: str
+    ts_ns: int
+
+
 class LedgerStore(Protocol):
-    """Postings that people make."""
+    """Postings that people and the floor make. Each raises `Conflict` on a key that was used for another body."""
+
+    def post(self, posting: Posting) -> int:
+        """Book a group; returns its id. `Invalid` with ``insufficient_cash`` or ``insufficient_position``."""
+        ...
 
     def deposit(
         self, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, origin: str, ts_ns: int
     ) -> int:
-        """Move cash in minor units from the outside world to the portfolio; returns the transfer group's id."""
+        """Move cash in minor units from the outside world to the portfolio; returns the transfer group's id.
+
+        Raises `Invalid` with ``second_admin_needed`` above the currency's limit, where a person asks.
+        """
         ...
 
     def withdraw(
         self, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, origin: str, ts_ns: int
     ) -> int:
-        """Move cash out; raises `Invalid` with code ``insufficient_cash``."""
+        """Move cash out; `Invalid` with ``insufficient_cash`` too."""
         ...
 
     def scale(self, portfolio_id: int) -> int | None:
         """Decimal places of the portfolio's base currency; None where there is no such portfolio."""
+        ...
+
+    def keep_balances(self, ts_ns: int) -> int:
+        """Keep the balance before ``ts_ns`` of each portfolio account that moved since the last; how many."""
         ...
 
 
@@ -198,11 +236,32 @@ class HaltStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check of the books found in one snapshot.
+
+    ``breaks`` are ``{"check", "subject", "expected", "found"}``; ``counts`` how many rows of each table were looked at,
+    and ``milliseconds``; ``mark`` is where the snapshot stood.
+    """
+
+    breaks: Sequence[Mapping[str, Any]]
+    counts: Mapping[str, int]
+    mark: Mapping[str, Any]
+
+
 class VerifyStore(Protocol):
     """Reads for `trading.services.verify`."""
 
-    def breaks(self) -> tuple[Sequence[dict[str, Any]], Mapping[str, int]]:
-        """Every violated invariant as check, subject, expected, found; and rows looked at by table. One snapshot."""
+    def all(self) -> Checked:
+        """Every invariant over all rows."""
+        ...
+
+    def new(self) -> Checked | None:
+        """What is new since the last mark that was kept; None where none was."""
+        ...
+
+    def keep_mark(self, mark: Mapping[str, Any], ts_ns: int) -> None:
+        """The books were sound up to ``mark``."""
         ...
 
     def record(self, scope: str, ts_ns: int, breaks: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> None:
