@@ -133,6 +133,11 @@ class PostgresDesk:
                 self._ids[symbol, venue] = known
         return known
 
+    def set_margin_policy(self, admin_id: int, origin: str, policy: Mapping[str, Any]) -> None:
+        """See the port."""
+        with connection_of(self._pool) as connection:
+            connection.execute("select set_margin_policy(%s, %s, %s)", (admin_id, origin, Jsonb(dict(policy))))
+
     def is_margin(self, portfolio_id: int) -> bool:
         """See the port. Asked once."""
         known = self._margin.get(portfolio_id)

@@ -157,6 +157,10 @@ class DeskStore(Protocol):
         """The id of what is traded there under a symbol; it never changes."""
         ...
 
+    def set_margin_policy(self, admin_id: int, origin: str, policy: Mapping[str, Any]) -> None:
+        """A market's next margin policy: the columns of ``margin_policy`` without its version."""
+        ...
+
     def is_margin(self, portfolio_id: int) -> bool:
         """Whether it is a margin portfolio; that never changes."""
         ...
