@@ -59,7 +59,10 @@ def submit(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket, key: s
     """
     check_key(key)
     instrument_id = floor.desk.instrument_id(ticket.symbol, ticket.venue)
-    ticks, now_ns = _ticks_for(floor, portfolio_id, instrument_id), floor.clock.now_ns()
+    ticks, now_ns = (
+        ticks_for(floor, portfolio_id, [] if instrument_id is None else [instrument_id]),
+        floor.clock.now_ns(),
+    )
     answer = floor.desk.submit(
         actor.user_id,
         portfolio_id,
@@ -86,7 +89,7 @@ def preview(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket) -> Pr
     if context is None:
         return Refusal("unknown_instrument", f"{ticket.symbol[:20]!r} is not traded on {ticket.venue[:10]}.")
     now_ns = floor.clock.now_ns()
-    ticks = _ticks_for(floor, portfolio_id, context.instrument.id)
+    ticks = ticks_for(floor, portfolio_id, [context.instrument.id])
     quote, marks = best_quote(ticks, context.instrument.id, now_ns), marks_of(context, ticks, now_ns)
     judged = judge(context, ticket, quote, now_ns, marks)
     if not judged.orders:
@@ -189,11 +192,9 @@ def _likely_ticks(terms: Terms, buy: bool, best: int) -> int:
     return min(terms.limit_ticks, best) if buy else max(terms.limit_ticks, best)
 
 
-def _ticks_for(floor: Floor, portfolio_id: int, instrument_id: int | None) -> Mapping[int, Ticks]:
-    """The newest quotes that an order is judged on: its own instrument's, on margin those of all positions too."""
-    if floor.desk.is_margin(portfolio_id):
-        return newest_ticks(floor)
-    return newest_ticks(floor, [] if instrument_id is None else [instrument_id])
+def ticks_for(floor: Floor, portfolio_id: int, ids: Sequence[int]) -> Mapping[int, Ticks]:
+    """The newest quotes that orders are judged on: their own instruments', on margin those of all positions too."""
+    return newest_ticks(floor, None if floor.desk.is_margin(portfolio_id) else ids)
 
 
 def marks_of(context: DeskContext, ticks: Mapping[int, Ticks], now_ns: int) -> Mapping[int, Mark]:

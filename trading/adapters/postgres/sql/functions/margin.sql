@@ -24,10 +24,12 @@ security definer set search_path = public as $$
 $$;
 
 -- What an order of a margin portfolio is judged on, beside what every order is. The caller has locked the cash account.
-create or replace function margin_context(p_portfolio bigint, p_currency int, p_instrument int, p_class text)
+create or replace function margin_context(p_portfolio bigint, p_currency int, p_instrument int)
 returns jsonb language sql stable security definer set search_path = public as $$
     select jsonb_build_object('cash', coalesce(a.posted, 0), 'held', coalesce(a.held, 0),
-        'policy', margin_policy_of(p_class), 'holdings', margin_holdings(p_portfolio, p_currency),
+        'policy', (select margin_policy_of(asset_class) from instrument_version where instrument_id = p_instrument
+                   order by version desc limit 1),
+        'holdings', margin_holdings(p_portfolio, p_currency),
         'opening', (select coalesce(jsonb_object_agg(side, many), '{}') from (
             select side, count(*) as many from orders where portfolio_id = p_portfolio and instrument_id = p_instrument
             and effect = 'open' and state not in ('filled', 'rejected', 'cancelled', 'expired') group by side) o))
