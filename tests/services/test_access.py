@@ -47,6 +47,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "fees.set_schedule": ADMIN,
     "halt.set_mode": ADMIN,
     "halt.current": EVERYONE,
+    "halt.scope_of": ADMIN,
     "ingest.ingest_inbox": ADMIN,
     "ingest.ingest_path": ADMIN,
     "ingest.ingest_shipped": ADMIN,
@@ -156,6 +157,7 @@ SAMPLES: dict[str, Any] = {
     "asset_class": "?",
     "policy": REG_T,
     "source": "test",
+    "words": "floor",
     "from_ns": 0,
     "to_ns": 1,
 }

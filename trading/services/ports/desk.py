@@ -232,11 +232,11 @@ class HaltStore(Protocol):
     """The kill switch: scopes and modes as `trading.services.halt` names them."""
 
     def set(self, actor_id: int, scope: str, mode: str, reason: str, ts_ns: int, origin: str) -> None:
-        """Exclusive lock, the row, its command and audit; commit."""
+        """Exclusive lock, the row, its command and audit; commit. Raises `Conflict` where a file keeps it halted."""
         ...
 
     def current(self) -> Sequence[dict[str, Any]]:
-        """Scopes that are not running: scope, mode, reason, set_by, ts_ns."""
+        """Scopes that are not running: scope, name, mode, reason, set_by, ts_ns, by_file."""
         ...
 
 

@@ -105,8 +105,6 @@ begin
                       from portfolio where id = p_portfolio),
         'cash_account', cash.id, 'cash_available', coalesce(cash.posted - cash.held, 0),
         'asset_account', shares.id, 'position', coalesce(shares.posted, 0), 'position_held', coalesce(shares.held, 0),
-        'open_orders', (select count(*) from orders where portfolio_id = p_portfolio
-                        and state not in ('filled', 'rejected', 'cancelled', 'expired')),
         'limits', desk_limits(p_user, p_portfolio, p_instrument),
         'halt', (select jsonb_object_agg(scope, mode) from halt_state where scope in
                  ('floor', 'user:' || p_user, 'instrument:' || p_instrument, 'portfolio:' || p_portfolio)

@@ -37,7 +37,8 @@ grant delete on portfolio_grant, login_attempt, app_session to tf_app;
 -- Needed for `for share`/`for update` row locks of services only where a function below does not take them.
 grant execute on function desk_open, desk_context, desk_accept, desk_refuse, desk_open_change, desk_change, desk_cancel,
     post_cash, set_halt, account_of, seal_block, mark_equity, drop_archived_log, batch_open, batch_close to tf_app;
-grant execute on function desk_limits, reset_drawdown to tf_app;
+grant execute on function desk_limits, reset_drawdown, halt_by_file to tf_app;
+grant execute on function open_orders_of to tf_broker;
 
 grant execute on function post_group, second_admin_above, transfer_leaf, fill_leaf, advance_verified,
     keep_balances to tf_app;
