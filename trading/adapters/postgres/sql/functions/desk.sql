@@ -105,9 +105,10 @@ begin
         'asset_account', shares.id, 'position', coalesce(shares.posted, 0), 'position_held', coalesce(shares.held, 0),
         'open_orders', (select count(*) from orders where portfolio_id = p_portfolio
                         and state not in ('filled', 'rejected', 'cancelled', 'expired')),
-        'limits', (select to_jsonb(r) from risk_limit r where portfolio_id = p_portfolio order by version desc limit 1),
+        'limits', desk_limits(p_user, p_portfolio, p_instrument),
         'halt', (select jsonb_object_agg(scope, mode) from halt_state where scope in
-                 ('floor', 'user:' || p_user, 'instrument:' || p_instrument)));
+                 ('floor', 'user:' || p_user, 'instrument:' || p_instrument, 'portfolio:' || p_portfolio)
+                 or scope like 'strategy:%' and mode <> 'running'));
 end $$;
 
 -- First half of acceptance: the key, then everything the desk decides on, locked.
@@ -150,12 +151,13 @@ begin
         ids := ids || o.id;
         insert into orders (id, portfolio_id, instrument_id, instrument_version, limit_version, side, type, effect, tif,
                             quantity_lots, limit_ticks, protection_ticks, stop_ticks, trail, trail_ppm, post_only,
-                            expires_ns, group_id, group_role, state, actor_id, accepted_ts_ns, updated_ts_ns)
+                            expires_ns, group_id, group_role, strategy, state, actor_id, accepted_ts_ns,
+                            updated_ts_ns)
             overriding system value
             values (o.id, o.portfolio_id, o.instrument_id, o.instrument_version, o.limit_version, o.side, o.type, o.effect,
                     o.tif, o.quantity_lots, o.limit_ticks, o.protection_ticks, o.stop_ticks, o.trail, o.trail_ppm,
-                    o.post_only, o.expires_ns, case when many > 1 then ids[1] end, o.group_role, 'accepted', p_user,
-                    o.accepted_ts_ns, o.accepted_ts_ns)
+                    o.post_only, o.expires_ns, case when many > 1 then ids[1] end, o.group_role, o.strategy, 'accepted',
+                    p_user, o.accepted_ts_ns, o.accepted_ts_ns)
             returning public_id into o.public_id;
         for k in 0 .. jsonb_array_length(item -> 'holds') - 1 loop
             h := item -> 'holds' -> k;
@@ -181,7 +183,7 @@ begin
             'trigger', case when o.trail is not null then 'trail' when o.trail_ppm is not null then 'trail_ppm'
                             when o.stop_ticks is not null then 'stop' else '' end,
             'stop_ticks', coalesce(o.stop_ticks, 0), 'trail', coalesce(o.trail, o.trail_ppm, 0),
-            'post_only', o.post_only, 'expires_ns', o.expires_ns,
+            'post_only', o.post_only, 'expires_ns', o.expires_ns, 'strategy', o.strategy,
             'link', case when o.group_role = 'entry' then 'entry'
                          when o.group_role = 'oco' then case when n = 0 then '' else 'oco' end
                          when o.group_role is null then ''
