@@ -28,6 +28,7 @@ from trading.adapters.postgres.pool import Pool, connection_of, open_pool
 from trading.adapters.postgres.query_store import ObserverSessions, PostgresQueries
 from trading.adapters.postgres.reference import keep_instruments
 from trading.adapters.postgres.verify_store import PostgresVerify
+from trading.adapters.postgres.wallet_store import PostgresWallet
 from trading.domain.instruments import FeeSchedule, Instrument
 from trading.domain.orders import Acceptance, Change, OrderType, Refusal, Side, Ticket, TimeInForce
 from trading.market.profiles import shipped_profiles
@@ -90,6 +91,7 @@ class TradingFloor:
             desk=PostgresDesk(self.pool),
             batches=PostgresBatches(self.pool),
             ledger=PostgresLedger(self.pool),
+            wallet=PostgresWallet(self.pool),
             halt=PostgresHalt(self.pool),
             verify=PostgresVerify(self.pool),
             log=PostgresLog(self.pool),

@@ -21,6 +21,7 @@ from trading.adapters.postgres.pool import Pool, connection_of, open_pool
 from trading.adapters.postgres.query_store import ObserverSessions, PostgresQueries
 from trading.adapters.postgres.reference import keep_instruments
 from trading.adapters.postgres.verify_store import PostgresVerify
+from trading.adapters.postgres.wallet_store import PostgresWallet
 from trading.adapters.redis_bus import RedisBus
 from trading.config import Settings
 from trading.domain.errors import Unavailable
@@ -65,6 +66,7 @@ def _floor(settings: Settings, app_pool: Pool, observer_pool: Pool, bus: RedisBu
         desk=PostgresDesk(app_pool),
         batches=PostgresBatches(app_pool),
         ledger=PostgresLedger(app_pool),
+        wallet=PostgresWallet(app_pool),
         halt=PostgresHalt(app_pool),
         verify=PostgresVerify(app_pool),
         log=PostgresLog(app_pool),

@@ -92,6 +92,15 @@ EXPECTED: dict[str, dict[str, str]] = {
     "statements.keep_balances": NOBODY,
     "statements.period": READS,
     "verify.run": ADMIN,
+    "wallet.approve": ADMIN,
+    "wallet.decline": ADMIN,
+    "wallet.expire_due": NOBODY,
+    "wallet.limits": STAFF,
+    "wallet.request": CLIENT,
+    "wallet.requests": CLIENT,
+    "wallet.set_limit": ADMIN,
+    "wallet.take_back": STAFF,
+    "wallet.waiting": ADMIN,
     "verify.run_new": ADMIN,
 }
 
@@ -127,6 +136,9 @@ SAMPLES: dict[str, Any] = {
     "run": None,
     "tracking_id": "",
     "table": None,
+    "kind": "withdrawal",
+    "request_id": 1,
+    "currency": "USD",
     "from_ns": 0,
     "to_ns": 1,
 }

@@ -11,6 +11,7 @@ from trading.services.ports.jobs import JobRunner
 from trading.services.ports.lake import LakeStore
 from trading.services.ports.people import PeopleStore
 from trading.services.ports.queries import ObserverQueries, QueryStore
+from trading.services.ports.wallet import WalletStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Floor:
     desk: DeskStore
     batches: BatchStore
     ledger: LedgerStore
+    wallet: WalletStore
     halt: HaltStore
     verify: VerifyStore
     log: LogStore

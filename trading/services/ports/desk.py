@@ -153,6 +153,18 @@ class DeskStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Cutoff:
+    """What was sold in a market from ``from_ns`` on has not settled.
+
+    ``calendar`` as `trading.market.sessions` names it; conversions settle as asset class ``fx``, calendar ``FX``.
+    """
+
+    asset_class: str
+    calendar: str
+    from_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One line of a group as its portfolio sees it: ``amount`` in minor units is signed, + comes in.
 
@@ -196,9 +208,17 @@ class LedgerStore(Protocol):
         ...
 
     def withdraw(
-        self, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, origin: str, ts_ns: int
+        self,
+        admin_id: int,
+        portfolio_id: int,
+        amount: int,
+        key: str,
+        memo: str,
+        origin: str,
+        ts_ns: int,
+        cutoffs: Sequence[Cutoff],
     ) -> int:
-        """Move cash out; `Invalid` with ``insufficient_cash`` too."""
+        """Move cash out; `Invalid` with ``insufficient_cash`` and, by ``cutoffs``, ``not_settled`` too."""
         ...
 
     def scale(self, portfolio_id: int) -> int | None:
