@@ -49,8 +49,8 @@ _HOLDS = """select h.leg, a.code as asset, a.scale, h.amount, h.used, h.released
     where o.portfolio_id = %s and h.order_id = %s order by h.leg desc"""
 
 _FILLS = """select f.order_id, f.input_seq, f.n, f.ts_ns, i.symbol, i.venue, v.tick_size, v.lot_size,
-        c.code as currency, c.scale, f.side, f.price_ticks, f.quantity_lots, f.notional, f.fee, f.liquidity, f.why,
-        f.group_id
+        c.code as currency, c.scale, f.side, f.price_ticks, f.quantity_lots, f.notional, f.fee, f.charges, f.liquidity,
+        f.why, f.group_id
     from fill f join instrument_version v on v.instrument_id = f.instrument_id and v.version = f.instrument_version
     join instrument i on i.id = f.instrument_id join asset c on c.id = v.currency_id
     where f.portfolio_id = %(portfolio_id)s and (%(order_id)s::bigint is null or f.order_id = %(order_id)s)

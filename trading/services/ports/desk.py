@@ -1,7 +1,7 @@
 """Stores behind desk, ledger, kill switch and verification."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from trading.domain.instruments import Instrument
@@ -18,6 +18,7 @@ from trading.domain.orders import (
     Ticket,
     TimeInForce,
 )
+from trading.domain.risk import Exposure, RiskLimits
 
 
 class AuditStore(Protocol):
@@ -29,20 +30,11 @@ class AuditStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RiskLimits:
-    """Limits of a portfolio, versioned. Money in minor units of the order's currency."""
-
-    version: int
-    max_order_notional: int
-    max_open_orders: int
-    price_band_ppm: int
-
-
-@dataclass(frozen=True, slots=True)
 class DeskContext:
     """What the desk decides on, read under the portfolio's lock. Money in minor units, positions in lots.
 
-    ``halts`` maps the scopes that concern this order (floor, its user, its instrument) to their mode.
+    ``halts`` maps the scopes that may concern this order to their mode: the floor, its user, instrument and portfolio,
+    and all strategies that are not running.
     """
 
     instrument: Instrument
@@ -56,6 +48,7 @@ class DeskContext:
     open_orders: int
     limits: RiskLimits
     halts: Mapping[str, str]
+    exposure: Exposure = field(default_factory=Exposure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +69,7 @@ class Decision:
     post_only: bool = False
     expires_ns: int | None = None
     role: GroupRole | None = None
+    strategy: str | None = None
 
     @property
     def type(self) -> OrderType:
@@ -96,6 +90,7 @@ class Standing:
     time_in_force: TimeInForce
     mates: Sequence[OpenOrder]
     change_waits: bool
+    strategy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +226,7 @@ class LedgerStore(Protocol):
 
 
 class HaltStore(Protocol):
-    """The kill switch: scopes ``floor``, ``user:ID``, ``instrument:ID``; modes running, reducing, halted."""
+    """The kill switch: scopes and modes as `trading.services.halt` names them."""
 
     def set(self, actor_id: int, scope: str, mode: str, reason: str, ts_ns: int, origin: str) -> None:
         """Exclusive lock, the row, its command and audit; commit."""

@@ -95,7 +95,7 @@ where (f.side = 'buy' and f.price_ticks > p.ticks) or (f.side = 'sell' and f.pri
 
 -- a fill's transfers say what the fill says (new)
 select 'fill_transfers' as "check", 'fill:' || f.order_id || '/' || f.input_seq || '/' || f.n,
-       concat_ws(' ', f.quantity_lots, f.notional, f.fee), concat_ws(' ', t.lots, t.cash, t.fee)
+       concat_ws(' ', f.quantity_lots, f.notional, f.fee - f.tax, f.tax), concat_ws(' ', t.lots, t.cash, t.fee, t.tax)
 from fill f
 join instrument_version v on v.instrument_id = f.instrument_id and v.version = f.instrument_version
 left join lateral (
@@ -103,15 +103,25 @@ left join lateral (
                                           and (a.kind = 'market') = (f.side = 'buy')), 0) as lots,
            coalesce(sum(t.amount) filter (where t.kind = 'trade' and t.asset_id = v.currency_id
                                           and (a.kind = 'portfolio') = (f.side = 'buy')), 0) as cash,
-           coalesce(sum(t.amount) filter (where t.kind = 'fee' and t.asset_id = v.currency_id), 0) as fee
+           coalesce(sum(t.amount) filter (where t.kind = 'fee' and t.asset_id = v.currency_id), 0) as fee,
+           coalesce(sum(t.amount) filter (where t.kind = 'tax' and t.asset_id = v.currency_id), 0) as tax
     from public.transfer t join public.account a on a.id = t.debit_id
     where t.order_id = f.order_id and t.input_seq = f.input_seq and t.n = f.n and t.portfolio_id = f.portfolio_id) t on true
-where (f.quantity_lots, f.notional, f.fee) is distinct from (t.lots, t.cash, t.fee);
+where (f.quantity_lots, f.notional, f.fee - f.tax, f.tax) is distinct from (t.lots, t.cash, t.fee, t.tax);
 
--- every trade and fee belongs to a fill (new)
+-- a fill's named charges are what it was charged (new)
+select 'fill_charges' as "check", 'fill:' || f.order_id || '/' || f.input_seq || '/' || f.n,
+       concat_ws(' ', f.fee, f.tax) as expected, concat_ws(' ', c.fee, c.tax) as found
+from fill f cross join lateral (
+    select coalesce(sum((line ->> 2)::bigint), 0) as fee,
+           coalesce(sum((line ->> 2)::bigint) filter (where line ->> 1 = 'tax'), 0) as tax
+    from jsonb_array_elements(f.charges) line) c
+where f.charges <> '[]' and (f.fee, f.tax) is distinct from (c.fee, c.tax);
+
+-- every trade and fee, and every tax of an order, belongs to a fill (new)
 select 'orphan_transfer' as "check", 'transfer:' || t.id, 'a fill', 'none' from transfer t
 left join public.fill f on f.order_id = t.order_id and f.input_seq = t.input_seq and f.n = t.n
-where t.kind in ('trade', 'fee') and f.order_id is null;
+where (t.kind in ('trade', 'fee') or (t.kind = 'tax' and t.order_id is not null)) and f.order_id is null;
 
 -- a position is its open lots (new)
 select 'position_lots' as "check", 'account:' || a.id, coalesce(l.lots, 0)::text, a.posted::text

@@ -159,8 +159,8 @@ $$;
 -- What of a fill is sealed with the transfers of its transaction.
 create or replace function fill_leaf(f fill) returns bytea language sql stable as $$
     select sha256(convert_to(concat_ws('|', f.order_id, f.input_seq, f.n, f.portfolio_id, f.instrument_id,
-        f.instrument_version, f.fee_version, f.side, f.price_ticks, f.quantity_lots, f.notional, f.fee, f.liquidity, f.why,
-        f.group_id, f.ts_ns), 'UTF8'));
+        f.instrument_version, f.fee_version, f.side, f.price_ticks, f.quantity_lots, f.notional, f.fee, f.tax, f.charges,
+        f.liquidity, f.why, f.group_id, f.ts_ns), 'UTF8'));
 $$;
 
 -- Seals transfers and fills whose transactions are all over into one block of the hash chain, of about 50,000 transfers

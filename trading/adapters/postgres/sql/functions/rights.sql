@@ -23,6 +23,8 @@ grant select on all tables in schema public to tf_app, tf_broker;
 grant insert on app_user, app_session, login_attempt, portfolio, portfolio_grant, asset, instrument, instrument_version,
     risk_limit, idempotency_key, audit, process_status, setting, lake_file, ingest_report, reconciliation, equity_mark
     to tf_app;
+grant insert on restricted_instrument, risk_tier to tf_app;
+grant update (tier) on app_user to tf_app;
 grant update (password_hash, role, display_name, disabled_at, token_version) on app_user to tf_app;
 grant update (revoked_at, expires_at) on app_session to tf_app;
 grant update on login_attempt, process_status, setting to tf_app;
@@ -33,12 +35,14 @@ grant delete on portfolio_grant, login_attempt, app_session to tf_app;
 -- Needed for `for share`/`for update` row locks of services only where a function below does not take them.
 grant execute on function desk_open, desk_context, desk_accept, desk_refuse, desk_open_change, desk_change, desk_cancel,
     post_cash, set_halt, account_of, seal_block, mark_equity, drop_archived_log, batch_open, batch_close to tf_app;
+grant execute on function desk_limits, reset_drawdown to tf_app;
 
 grant execute on function post_group, second_admin_above, transfer_leaf, fill_leaf, advance_verified,
     keep_balances, unsettled, request_cash, decide_cash, expire_requests, set_cash_limit to tf_app;
 
 grant execute on function commit_batch, take_lease, renew_lease, save_snapshot, seal_block, publish_outbox,
     mark_equity, set_halt to tf_broker;
+grant execute on function set_fee_schedule to tf_app;
 grant usage on sequence transfer_group to tf_broker;
 grant update (detail) on process_status to tf_broker;
 
