@@ -14,6 +14,7 @@ import numpy as np
 from shared_servers import Database
 
 from trading.adapters.clock import FixedClock
+from trading.adapters.head_file import HeadFile
 from trading.adapters.job_runner import DagsterJobs
 from trading.adapters.lake import Lake
 from trading.adapters.postgres.action_store import PostgresActions
@@ -99,6 +100,7 @@ class TradingFloor:
             risk=PostgresRisk(self.pool),
             actions=PostgresActions(self.pool),
             verify=PostgresVerify(self.pool),
+            heads=HeadFile(folder.parent / f"{database.name}-head.jsonl"),
             log=PostgresLog(self.pool),
             queries=PostgresQueries(self.pool),
             observer=ObserverSessions(self._observer_pool),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from trading.adapters.clock import SystemClock
 from trading.adapters.embedded import connections
 from trading.adapters.embedded import secrets as floor_secrets
+from trading.adapters.head_file import HeadFile
 from trading.adapters.job_runner import jobs_of
 from trading.adapters.lake import Lake
 from trading.adapters.postgres.action_store import PostgresActions
@@ -73,6 +74,7 @@ def _floor(settings: Settings, app_pool: Pool, observer_pool: Pool, bus: RedisBu
         risk=PostgresRisk(app_pool),
         actions=PostgresActions(app_pool),
         verify=PostgresVerify(app_pool),
+        heads=HeadFile(settings.head_path),
         log=PostgresLog(app_pool),
         queries=PostgresQueries(app_pool),
         observer=ObserverSessions(observer_pool),

@@ -107,6 +107,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "statements.first_line_ns": READS,
     "statements.keep_balances": NOBODY,
     "statements.period": READS,
+    "verify.keep_head": NOBODY,
     "verify.run": ADMIN,
     "wallet.approve": ADMIN,
     "wallet.decline": ADMIN,

@@ -7,7 +7,7 @@ from trading.services.ports.batches import BatchStore
 from trading.services.ports.broker import LogStore
 from trading.services.ports.bus import Bus
 from trading.services.ports.clock import Clock
-from trading.services.ports.desk import AuditStore, DeskStore, HaltStore, LedgerStore, VerifyStore
+from trading.services.ports.desk import AuditStore, DeskStore, HaltStore, HeadLog, LedgerStore, VerifyStore
 from trading.services.ports.jobs import JobRunner
 from trading.services.ports.lake import LakeStore
 from trading.services.ports.people import PeopleStore
@@ -32,6 +32,7 @@ class Floor:
     risk: RiskStore
     actions: ActionStore
     verify: VerifyStore
+    heads: HeadLog
     log: LogStore
     queries: QueryStore
     observer: ObserverQueries
