@@ -146,12 +146,18 @@ def fills(portfolio_id: int, limit: int = 100) -> None:
     table("fills", columns, rows, empty, opens=order_page(portfolio_id))
 
 
-_KINDS = {
+KINDS = {
     "deposit": "Deposit",
     "withdrawal": "Withdrawal",
     "trade": "Trade",
     "fee": "Fee",
     "reversal": "Reversal",
+    "tax": "Tax",
+    "dividend": "Dividend",
+    "interest": "Interest",
+    "fx": "Conversion",
+    "split": "Split",
+    "archive": "Archive",
 }
 
 
@@ -179,7 +185,7 @@ def ledger_row(line: queries.LedgerLine, when: str) -> Row:
         [
             (str(line.id), "dim"),
             when,
-            _KINDS.get(line.kind, line.kind),
+            KINDS.get(line.kind, line.kind),
             line.asset,
             (sign + figure(line.amount).replace("-", "−"), "up" if line.amount > 0 else "down"),
             figure(line.balance),

@@ -110,6 +110,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "verify.keep_head": NOBODY,
     "verify.run": ADMIN,
     "wallet.approve": ADMIN,
+    "wallet.cash": READS,
     "wallet.decline": ADMIN,
     "wallet.expire_due": NOBODY,
     "wallet.limits": STAFF,

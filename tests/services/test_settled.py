@@ -20,7 +20,7 @@ def sold(rich: TradingFloor) -> TradingFloor:
 
 def test_proceeds_of_a_sale_stay_until_the_next_session_and_the_refusal_says_so(sold: TradingFloor) -> None:
     cash = sold.cash()[0]
-    proceeds = settled.unsettled(sold.floor, sold.portfolio)["USD"].amount
+    proceeds = settled.unsettled(sold.floor, sold.floor.queries, sold.portfolio)["USD"].amount
     assert proceeds == Decimal("9998.00")  # 9,999.00 less the fee
     free = cash - proceeds
     with pytest.raises(Invalid, match=f"only {free:,} USD can be withdrawn.* settles on 2026-09-22") as refused:
@@ -28,7 +28,7 @@ def test_proceeds_of_a_sale_stay_until_the_next_session_and_the_refusal_says_so(
     assert refused.value.code == "not_settled"
     ledger.withdraw(sold.floor, SYSTEM, sold.portfolio, str(free), "k2")
     sold.clock.advance(86_400)
-    assert settled.unsettled(sold.floor, sold.portfolio) == {}
+    assert settled.unsettled(sold.floor, sold.floor.queries, sold.portfolio) == {}
     ledger.withdraw(sold.floor, SYSTEM, sold.portfolio, str(proceeds), "k")
     assert sold.cash()[0] == 0
     sold.check()

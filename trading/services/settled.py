@@ -11,6 +11,7 @@ from trading.domain.money import minor_to_decimal
 from trading.market.value_dates import cutoff_ns, settles_ns
 from trading.services.floor import Floor
 from trading.services.ports.desk import Cutoff
+from trading.services.ports.queries import QueryStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +25,14 @@ class Unsettled:
 
 def cutoffs(floor: Floor, now_ns: int) -> Sequence[Cutoff]:
     """From when on each market's proceeds have not settled at ``now_ns``; of conversions too."""
-    markets = {*floor.wallet.markets(), ("fx", "FX")}
+    markets = {*floor.queries.markets(), ("fx", "FX")}
     return [Cutoff(kind, calendar, cutoff_ns(kind, calendar, now_ns)) for kind, calendar in sorted(markets)]
 
 
-def unsettled(floor: Floor, portfolio_id: int) -> dict[str, Unsettled]:
-    """By currency."""
+def unsettled(floor: Floor, store: QueryStore, portfolio_id: int) -> dict[str, Unsettled]:
+    """By currency, as far as ``store`` may see."""
     found: dict[str, Unsettled] = {}
-    for row in floor.wallet.unsettled(portfolio_id, cutoffs(floor, floor.clock.now_ns())):
+    for row in store.unsettled(portfolio_id, cutoffs(floor, floor.clock.now_ns())):
         at_ns = settles_ns(row["asset_class"], row["calendar"], row["last_ns"])
         amount = minor_to_decimal(row["amount"], row["scale"])
         known = found.get(row["asset"])
@@ -47,7 +48,7 @@ def explained(floor: Floor, portfolio_id: int) -> Iterator[None]:
     try:
         yield
     except Invalid as error:
-        found = unsettled(floor, portfolio_id) if error.code == "not_settled" else {}
+        found = unsettled(floor, floor.queries, portfolio_id) if error.code == "not_settled" else {}
         if not found:
             raise
         last_ns = max(each.settles_ns for each in found.values())

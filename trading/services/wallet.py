@@ -65,6 +65,36 @@ class Limit:
     version: int
 
 
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """Cash of one currency. ``held`` is reserved by orders and requests; ``unsettled`` proceeds trade at once and leave
+    from ``settles_ns`` on (the last of them)."""
+
+    currency: str
+    total: Decimal
+    held: Decimal
+    available: Decimal
+    unsettled: Decimal
+    settles_ns: int | None
+    withdrawable: Decimal
+
+
+@operation({Role.TRADER: Reach.OWN, Role.ADMIN: Reach.ANY, Role.OBSERVER: Reach.GRANTED, Role.SYSTEM: Reach.ANY})
+def cash(floor: Floor, actor: Actor, portfolio_id: int) -> list[Purse]:
+    """Cash of each currency and how much of it can be withdrawn now."""
+    store = floor.observer.of(actor.session_token) if actor.role is Role.OBSERVER else floor.queries
+    waits = settled.unsettled(floor, store, portfolio_id)
+    purses = []
+    for row in store.cash(portfolio_id):
+        total, held = (minor_to_decimal(row[name], row["scale"]) for name in ("posted", "held"))
+        wait = waits.get(row["asset"])
+        unsettled = Decimal(0) if wait is None else wait.amount
+        free = max(total - held - unsettled, Decimal(0))
+        at_ns = None if wait is None else wait.settles_ns
+        purses.append(Purse(row["asset"], total, held, total - held, unsettled, at_ns, free))
+    return purses
+
+
 @operation(_OWNER)
 def request(floor: Floor, actor: Actor, portfolio_id: int, kind: str, amount: str, key: str, memo: str = "") -> int:
     """Ask for a withdrawal or, as an admin, for a deposit, in the portfolio's base currency; returns the request's id.

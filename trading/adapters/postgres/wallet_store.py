@@ -80,23 +80,6 @@ class PostgresWallet:
         """See `WalletStore`."""
         called(self._pool, "select set_cash_limit(%s, %s, %s, %s, %s)", (actor_id, currency, above, origin, ts_ns))
 
-    def markets(self) -> Sequence[tuple[str, str]]:
-        """See `WalletStore`."""
-        found = self._rows(
-            "select distinct asset_class, profile ->> 'calendar' as calendar from instrument_version", ()
-        )
-        return [(row["asset_class"], row["calendar"] or "24/7") for row in found]
-
-    def unsettled(self, portfolio_id: int, cutoffs: Sequence[Cutoff]) -> Sequence[dict[str, Any]]:
-        """See `WalletStore`."""
-        return self._rows(
-            "select c.code as asset, c.scale, m.* from account a join asset c on c.id = a.asset_id"
-            " cross join jsonb_to_recordset(unsettled(a.portfolio_id, a.asset_id, %s)) m (asset_class text,"
-            " calendar text, amount bigint, last_ns bigint)"
-            " where a.portfolio_id = %s and a.kind = 'portfolio' and c.kind = 'currency' order by c.code",
-            (as_json(cutoffs), portfolio_id),
-        )
-
     def _rows(self, query: str, parameters: Sequence[Any]) -> Sequence[dict[str, Any]]:
         with cursor(self._pool) as rows:
             return rows.execute(query, parameters).fetchall()

@@ -55,11 +55,3 @@ class WalletStore(Protocol):
     def set_limit(self, actor_id: int, currency: str, above: int, origin: str, ts_ns: int) -> None:
         """A new version of a currency's limit; ``only_lower`` where a person would raise it."""
         ...
-
-    def markets(self) -> Sequence[tuple[str, str]]:
-        """Asset class and calendar of everything that is traded."""
-        ...
-
-    def unsettled(self, portfolio_id: int, cutoffs: Sequence[Cutoff]) -> Sequence[dict[str, Any]]:
-        """asset, scale, asset_class, calendar, amount and last_ns of proceeds that have not settled, by currency."""
-        ...

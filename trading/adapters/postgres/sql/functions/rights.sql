@@ -46,7 +46,7 @@ grant execute on function set_fee_schedule to tf_app;
 grant usage on sequence transfer_group to tf_broker;
 grant update (detail) on process_status to tf_broker;
 
-grant execute on function observer_portfolios to tf_observer;
+grant execute on function observer_portfolios, unsettled to tf_observer;
 
 -- Observers: SELECT alone, and only the portfolios granted to the user of the session whose token is set.
 

@@ -2,9 +2,10 @@
 
 -- Proceeds that have not settled: what sales (less their fees) and conversions brought into an account since the cutoff
 -- of their market. p_cutoffs is [{"asset_class", "calendar", "from_ns"}]; a conversion settles as class and calendar fx.
--- Answers with one element for each market: asset_class, calendar, amount, last_ns.
+-- Answers with one element for each market: asset_class, calendar, amount, last_ns. Runs as who calls it: an observer
+-- sees what is granted.
 create or replace function unsettled(p_portfolio bigint, p_asset int, p_cutoffs jsonb) returns jsonb
-language sql stable security definer set search_path = public as $$
+language sql stable set search_path = public as $$
     select coalesce(jsonb_agg(to_jsonb(m)), '[]') from (
         select c.asset_class, c.calendar, sum(case when t.credit_id = a.id then t.amount else -t.amount end) as amount,
                max(t.ts_ns) as last_ns
