@@ -13,12 +13,14 @@ _PAGES = {
     "floor": ("Floor", "monitor_heart"),
     "people": ("People", "group"),
     "portfolio": ("Portfolio", "show_chart"),
+    "statement": ("Statement", "receipt"),
+    "wallet": ("Wallet", "account_balance_wallet"),
     "account": ("Account", "person"),
 }
 _OF_ROLE = {
-    Role.TRADER: ("trade", "order", "batch", "portfolio", "research", "account"),
-    Role.ADMIN: ("floor", "people", "portfolio", "order", "research", "account"),
-    Role.OBSERVER: ("portfolio", "order", "account"),
+    Role.TRADER: ("trade", "order", "batch", "portfolio", "wallet", "statement", "research", "account"),
+    Role.ADMIN: ("floor", "people", "portfolio", "statement", "order", "research", "account"),
+    Role.OBSERVER: ("portfolio", "statement", "order", "account"),
 }
 
 

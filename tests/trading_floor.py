@@ -14,6 +14,7 @@ import numpy as np
 from shared_servers import Database
 
 from trading.adapters.clock import FixedClock
+from trading.adapters.head_file import HeadFile
 from trading.adapters.job_runner import DagsterJobs
 from trading.adapters.lake import Lake
 from trading.adapters.postgres.action_store import PostgresActions
@@ -30,6 +31,7 @@ from trading.adapters.postgres.query_store import ObserverSessions, PostgresQuer
 from trading.adapters.postgres.reference import keep_instruments
 from trading.adapters.postgres.risk_store import PostgresRisk
 from trading.adapters.postgres.verify_store import PostgresVerify
+from trading.adapters.postgres.wallet_store import PostgresWallet
 from trading.domain.fees import FeeSchedule
 from trading.domain.instruments import Instrument
 from trading.domain.orders import Acceptance, Change, OrderType, Refusal, Side, Ticket, TimeInForce
@@ -93,10 +95,12 @@ class TradingFloor:
             desk=PostgresDesk(self.pool),
             batches=PostgresBatches(self.pool),
             ledger=PostgresLedger(self.pool),
+            wallet=PostgresWallet(self.pool),
             halt=PostgresHalt(self.pool),
             risk=PostgresRisk(self.pool),
             actions=PostgresActions(self.pool),
             verify=PostgresVerify(self.pool),
+            heads=HeadFile(folder.parent / f"{database.name}-head.jsonl"),
             log=PostgresLog(self.pool),
             queries=PostgresQueries(self.pool),
             observer=ObserverSessions(self._observer_pool),

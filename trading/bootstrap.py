@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from trading.adapters.clock import SystemClock
 from trading.adapters.embedded import connections
 from trading.adapters.embedded import secrets as floor_secrets
+from trading.adapters.head_file import HeadFile
 from trading.adapters.job_runner import jobs_of
 from trading.adapters.lake import Lake
 from trading.adapters.postgres.action_store import PostgresActions
@@ -23,6 +24,7 @@ from trading.adapters.postgres.query_store import ObserverSessions, PostgresQuer
 from trading.adapters.postgres.reference import keep_instruments
 from trading.adapters.postgres.risk_store import PostgresRisk
 from trading.adapters.postgres.verify_store import PostgresVerify
+from trading.adapters.postgres.wallet_store import PostgresWallet
 from trading.adapters.redis_bus import RedisBus
 from trading.config import Settings
 from trading.domain.errors import Unavailable
@@ -67,10 +69,12 @@ def _floor(settings: Settings, app_pool: Pool, observer_pool: Pool, bus: RedisBu
         desk=PostgresDesk(app_pool),
         batches=PostgresBatches(app_pool),
         ledger=PostgresLedger(app_pool),
+        wallet=PostgresWallet(app_pool),
         halt=PostgresHalt(app_pool),
         risk=PostgresRisk(app_pool),
         actions=PostgresActions(app_pool),
         verify=PostgresVerify(app_pool),
+        heads=HeadFile(settings.head_path),
         log=PostgresLog(app_pool),
         queries=PostgresQueries(app_pool),
         observer=ObserverSessions(observer_pool),

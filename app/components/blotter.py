@@ -150,12 +150,18 @@ def fills(portfolio_id: int, limit: int = 100) -> None:
     table("fills", columns, rows, empty, opens=order_page(portfolio_id))
 
 
-_KINDS = {
+KINDS = {
     "deposit": "Deposit",
     "withdrawal": "Withdrawal",
     "trade": "Trade",
     "fee": "Fee",
     "reversal": "Reversal",
+    "tax": "Tax",
+    "dividend": "Dividend",
+    "interest": "Interest",
+    "fx": "Conversion",
+    "split": "Split",
+    "archive": "Archive",
 }
 
 
@@ -183,7 +189,7 @@ def ledger_row(line: queries.LedgerLine, when: str) -> Row:
         [
             (str(line.id), "dim"),
             when,
-            _KINDS.get(line.kind, line.kind),
+            KINDS.get(line.kind, line.kind),
             line.asset,
             (sign + figure(line.amount).replace("-", "−"), "up" if line.amount > 0 else "down"),
             figure(line.balance),

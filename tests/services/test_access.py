@@ -113,7 +113,18 @@ EXPECTED: dict[str, dict[str, str]] = {
     "statements.first_line_ns": READS,
     "statements.keep_balances": NOBODY,
     "statements.period": READS,
+    "verify.keep_head": NOBODY,
     "verify.run": ADMIN,
+    "wallet.approve": ADMIN,
+    "wallet.cash": READS,
+    "wallet.decline": ADMIN,
+    "wallet.expire_due": NOBODY,
+    "wallet.limits": STAFF,
+    "wallet.request": CLIENT,
+    "wallet.requests": CLIENT,
+    "wallet.set_limit": ADMIN,
+    "wallet.take_back": STAFF,
+    "wallet.waiting": ADMIN,
     "verify.run_new": ADMIN,
 }
 
@@ -158,6 +169,9 @@ SAMPLES: dict[str, Any] = {
     "policy": REG_T,
     "source": "test",
     "words": "floor",
+    "kind": "withdrawal",
+    "request_id": 1,
+    "currency": "USD",
     "from_ns": 0,
     "to_ns": 1,
 }

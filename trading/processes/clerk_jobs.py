@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from trading.config import Settings
+from trading.processes import books_jobs
 from trading.services.floor import Floor
 
 
@@ -23,4 +24,9 @@ class Job:
 
 def jobs(settings: Settings) -> Sequence[Job]:  # noqa: ARG001 - the first job that needs a folder will use it
     """Everything the clerk does on this floor."""
-    return ()
+    return (
+        Job("books", 60, books_jobs.check_new),
+        Job("ledger head", 60, books_jobs.keep_head),
+        Job("balances", 600, books_jobs.keep_balances),
+        Job("cash requests", 30, books_jobs.expire_requests),
+    )

@@ -41,7 +41,7 @@ grant execute on function desk_limits, reset_drawdown, halt_by_file to tf_app;
 grant execute on function open_orders_of to tf_broker;
 
 grant execute on function post_group, second_admin_above, transfer_leaf, fill_leaf, advance_verified,
-    keep_balances to tf_app;
+    keep_balances, unsettled, request_cash, decide_cash, expire_requests, set_cash_limit to tf_app;
 
 grant execute on function commit_batch, take_lease, renew_lease, save_snapshot, seal_block, publish_outbox,
     mark_equity, set_halt to tf_broker;
@@ -49,7 +49,7 @@ grant execute on function set_fee_schedule to tf_app;
 grant usage on sequence transfer_group, orders_id_seq to tf_broker;
 grant update (detail) on process_status to tf_broker;
 
-grant execute on function observer_portfolios to tf_observer;
+grant execute on function observer_portfolios, unsettled to tf_observer;
 
 -- Observers: SELECT alone, and only the portfolios granted to the user of the session whose token is set.
 
