@@ -8,6 +8,7 @@ from trading.services.ports.clock import Clock
 from trading.services.ports.desk import AuditStore, DeskStore, HaltStore, LedgerStore, VerifyStore
 from trading.services.ports.jobs import JobRunner
 from trading.services.ports.lake import LakeStore
+from trading.services.ports.monitoring import Brokers, MonitoringStore
 from trading.services.ports.people import PeopleStore
 from trading.services.ports.queries import ObserverQueries, QueryStore
 
@@ -29,3 +30,5 @@ class Floor:
     observer: ObserverQueries
     lake: LakeStore
     jobs: JobRunner
+    monitoring: MonitoringStore
+    brokers: Brokers
