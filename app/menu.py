@@ -8,6 +8,7 @@ from trading.services.access import Role
 _PAGES = {
     "trade": ("Trade", "candlestick_chart"),
     "order": ("Order", "receipt_long"),
+    "batch": ("Batch", "playlist_add"),
     "research": ("Research", "science"),
     "floor": ("Floor", "monitor_heart"),
     "people": ("People", "group"),
@@ -15,7 +16,7 @@ _PAGES = {
     "account": ("Account", "person"),
 }
 _OF_ROLE = {
-    Role.TRADER: ("trade", "order", "portfolio", "research", "account"),
+    Role.TRADER: ("trade", "order", "batch", "portfolio", "research", "account"),
     Role.ADMIN: ("floor", "people", "portfolio", "order", "research", "account"),
     Role.OBSERVER: ("portfolio", "order", "account"),
 }

@@ -13,11 +13,9 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.sessions import is_same_origin, origin_of, token_of
-from trading.domain.errors import Forbidden
+from gateway.sessions import reader, writer
 from trading.domain.orders import Acceptance, Change, OrderType, Refusal, Side, Ticket, TimeInForce
-from trading.services import desk, people, queries
-from trading.services.access import Actor
+from trading.services import desk, queries
 from trading.services.floor import Floor
 from trading.services.queries import OrderLine
 
@@ -65,40 +63,32 @@ def order_routes(floor: Floor) -> APIRouter:
     """The routes. Whoever writes must ask from this site's own pages."""
     router = APIRouter(prefix="/portfolios/{portfolio_id}/orders")
 
-    def reader(request: Request) -> Actor:
-        return people.actor_of(floor, token_of(request), origin_of(request))
-
-    def writer(request: Request) -> Actor:
-        if not is_same_origin(request):
-            raise Forbidden("orders are taken from this site's own pages")
-        return reader(request)
-
     @router.post("")
     def place(request: Request, portfolio_id: int, body: TicketBody, idempotency_key: str = Header()) -> JSONResponse:
         """Place an order, a bracket or a pair; 201 with the acceptance, the same for each retry with the same key."""
         ticket = Ticket(**body.model_dump())
-        return _answer(desk.submit(floor, writer(request), portfolio_id, ticket, idempotency_key), 201)
+        return answered(desk.submit(floor, writer(floor, request), portfolio_id, ticket, idempotency_key), 201)
 
     @router.post("/preview")
     def preview(request: Request, portfolio_id: int, body: TicketBody) -> JSONResponse:
         """What placing it would cost now; writes nothing. Money in minor units of ``currency``."""
-        answer = desk.preview(floor, writer(request), portfolio_id, Ticket(**body.model_dump()))
+        answer = desk.preview(floor, writer(floor, request), portfolio_id, Ticket(**body.model_dump()))
         if isinstance(answer, Refusal):
-            return _answer(answer, 200)
+            return answered(answer, 200)
         currency = answer.instrument.currency
         figures = {name: value for name, value in asdict(answer).items() if name != "instrument"}
-        return JSONResponse(_plain({**figures, "currency": currency.code, "scale": currency.scale}))
+        return JSONResponse(plain({**figures, "currency": currency.code, "scale": currency.scale}))
 
     @router.get("")
     def orders(request: Request, portfolio_id: int, open_only: bool = True, limit: int = 100) -> JSONResponse:
         """Orders, newest first."""
-        lines = queries.orders(floor, reader(request), portfolio_id, open_only, max(1, min(limit, ORDERS_MAX)))
+        lines = queries.orders(floor, reader(floor, request), portfolio_id, open_only, max(1, min(limit, ORDERS_MAX)))
         return JSONResponse({"orders": [_line(line) for line in lines]})
 
     @router.get("/{order_id}")
     def order(request: Request, portfolio_id: int, order_id: int) -> JSONResponse:
         """One order and those it is linked to."""
-        told = queries.order(floor, reader(request), portfolio_id, order_id)
+        told = queries.order(floor, reader(floor, request), portfolio_id, order_id)
         return JSONResponse({"order": _line(told.order), "group": [_line(line) for line in told.group]})
 
     @router.patch("/{order_id}")
@@ -107,21 +97,22 @@ def order_routes(floor: Floor) -> APIRouter:
     ) -> JSONResponse:
         """Ask for new terms; 202: they are in force once the exchange has taken them."""
         new = Change(**body.model_dump())
-        return _answer(desk.modify(floor, writer(request), portfolio_id, order_id, new, idempotency_key), 202)
+        return answered(desk.modify(floor, writer(floor, request), portfolio_id, order_id, new, idempotency_key), 202)
 
     @router.delete("/{order_id}")
     def cancel(request: Request, portfolio_id: int, order_id: int) -> JSONResponse:
         """Ask for a cancel; 202: a fill may overtake it."""
-        refusal = desk.cancel(floor, writer(request), portfolio_id, order_id)
-        return JSONResponse({"order_id": order_id}, 202) if refusal is None else _answer(refusal, 202)
+        refusal = desk.cancel(floor, writer(floor, request), portfolio_id, order_id)
+        return JSONResponse({"order_id": order_id}, 202) if refusal is None else answered(refusal, 202)
 
     return router
 
 
-def _answer(answer: Acceptance | Refusal, status: int) -> JSONResponse:
+def answered(answer: Acceptance | Refusal, status: int) -> JSONResponse:
+    """An acceptance with ``status``, a refusal with its own."""
     if isinstance(answer, Refusal):
         return JSONResponse(asdict(answer), _STATUS.get(answer.code, 422))
-    return JSONResponse(_plain(asdict(answer)), status)
+    return JSONResponse(plain(asdict(answer)), status)
 
 
 def _line(line: OrderLine) -> dict[str, Any]:
@@ -133,13 +124,13 @@ def _line(line: OrderLine) -> dict[str, Any]:
             ("expires_ts_ns", line.expires_ts_ns),
         )
     }
-    return _plain({**{name: value for name, value in asdict(line).items() if not name.endswith("_ts_ns")}, **times})
+    return plain({**{name: value for name, value in asdict(line).items() if not name.endswith("_ts_ns")}, **times})
 
 
 def _time(ts_ns: int) -> str:
     return datetime.fromtimestamp(ts_ns // 1000 / 1e6, UTC).isoformat()
 
 
-def _plain(figures: dict[str, Any]) -> dict[str, Any]:
+def plain(figures: dict[str, Any]) -> dict[str, Any]:
     """Decimals as text, the rest as it is."""
     return {name: f"{value:f}" if isinstance(value, Decimal) else value for name, value in figures.items()}

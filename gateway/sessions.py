@@ -5,6 +5,10 @@ from urllib.parse import urlsplit
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
+from trading.domain.errors import Forbidden
+from trading.services import people
+from trading.services.access import Actor
+from trading.services.floor import Floor
 from trading.services.people import SESSION_LIFETIME
 
 COOKIE = "tradefloor_session"
@@ -19,6 +23,18 @@ def token_of(connection: HTTPConnection) -> str:
 def origin_of(connection: HTTPConnection) -> str:
     """Where a call came from, for the audit trail."""
     return f"gateway {connection.client.host}" if connection.client else "gateway"
+
+
+def reader(floor: Floor, connection: HTTPConnection) -> Actor:
+    """Who asks; raises `Forbidden` with code ``no_session`` for nobody."""
+    return people.actor_of(floor, token_of(connection), origin_of(connection))
+
+
+def writer(floor: Floor, connection: HTTPConnection) -> Actor:
+    """Who asks for something to be done, which must come from this site's own pages."""
+    if not is_same_origin(connection):
+        raise Forbidden("orders are taken from this site's own pages")
+    return reader(floor, connection)
 
 
 def set_cookie(response: Response, connection: HTTPConnection, token: str) -> None:

@@ -18,6 +18,7 @@ from trading.adapters.clock import FixedClock
 from trading.adapters.job_runner import DagsterJobs
 from trading.adapters.lake import Lake
 from trading.adapters.postgres.audit_store import PostgresAudit
+from trading.adapters.postgres.batch_store import PostgresBatches
 from trading.adapters.postgres.broker_store import PostgresBroker
 from trading.adapters.postgres.desk_store import PostgresDesk
 from trading.adapters.postgres.halt_store import PostgresHalt
@@ -90,6 +91,7 @@ class TradingFloor:
             people=PostgresPeople(self.pool),
             audit=PostgresAudit(self.pool),
             desk=PostgresDesk(self.pool),
+            batches=PostgresBatches(self.pool),
             ledger=PostgresLedger(self.pool),
             halt=PostgresHalt(self.pool),
             verify=PostgresVerify(self.pool),

@@ -11,6 +11,7 @@ from trading.adapters.embedded import secrets as floor_secrets
 from trading.adapters.job_runner import jobs_of
 from trading.adapters.lake import Lake
 from trading.adapters.postgres.audit_store import PostgresAudit
+from trading.adapters.postgres.batch_store import PostgresBatches
 from trading.adapters.postgres.desk_store import PostgresDesk
 from trading.adapters.postgres.halt_store import PostgresHalt
 from trading.adapters.postgres.ledger_store import PostgresLedger
@@ -64,6 +65,7 @@ def _floor(settings: Settings, app_pool: Pool, observer_pool: Pool, bus: RedisBu
         people=PostgresPeople(app_pool),
         audit=PostgresAudit(app_pool),
         desk=PostgresDesk(app_pool),
+        batches=PostgresBatches(app_pool),
         ledger=PostgresLedger(app_pool),
         halt=PostgresHalt(app_pool),
         verify=PostgresVerify(app_pool),

@@ -20,6 +20,7 @@ _STATES = {
 _NAMES = {
     "app": "App",
     "broker": "Paper broker",
+    "clerk": "Clerk",
     "market": "Market SIM",
     "postgres": "PostgreSQL",
     "valkey": "Valkey",

@@ -3,12 +3,14 @@
 import streamlit as st
 
 from app import room
-from app.components import books, health, kill_switch
+from app.components import books, health, kill_switch, periodic
 
 left, right = st.columns([2, 1], gap="large")
 with left:
     st.subheader("Processes", anchor=False)
     health.show()
+    st.subheader("Periodic work", anchor=False)
+    periodic.show()
     st.subheader("Reconciliation", anchor=False)
     books.show()
 with right:

@@ -1,5 +1,6 @@
 """Pages without a browser: what each role is shown, and what a page says when something is missing."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from streamlit.testing.v1 import AppTest
 from trading_floor import TradingFloor
 
 from app import room
+from app.components import periodic
+from app.components.table import Row
 from trading.config import PROJECT_ROOT
 from trading.services import halt, people
 from trading.services.access import SYSTEM
@@ -102,6 +105,20 @@ def test_an_admin_sees_the_kill_switch_and_must_mean_it(show: Show, floor: Tradi
     assert [(each["mode"], each["reason"]) for each in halt.current(floor.floor, SYSTEM)] == [
         ("halted", "prices look wrong")
     ]
+
+
+def test_an_admin_sees_what_the_clerk_did(show: Show, floor: TradingFloor, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = {"name": "tidy", "every_s": 60.0, "at_ns": floor.clock.now_ns(), "took_ms": 3.0, "ok": False}
+    detail = json.dumps({"v": 1, "jobs": [{**job, "result": "no disk", "runs": 2, "failures": 1}]})
+    floor.query(
+        "insert into process_status (name, state, beat_at, detail) values ('clerk', 'running', now(), %s)", detail
+    )
+    shown: list[Row] = []
+    monkeypatch.setattr(periodic, "table", lambda _key, _columns, rows, _empty: shown.extend(rows))
+    assert not show("admin").exception
+    assert [cell if isinstance(cell, str) else cell[0] for cell in shown[0].cells] == [
+        "Tidy", "Failing", "60 s", "0 s ago", "3 ms", "1", "no disk",
+    ]  # fmt: skip
 
 
 def test_a_halt_is_shown_to_everybody_with_its_reason(show: Show, floor: TradingFloor) -> None:

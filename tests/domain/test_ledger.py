@@ -11,6 +11,7 @@ from trading.domain.instruments import FeeSchedule, Instrument
 from trading.domain.ledger import (
     FloorAccounts,
     Hold,
+    OnMargin,
     OpenOrder,
     Posting,
     hold_needed,
@@ -175,3 +176,67 @@ def test_ten_shares_at_a_hundred_dollars_with_a_dollar_of_fee() -> None:
         (FLOOR.market_asset, SHARES, 10, "trade"),
         (CASH, FLOOR.fees, 100, "fee"),
     ]
+
+
+def on_margin(own: Instrument, side: Side, lots: int, worst: int, margin: OnMargin) -> OpenOrder:
+    """An order of a margin portfolio as the desk would have held for it."""
+    cash, asset = hold_needed(own, side, worst, lots, margin=margin)
+    return replace(opened(own, side, lots, worst), cash=Hold(CASH, cash), asset=Hold(SHARES, asset), margin=margin)
+
+
+def test_a_purchase_on_margin_holds_half_and_its_fee_and_the_rest_is_debt() -> None:
+    own = instrument("0.01", "1", FeeSchedule(1, 500, 0, 100))
+    order = on_margin(own, Side.BUY, 100, 15_000, OnMargin(True, 500_000))
+    assert (order.cash.left, order.asset.left) == (750_000 + 100, 0)
+    first = post_fill(order, 15_000, 40, FLOOR)
+    assert first.posted == {CASH: -600_100, SHARES: 40}
+    assert first.order.cash.left == 450_000, "sixty are still to come, and the dollar of fee is paid"
+    rest = post_fill(first.order, 14_000, 60, FLOOR)
+    assert rest.order.cash.left == 0
+
+
+def test_a_short_sale_reserves_three_percent_above_the_ask_and_its_proceeds_are_cash() -> None:
+    own = instrument("0.01", "1", FeeSchedule(1, 0, 0, 0))
+    order = on_margin(own, Side.SELL, 100, 9_900, OnMargin(True, 500_000, 10_300))
+    assert (order.cash.left, order.asset.left) == (515_000, 0)
+    dearer = on_margin(own, Side.SELL, 100, 11_000, OnMargin(True, 500_000, 10_300))
+    assert dearer.cash.left == 550_000
+    posting = post_fill(order, 9_950, 100, FLOOR)
+    assert posting.posted == {CASH: 995_000, SHARES: -100}
+    assert posting.order.cash.left == 0
+
+
+def test_closing_holds_the_lots_and_no_cash_on_either_side() -> None:
+    own = instrument("0.01", "1", FeeSchedule(1, 500, 0, 100))
+    for side in Side:
+        order = on_margin(own, side, 10, 10_000, OnMargin(False))
+        assert (order.cash.left, order.asset.left) == (0, 10)
+        posting = post_fill(order, 10_000, 4, FLOOR)
+        assert (posting.order.cash.left, posting.order.asset.left) == (0, 6)
+
+
+@given(
+    INSTRUMENTS,
+    st.sampled_from(Side),
+    SLICES,
+    st.integers(100, 100_000),
+    st.booleans(),
+    st.integers(1, 1_000_000),
+    st.integers(0, 5_000),
+)
+def test_on_margin_too_many_fills_post_what_one_would_and_end_with_nothing_held(
+    own: Instrument, side: Side, slices: list[tuple[int, int]], worst: int, opens: bool, ppm: int, above: int
+) -> None:
+    total = sum(lots for lots, _ in slices)
+    order = on_margin(own, side, total, worst, OnMargin(opens, ppm if opens else 0, worst + above if opens else 0))
+    books = Books(order)
+    for lots, better in slices:
+        held = books.held[CASH]
+        price = worst - better if side is Side.BUY else worst + 100 * better
+        order = books.take(post_fill(order, price, lots, FLOOR))
+        assert books.held[CASH] <= held
+        assert books.held[CASH] >= order.needed[0], "what may still trade stays reserved"
+    books.take(post_over(order))
+    assert books.held == {CASH: 0, SHARES: 0}
+    whole = sum(lots * (worst - b if side is Side.BUY else worst + 100 * b) for lots, b in slices)
+    assert (order.notional, order.fee) == (own.notional(whole), own.fee.total(total, own.notional(whole)))

@@ -48,14 +48,14 @@ class Instrument:
     fee: FeeSchedule
 
     @property
-    def _value_ratio(self) -> tuple[int, int]:
+    def value_ratio(self) -> tuple[int, int]:
         """Minor units of currency for one tick times one lot, as an exact ratio."""
         value = self.tick_size * self.lot_size * (Decimal(10) ** self.currency.scale)
         return value.as_integer_ratio()
 
     def notional(self, price_lot_ticks: int) -> int:
         """Cash in minor units for a sum of price_ticks × quantity_lots, rounded half-even once on the sum."""
-        numerator, denominator = self._value_ratio
+        numerator, denominator = self.value_ratio
         return div_half_even(price_lot_ticks * numerator, denominator)
 
     def price_to_ticks(self, price: str | int | Decimal) -> int:

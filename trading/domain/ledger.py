@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from trading.domain.instruments import Instrument
+from trading.domain.margin import part
 from trading.domain.orders import EXITS, GroupRole, OrderState, Side, Terms
 
 
@@ -33,6 +34,19 @@ class FloorAccounts:
     market_cash: int
     market_asset: int
     fees: int
+
+
+@dataclass(frozen=True, slots=True)
+class OnMargin:
+    """An order of a margin portfolio: it opens (or adds to) a position, or it closes one; it never does both.
+
+    One that opens reserves ``reserve_ppm`` of its value as cash, a short sale at ``reserve_ticks`` a lot at least. One
+    that closes holds the lots it may close and no cash: getting out must always be possible.
+    """
+
+    opens: bool
+    reserve_ppm: int = 0
+    reserve_ticks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +86,26 @@ class OpenOrder:
     group_id: int | None = None
     role: GroupRole | None = None
     planned_lots: int = 0
+    margin: OnMargin | None = None
+
+    @property
+    def opens(self) -> bool:
+        """Whether it opens a position or adds to one: in a cash portfolio every purchase does and no sale."""
+        return self.side is Side.BUY if self.margin is None else self.margin.opens
+
+    @property
+    def needed(self) -> tuple[int, int]:
+        """Cash and shares that must be held for what it may still trade."""
+        terms = self.terms
+        return hold_needed(
+            self.instrument,
+            self.side,
+            terms.protection_ticks,
+            self.open_lots,
+            self.done,
+            self.planned_lots,
+            self.margin,
+        )
 
     @property
     def open_lots(self) -> int:
@@ -120,13 +154,22 @@ class Posting:
 
 
 def hold_needed(
-    instrument: Instrument, side: Side, worst_ticks: int, open_lots: int, done: Done = NOTHING, planned_lots: int = 0
+    instrument: Instrument,
+    side: Side,
+    worst_ticks: int,
+    open_lots: int,
+    done: Done = NOTHING,
+    planned_lots: int = 0,
+    margin: OnMargin | None = None,
 ) -> tuple[int, int]:
     """Cash and shares (minor units, lots) that cover all that ``open_lots`` may cost at ``worst_ticks`` or better.
 
-    A buy needs price x quantity and the most its fee can be. A sale needs its shares and the part of the fee that does
-    not depend on the price; the rest comes out of the proceeds.
+    In a cash portfolio a buy needs price x quantity and the most its fee can be. A sale needs its shares and the part
+    of the fee that does not depend on the price; the rest comes out of the proceeds. On ``margin`` an order that opens
+    needs its initial requirement and its fee, one that closes the lots it closes.
     """
+    if margin is not None:
+        return _reserve(instrument, side, worst_ticks, open_lots, done, margin)
     lots = done.lots + open_lots + planned_lots
     if side is Side.BUY:
         notional = instrument.notional(done.price_lots_sum + worst_ticks * open_lots)
@@ -134,12 +177,29 @@ def hold_needed(
     return max(instrument.fee.total(lots, 0) - done.fee, 0), open_lots
 
 
-def shared_hold(instrument: Instrument, needs: Sequence[tuple[int, int]]) -> tuple[int, int]:
+def _reserve(
+    instrument: Instrument, side: Side, worst_ticks: int, open_lots: int, done: Done, margin: OnMargin
+) -> tuple[int, int]:
+    """Worked example: 100 lots short, limit 99.00, ask 100.00, 50 %: max(99.00, 103.00) x 100 x 50 % = 5,150.00."""
+    if not margin.opens:
+        return 0, open_lots
+    ticks = worst_ticks if side is Side.BUY else max(worst_ticks, margin.reserve_ticks)
+    notional = instrument.notional(ticks * open_lots)
+    fee = instrument.fee.total(done.lots + open_lots, done.notional + notional) - done.fee
+    return part(notional, margin.reserve_ppm) + max(fee, 0), 0
+
+
+def shared_hold(
+    instrument: Instrument, needs: Sequence[tuple[int, int]], margin: OnMargin | None = None
+) -> tuple[int, int]:
     """What covers orders of which any may trade any part: the larger need.
 
-    Each of two can trade a part and be charged its own least fee, and each rounds on its own: that much more is held.
+    Each of two can trade a part and be charged its own least fee, and each rounds on its own: in a cash portfolio that
+    much more is held.
     """
     cash, asset = max(cash for cash, _ in needs), max(asset for _, asset in needs)
+    if margin is not None:
+        return cash, asset
     return cash + (len(needs) - 1) * (instrument.fee.minimum + 2), asset
 
 
@@ -175,10 +235,6 @@ def post_fill(order: OpenOrder, price_ticks: int, lots: int, floor: FloorAccount
         )
         posted = {cash: notional - fee, asset: -lots}
         used_cash, used_asset = min(fee, order.cash.left), lots
-    for leg, hold, used in (("cash", order.cash, used_cash), ("asset", order.asset, used_asset)):
-        if used > hold.left:
-            raise ValueError(f"order {order.id}: the {leg} hold is short by {used - hold.left}")
-    transfers = (*trade, Transfer(cash, floor.fees, currency, fee, "fee"))
     after = replace(
         order,
         filled_lots=filled,
@@ -186,8 +242,17 @@ def post_fill(order: OpenOrder, price_ticks: int, lots: int, floor: FloorAccount
         notional=notional_total,
         fee=fee_total,
         state=state,
-        cash=Hold(cash, order.cash.left - used_cash),
-        asset=Hold(asset, order.asset.left - used_asset),
+    )
+    if order.margin is not None:
+        # What was reserved for these lots is from now on required of the position; cash may become debt.
+        used_cash = min(max(order.needed[0] - after.needed[0], 0), order.cash.left)
+        used_asset = 0 if order.margin.opens else lots
+    for leg, hold, used in (("cash", order.cash, used_cash), ("asset", order.asset, used_asset)):
+        if used > hold.left:
+            raise ValueError(f"order {order.id}: the {leg} hold is short by {used - hold.left}")
+    transfers = (*trade, Transfer(cash, floor.fees, currency, fee, "fee"))
+    after = replace(
+        after, cash=Hold(cash, order.cash.left - used_cash), asset=Hold(asset, order.asset.left - used_asset)
     )
     uses = [
         HoldUse(order.holder_id, leg, account, used=used)
@@ -204,7 +269,7 @@ def post_end(order: OpenOrder, state: OrderState) -> Posting:
 
 
 def post_growth(order: OpenOrder, lots: int) -> Posting:
-    """An entry bought ``lots``: they are held for its exits from now on, so that nothing else can sell them."""
+    """An entry opened ``lots``: they are held for its exits from now on, so that nothing else can close them."""
     after = replace(order, asset=replace(order.asset, left=order.asset.left + lots))
     return Posting(after, uses=(HoldUse(order.holder_id, "asset", order.asset.account_id, grown=lots),))
 

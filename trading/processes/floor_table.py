@@ -119,6 +119,10 @@ def processes(settings: Settings, servers: Servers) -> list[ProcessSpec]:
             responds=_still_leading(settings), label="Paper broker", stop_phase=2,
         ),
         ProcessSpec(
+            "clerk", _python("trading.processes.clerk"), env, ("first-start",), responds=_still_reporting(settings),
+            label="Clerk", stop_phase=3,
+        ),
+        ProcessSpec(
             "dagster-code",
             _python(
                 "dagster", "api", "grpc", "--socket", str(code_socket), "--use-python-environment-entry-point",
@@ -258,6 +262,26 @@ def _leading(settings: Settings) -> Callable[[Birth], bool]:
 def _still_leading(settings: Settings) -> Callable[[Birth], bool]:
     """It renews its lease. Without PostgreSQL nobody can tell, and a standby has no lease to renew."""
     return lambda birth: _holds_lease(settings, birth.pid, overdue_s=FRESH_S) is not False
+
+
+def _still_reporting(settings: Settings) -> Callable[[Birth], bool]:
+    """A clerk reports its jobs. Without PostgreSQL nobody can tell, and one that waits reports nothing."""
+
+    def responds(birth: Birth) -> bool:
+        import psycopg
+
+        try:
+            with psycopg.connect(connections.dsn(settings, "tf_app"), connect_timeout=2) as connection:
+                row = connection.execute(
+                    "select (detail ->> 'at_ns')::bigint from process_status"
+                    " where name = 'clerk' and (detail ->> 'pid')::int = %s",
+                    [birth.pid],
+                ).fetchone()
+        except psycopg.Error:
+            return True
+        return row is None or time.time() - int(row[0]) / 1e9 < FRESH_S
+
+    return responds
 
 
 def _holds_lease(settings: Settings, pid: int, overdue_s: float) -> bool | None:

@@ -41,15 +41,15 @@ def submit(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket, key: s
     A bracket or a pair is one ticket: all its orders are accepted or none. Raises `Conflict` (key in flight or used for
     another body), `Halted`, `Unavailable`.
     """
-    _check_key(key)
+    check_key(key)
     instrument_id = floor.desk.instrument_id(ticket.symbol, ticket.venue)
-    ticks, now_ns = _ticks(floor, [] if instrument_id is None else [instrument_id]), floor.clock.now_ns()
+    ticks, now_ns = newest_ticks(floor, [] if instrument_id is None else [instrument_id]), floor.clock.now_ns()
     answer = floor.desk.submit(
         actor.user_id,
         portfolio_id,
         key,
         ticket,
-        lambda context: decide(context, ticket, _best(ticks, context.instrument.id, now_ns), now_ns),
+        lambda context: decide(context, ticket, best_quote(ticks, context.instrument.id, now_ns), now_ns),
         now_ns,
         actor.origin,
     )
@@ -65,7 +65,7 @@ def preview(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket) -> Pr
     if context is None:
         return Refusal("unknown_instrument", f"{ticket.symbol[:20]!r} is not traded on {ticket.venue[:10]}.")
     now_ns = floor.clock.now_ns()
-    quote = _best(_ticks(floor, [context.instrument.id]), context.instrument.id, now_ns)
+    quote = best_quote(newest_ticks(floor, [context.instrument.id]), context.instrument.id, now_ns)
     judged = decide(context, ticket, quote, now_ns)
     if isinstance(judged, Refusal):
         return judged
@@ -94,15 +94,17 @@ def modify(
     A fill may overtake the change; the exchange may refuse it then, and what was held for it goes back. Only a change
     that leaves the price and does not raise the quantity keeps its place in the queue. Raises like `submit`.
     """
-    _check_key(key)
-    ticks, now_ns = _ticks(floor), floor.clock.now_ns()
+    check_key(key)
+    ticks, now_ns = newest_ticks(floor), floor.clock.now_ns()
     answer = floor.desk.change(
         actor.user_id,
         portfolio_id,
         order_id,
         key,
         change,
-        lambda context, standing: decide_change(context, standing, change, _best(ticks, context.instrument.id, now_ns)),
+        lambda context, standing: decide_change(
+            context, standing, change, best_quote(ticks, context.instrument.id, now_ns)
+        ),
         now_ns,
         actor.origin,
     )
@@ -131,7 +133,8 @@ def instruments(floor: Floor, actor: Actor) -> Sequence[Instrument]:
     return floor.desk.instruments("SIM")
 
 
-def _check_key(key: str) -> None:
+def check_key(key: str) -> None:
+    """`Invalid` with code ``bad_key`` for a key that cannot be kept."""
     if not 1 <= len(key) <= 200:
         raise Invalid("the idempotency key must have 1 to 200 characters", "bad_key")
 
@@ -145,7 +148,7 @@ def _likely_ticks(terms: Terms, buy: bool, best: int) -> int:
     return min(terms.limit_ticks, best) if buy else max(terms.limit_ticks, best)
 
 
-def _ticks(floor: Floor, ids: Sequence[int] | None = None) -> Mapping[int, Ticks]:
+def newest_ticks(floor: Floor, ids: Sequence[int] | None = None) -> Mapping[int, Ticks]:
     """The newest quotes, or none while the bus is away: limit orders are still taken then."""
     try:
         return floor.bus.last_ticks(ids)
@@ -153,7 +156,8 @@ def _ticks(floor: Floor, ids: Sequence[int] | None = None) -> Mapping[int, Ticks
         return {}
 
 
-def _best(ticks: Mapping[int, Ticks], instrument_id: int, now_ns: int) -> BestQuote | None:
+def best_quote(ticks: Mapping[int, Ticks], instrument_id: int, now_ns: int) -> BestQuote | None:
+    """The quote of an instrument; None where there is none or it is too old."""
     found = ticks.get(instrument_id)
     if found is None or now_ns - int(found["ts_ns"][0]) > QUOTE_MAX_AGE_NS:
         return None

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from trading.services.ports.batches import BatchStore
 from trading.services.ports.broker import LogStore
 from trading.services.ports.bus import Bus
 from trading.services.ports.clock import Clock
@@ -22,6 +23,7 @@ class Floor:
     people: PeopleStore
     audit: AuditStore
     desk: DeskStore
+    batches: BatchStore
     ledger: LedgerStore
     halt: HaltStore
     verify: VerifyStore

@@ -30,7 +30,7 @@ from trading.services.ports.desk import (
 SUBMIT, CHANGE = "desk.submit", "desk.modify"
 KEY_WAIT_MS = 1500
 """How long a retry waits for the call that holds its key; less than the roles' transaction_timeout."""
-_BEGIN: LiteralString = f"begin; set local lock_timeout = {KEY_WAIT_MS}; "
+BEGIN: LiteralString = f"begin; set local lock_timeout = {KEY_WAIT_MS}; "
 
 
 class PostgresDesk:
@@ -45,23 +45,23 @@ class PostgresDesk:
     ) -> Acceptance | Refusal:
         """See the port. A second call with the same key waits for the first, then gets its answer."""
         call = _Call(user_id, SUBMIT, key, origin, portfolio_id)
-        digest = _digest([portfolio_id, asdict(ticket)])
-        with self._connection() as connection:
+        digest = digest_of([portfolio_id, asdict(ticket)])
+        with desk_connection(self._pool) as connection:
             found = _told(
                 connection,
-                _BEGIN + "select desk_open(%s, %s, %s, %s, %s, %s, %s)",
+                BEGIN + "select desk_open(%s, %s, %s, %s, %s, %s, %s)",
                 (user_id, SUBMIT, key, digest, portfolio_id, ticket.symbol, ticket.venue),
             )
             known = _known(found)
             if known is not None:
                 return known
             if "unknown_instrument" in found:
-                judged: Sequence[Decision] | Refusal = _unknown_instrument(ticket)
+                judged: Sequence[Decision] | Refusal = unknown_instrument(ticket)
             else:
-                judged = decide(_context(found))
+                judged = decide(context_of(found))
             if isinstance(judged, Refusal):
                 return call.refuse(connection, judged)
-            orders = [_order_row(decision, found, portfolio_id, ts_ns) for decision in judged]
+            orders = [order_row(decision, found, portfolio_id, ts_ns) for decision in judged]
             return call.accept(connection, "select desk_accept(%s, %s, %s, %s, %s); commit", {"orders": orders})
 
     def change(
@@ -77,11 +77,11 @@ class PostgresDesk:
     ) -> Acceptance | Refusal:
         """See the port."""
         call = _Call(user_id, CHANGE, key, origin, portfolio_id)
-        digest = _digest([portfolio_id, order_id, asdict(change)])
-        with self._connection() as connection:
+        digest = digest_of([portfolio_id, order_id, asdict(change)])
+        with desk_connection(self._pool) as connection:
             found = _told(
                 connection,
-                _BEGIN + "select desk_open_change(%s, %s, %s, %s, %s, %s)",
+                BEGIN + "select desk_open_change(%s, %s, %s, %s, %s, %s)",
                 (user_id, CHANGE, key, digest, portfolio_id, order_id),
             )
             known = _known(found)
@@ -89,24 +89,11 @@ class PostgresDesk:
                 return known
             if "unknown_order" in found:
                 return call.refuse(connection, _unknown_order())
-            judged = decide(_context(found), _standing(found))
+            judged = decide(context_of(found), _standing(found))
             if isinstance(judged, Refusal):
                 return call.refuse(connection, judged)
             row = _change_row(judged, found, ts_ns)
             return call.accept(connection, "select desk_change(%s, %s, %s, %s, %s); commit", row)
-
-    @contextmanager
-    def _connection(self) -> Iterator[Connection[Any]]:
-        """For one transaction, begun and committed in the statements: what is open at the end, the pool ends."""
-        try:
-            with connection_of(self._pool) as connection:
-                yield connection
-        except (errors.LockNotAvailable, errors.TransactionTimeout):
-            raise Conflict("the same call is still being worked on; ask again", "in_flight") from None
-        except errors.DatabaseError as error:
-            if error.sqlstate == "TF001":
-                raise Halted("trading is halted: the kill switch is on") from None
-            raise
 
     def context(self, user_id: int, portfolio_id: int, symbol: str, venue: str) -> DeskContext | None:
         """The reads alone."""
@@ -114,7 +101,7 @@ class PostgresDesk:
             found = scalar(
                 connection, "select desk_context(%s, %s, %s, %s, false)", (user_id, portfolio_id, symbol, venue)
             )
-        return None if "unknown_instrument" in found else _context(found)
+        return None if "unknown_instrument" in found else context_of(found)
 
     def cancel(self, user_id: int, portfolio_id: int, order_id: int, ts_ns: int, origin: str) -> str | None:
         """See the port."""
@@ -148,6 +135,20 @@ class PostgresDesk:
             return [instrument_of(row) for row in cursor.fetchall()]
 
 
+@contextmanager
+def desk_connection(pool: Pool) -> Iterator[Connection[Any]]:
+    """For one transaction, begun and committed in the statements: what is open at the end, the pool ends."""
+    try:
+        with connection_of(pool) as connection:
+            yield connection
+    except (errors.LockNotAvailable, errors.TransactionTimeout):
+        raise Conflict("the same call is still being worked on; ask again", "in_flight") from None
+    except errors.DatabaseError as error:
+        if error.sqlstate == "TF001":
+            raise Halted("trading is halted: the kill switch is on") from None
+        raise
+
+
 @dataclass(frozen=True, slots=True)
 class _Call:
     """A call under its idempotency key."""
@@ -176,7 +177,7 @@ class _Call:
 
     def accept(self, connection: Connection[Any], statement: LiteralString, row: Mapping[str, Any]) -> Acceptance:
         """Let a server function write everything and answer."""
-        return _acceptance(
+        return acceptance_of(
             _told(connection, statement, (self.user_id, self.operation, self.key, self.origin, Jsonb(dict(row))))
         )
 
@@ -191,7 +192,7 @@ def _told(connection: Connection[Any], statements: LiteralString, parameters: Se
     raise LookupError("the statements answered nothing")
 
 
-def _unknown_instrument(ticket: Ticket) -> Refusal:
+def unknown_instrument(ticket: Ticket) -> Refusal:
     """The symbol is not traded on the venue."""
     return Refusal("unknown_instrument", f"{ticket.symbol[:20]!r} is not traded on {ticket.venue[:10]}.")
 
@@ -201,7 +202,8 @@ def _unknown_order() -> Refusal:
     return Refusal("unknown_order", "There is no such order in this portfolio.")
 
 
-def _digest(body: Any) -> bytes:
+def digest_of(body: Any) -> bytes:
+    """What tells whether a key is used again for the same call."""
     return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).digest()
 
 
@@ -211,13 +213,18 @@ def _known(found: Mapping[str, Any]) -> Acceptance | Refusal | None:
         raise Conflict("this key was used for another order", "key_reused")
     if "answer" not in found:
         return None
-    stored = found["answer"]
+    return answer_of(found["answer"])
+
+
+def answer_of(stored: Mapping[str, Any]) -> Acceptance | Refusal:
+    """An answer as it was kept."""
     if "code" in stored:
         return Refusal(stored["code"], stored["reason"], dict(stored["numbers"]))
-    return _acceptance(stored)
+    return acceptance_of(stored)
 
 
-def _context(found: Mapping[str, Any]) -> DeskContext:
+def context_of(found: Mapping[str, Any]) -> DeskContext:
+    """What ``desk_context`` read."""
     limits = found["limits"]
     return DeskContext(
         instrument=instrument_of(found["instrument"]),
@@ -253,7 +260,8 @@ def _holds(found: Mapping[str, Any], cash: int, asset: int) -> list[dict[str, An
     return [{"leg": leg, "account_id": account, "amount": amount} for leg, account, amount in accounts if amount]
 
 
-def _order_row(decision: Decision, found: Mapping[str, Any], portfolio_id: int, ts_ns: int) -> dict[str, Any]:
+def order_row(decision: Decision, found: Mapping[str, Any], portfolio_id: int, ts_ns: int) -> dict[str, Any]:
+    """An order as ``desk_accept`` takes it."""
     return {
         "portfolio_id": portfolio_id,
         "instrument_id": found["instrument"]["instrument_id"],
@@ -288,7 +296,8 @@ def _change_row(judged: Alteration, found: Mapping[str, Any], ts_ns: int) -> dic
     }
 
 
-def _acceptance(stored: Mapping[str, Any]) -> Acceptance:
+def acceptance_of(stored: Mapping[str, Any]) -> Acceptance:
+    """What ``desk_accept`` answered."""
     return Acceptance(
         stored["order_id"],
         stored["public_id"],
