@@ -13,11 +13,12 @@ _PAGES = {
     "floor": ("Floor", "monitor_heart"),
     "people": ("People", "group"),
     "portfolio": ("Portfolio", "show_chart"),
+    "monitor": ("Monitor", "radar"),
     "account": ("Account", "person"),
 }
 _OF_ROLE = {
-    Role.TRADER: ("trade", "order", "batch", "portfolio", "research", "account"),
-    Role.ADMIN: ("floor", "people", "portfolio", "order", "research", "account"),
+    Role.TRADER: ("trade", "order", "batch", "portfolio", "research", "monitor", "account"),
+    Role.ADMIN: ("floor", "people", "portfolio", "order", "research", "monitor", "account"),
     Role.OBSERVER: ("portfolio", "order", "account"),
 }
 

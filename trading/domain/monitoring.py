@@ -76,14 +76,18 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """FIFO lots of one instrument, folded up to execution number ``through``. A short book's costs are proceeds."""
+    """FIFO lots of one instrument, all long or all short, folded up to execution number ``through``."""
 
     instrument_id: int
     through: int = 0
-    short: bool = False
     lots: tuple[Lot, ...] = ()
     realised: int = 0
     fees: int = 0
+
+    @property
+    def short(self) -> bool:
+        """Whether lots are owed."""
+        return bool(self.lots) and self.lots[0].short
 
     @property
     def position_lots(self) -> int:
@@ -268,19 +272,17 @@ def fold(book: Book, instrument: Instrument, number: int, run: Execution) -> Boo
     closing = min(run.quantity_lots, abs(book.position_lots)) if book.lots and buys is book.short else 0
     closing_cash = div_half_even(cash * closing, run.quantity_lots)
     closing_fee = div_half_even(run.fee * closing, run.quantity_lots)
-    lots, realised, short = list(book.lots), book.realised, book.short
+    lots, realised = list(book.lots), book.realised
     if closing:
         moved = closing_cash + closing_fee if buys else closing_cash - closing_fee
         lots, closed = close_fifo(lots, closing, moved)
-        gained = sum(part.proceeds - part.cost for part in closed)
-        realised += -gained if short else gained
+        realised += sum(part.realised for part in closed)
     opening = run.quantity_lots - closing
     if opening:
-        short = not buys
-        fee = run.fee - closing_fee
         # The books number an execution by its place in the account's list: orders of other brokers have no number.
-        lots.append(open_lot(FillId(0, number, 0), run.ts_ns, opening, cash - closing_cash, -fee if short else fee))
-    return Book(book.instrument_id, number, short and bool(lots), tuple(lots), realised, book.fees + run.fee)
+        fill, fee = FillId(0, number, 0), run.fee - closing_fee
+        lots.append(open_lot(fill, run.ts_ns, opening, cash - closing_cash, fee, short=not buys))
+    return Book(book.instrument_id, number, tuple(lots), realised, book.fees + run.fee)
 
 
 def average_ticks(book: Book, instrument: Instrument) -> Fraction | None:

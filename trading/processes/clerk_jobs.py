@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from trading.config import Settings
+from trading.services import monitoring
+from trading.services.access import SYSTEM
 from trading.services.floor import Floor
 
 
@@ -23,4 +25,4 @@ class Job:
 
 def jobs(settings: Settings) -> Sequence[Job]:  # noqa: ARG001 - the first job that needs a folder will use it
     """Everything the clerk does on this floor."""
-    return ()
+    return (Job("broker accounts", 5.0, lambda floor, _now_ns: "; ".join(monitoring.run_due(floor, SYSTEM))),)

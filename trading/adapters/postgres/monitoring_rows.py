@@ -106,10 +106,10 @@ def lots_json(book: Book) -> dict[str, Any]:
 def book_of(row: Row) -> Book:
     """A row of ``broker_book``."""
     lots = tuple(
-        Lot(FillId(0, number, 0), ts_ns, quantity, remaining, cost, remaining_cost)
+        Lot(FillId(0, number, 0), ts_ns, quantity, remaining, cost, remaining_cost, row["lots"]["short"])
         for number, ts_ns, quantity, remaining, cost, remaining_cost in row["lots"]["lots"]
     )
-    return Book(row["instrument_id"], row["through"], row["lots"]["short"], lots, row["realised"], row["fees"])
+    return Book(row["instrument_id"], row["through"], lots, row["realised"], row["fees"])
 
 
 def write_of(row: Row) -> Write:

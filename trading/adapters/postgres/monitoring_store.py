@@ -15,7 +15,7 @@ from trading.domain.errors import Invalid
 from trading.domain.monitoring import Book, Known, Outcome, Plan, RecordedOrder, Step, Write, deed_json
 from trading.services.ports.monitoring import BrokerAccount, CycleReport
 
-LOCK_FAMILY = 7010
+LOCK_FAMILY = 7020
 """First number of the advisory locks of accounts; the second is the account."""
 
 _ACCOUNT = """select b.id, b.portfolio_id, p.name as portfolio, p.owner_id, u.username as owner,
