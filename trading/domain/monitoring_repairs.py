@@ -129,8 +129,8 @@ def drops(orders: Mapping[str, RecordedOrder], writes: Sequence[Write]) -> tuple
 def _protections(at: Situation) -> Iterator[Repair]:
     for instrument_id, holding in sorted(at.holdings.items()):
         plan, book = at.plans.get(instrument_id), at.books.get(instrument_id)
-        if plan is None or book is None or (holding.quantity_lots > 0) != (book.position_lots > 0):
-            continue  # no plan, or nobody knows what the position cost: the comparison says so
+        if plan is None or book is None or holding.quantity_lots != book.position_lots:
+            continue  # no plan, or fills do not say what the position cost: the comparison shows it
         average = average_ticks(book, at.instruments[instrument_id])
         if average is None:
             continue
