@@ -15,11 +15,12 @@ _PAGES = {
     "portfolio": ("Portfolio", "show_chart"),
     "statement": ("Statement", "receipt"),
     "wallet": ("Wallet", "account_balance_wallet"),
+    "monitor": ("Monitor", "radar"),
     "account": ("Account", "person"),
 }
 _OF_ROLE = {
-    Role.TRADER: ("trade", "order", "batch", "portfolio", "wallet", "statement", "research", "account"),
-    Role.ADMIN: ("floor", "people", "portfolio", "statement", "order", "research", "account"),
+    Role.TRADER: ("trade", "order", "batch", "portfolio", "wallet", "statement", "research", "monitor", "account"),
+    Role.ADMIN: ("floor", "people", "portfolio", "statement", "order", "research", "monitor", "account"),
     Role.OBSERVER: ("portfolio", "statement", "order", "account"),
 }
 

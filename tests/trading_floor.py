@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from shared_servers import Database
 
+from trading.adapters.brokers.directory import BrokerDirectory
 from trading.adapters.clock import FixedClock
 from trading.adapters.head_file import HeadFile
 from trading.adapters.job_runner import DagsterJobs
@@ -25,6 +26,7 @@ from trading.adapters.postgres.desk_store import PostgresDesk
 from trading.adapters.postgres.halt_store import PostgresHalt
 from trading.adapters.postgres.ledger_store import PostgresLedger
 from trading.adapters.postgres.log_store import PostgresLog
+from trading.adapters.postgres.monitoring_store import PostgresMonitoring
 from trading.adapters.postgres.people_store import PostgresPeople
 from trading.adapters.postgres.pool import Pool, connection_of, open_pool
 from trading.adapters.postgres.query_store import ObserverSessions, PostgresQueries
@@ -81,6 +83,7 @@ class TradingFloor:
     def __init__(self, database: Database, folder: Path, cash: str = "100000.00") -> None:
         self.database = database
         self.clock = FixedClock(START_NS)
+        self.broker_keys: dict[str, str] = {}
         self.bus = MemoryBus()
         self.pool: Pool = open_pool(database.dsn("tf_app"), max_size=12, name="test")
         self._observer_pool = open_pool(database.dsn("tf_observer"), max_size=2, name="test-observer")
@@ -106,6 +109,8 @@ class TradingFloor:
             observer=ObserverSessions(self._observer_pool),
             lake=Lake(folder, self.pool),
             jobs=DagsterJobs("127.0.0.1", 9),  # nobody listens there
+            monitoring=PostgresMonitoring(self.pool),
+            brokers=BrokerDirectory(lambda: self.broker_keys),
         )
         self._keys = count(1)
         self._seqs: dict[int, int] = {}

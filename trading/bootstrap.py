@@ -1,9 +1,10 @@
 """Wires the floor's ports to their adapters, and prepares a floor at its first start."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from trading.adapters.brokers.directory import BrokerDirectory
 from trading.adapters.clock import SystemClock
 from trading.adapters.embedded import connections
 from trading.adapters.embedded import secrets as floor_secrets
@@ -18,6 +19,7 @@ from trading.adapters.postgres.halt_store import PostgresHalt
 from trading.adapters.postgres.ledger_store import PostgresLedger
 from trading.adapters.postgres.log_store import PostgresLog
 from trading.adapters.postgres.migrate import migrate, prepare
+from trading.adapters.postgres.monitoring_store import PostgresMonitoring
 from trading.adapters.postgres.people_store import PostgresPeople
 from trading.adapters.postgres.pool import Pool, connection_of, open_pool
 from trading.adapters.postgres.query_store import ObserverSessions, PostgresQueries
@@ -80,7 +82,15 @@ def _floor(settings: Settings, app_pool: Pool, observer_pool: Pool, bus: RedisBu
         observer=ObserverSessions(observer_pool),
         lake=Lake(settings.lake_dir, app_pool),
         jobs=jobs_of(settings),
+        monitoring=PostgresMonitoring(app_pool),
+        brokers=BrokerDirectory(lambda: broker_keys(settings)),
     )
+
+
+def broker_keys(settings: Settings) -> Mapping[str, str]:
+    """Keys of brokers elsewhere by name, read anew each time: a new one needs no restart."""
+    known = floor_secrets.read(settings.secrets_path)
+    return {} if known is None else known.brokers
 
 
 def first_start(settings: Settings) -> list[DemoLogin]:

@@ -13,6 +13,7 @@ import trading.services
 from trading.domain.errors import Forbidden, TradefloorError
 from trading.domain.fees import FeeSchedule
 from trading.domain.margin import REG_T
+from trading.domain.monitoring import Plan
 from trading.domain.orders import Change, OrderType, Side, Ticket
 from trading.services.access import OPERATIONS, Actor, Role
 
@@ -72,6 +73,15 @@ EXPECTED: dict[str, dict[str, str]] = {
     "market_data.instrument_list": EVERYONE,
     "market_data.quotes": EVERYONE,
     "market_data.sim_bars": EVERYONE,
+    "monitoring.accounts": STAFF,
+    "monitoring.clear_plan": DESK,
+    "monitoring.open_account": ADMIN_ANY,
+    "monitoring.run_due": NOBODY,
+    "monitoring.run_now": CLIENT,
+    "monitoring.set_plan": DESK,
+    "monitoring.state_fair_price": ADMIN,
+    "monitoring.switch": CLIENT,
+    "monitoring.view": CLIENT,
     "night.archive_log": ADMIN,
     "night.replay": ADMIN,
     "night.tidy_lake": ADMIN,
@@ -129,6 +139,15 @@ EXPECTED: dict[str, dict[str, str]] = {
 }
 
 SAMPLES: dict[str, Any] = {
+    "account_id": 0,
+    "adapter": "?",
+    "enabled": False,
+    "steps": (),
+    "plan": Plan(1),
+    "instrument_id": 0,
+    "price": "1",
+    "source": "",
+    "lives_s": 1,
     "ticket": Ticket("AAPL", Side.BUY, OrderType.LIMIT, "1", "100.00"),
     "key": "k",
     "tickets": (),

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from trading.config import Settings
 from trading.processes import books_jobs
+from trading.services import monitoring
+from trading.services.access import SYSTEM
 from trading.services.floor import Floor
 
 
@@ -29,4 +31,5 @@ def jobs(settings: Settings) -> Sequence[Job]:  # noqa: ARG001 - the first job t
         Job("ledger head", 60, books_jobs.keep_head),
         Job("balances", 600, books_jobs.keep_balances),
         Job("cash requests", 30, books_jobs.expire_requests),
+        Job("broker accounts", 5, lambda floor, _now_ns: "; ".join(monitoring.run_due(floor, SYSTEM))),
     )

@@ -10,6 +10,7 @@ from trading.services.ports.clock import Clock
 from trading.services.ports.desk import AuditStore, DeskStore, HaltStore, HeadLog, LedgerStore, VerifyStore
 from trading.services.ports.jobs import JobRunner
 from trading.services.ports.lake import LakeStore
+from trading.services.ports.monitoring import Brokers, MonitoringStore
 from trading.services.ports.people import PeopleStore
 from trading.services.ports.queries import ObserverQueries, QueryStore
 from trading.services.ports.risk import RiskStore
@@ -38,3 +39,5 @@ class Floor:
     observer: ObserverQueries
     lake: LakeStore
     jobs: JobRunner
+    monitoring: MonitoringStore
+    brokers: Brokers
