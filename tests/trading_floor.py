@@ -17,6 +17,7 @@ from trading.adapters.clock import FixedClock
 from trading.adapters.job_runner import DagsterJobs
 from trading.adapters.lake import Lake
 from trading.adapters.postgres.audit_store import PostgresAudit
+from trading.adapters.postgres.backup_store import PostgresBackups
 from trading.adapters.postgres.batch_store import PostgresBatches
 from trading.adapters.postgres.broker_store import PostgresBroker
 from trading.adapters.postgres.desk_store import PostgresDesk
@@ -97,6 +98,7 @@ class TradingFloor:
             observer=ObserverSessions(self._observer_pool),
             lake=Lake(folder, self.pool),
             jobs=DagsterJobs("127.0.0.1", 9),  # nobody listens there
+            backups=PostgresBackups(self.pool),
         )
         self._keys = count(1)
         self._seqs: dict[int, int] = {}

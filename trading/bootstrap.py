@@ -10,6 +10,7 @@ from trading.adapters.embedded import secrets as floor_secrets
 from trading.adapters.job_runner import jobs_of
 from trading.adapters.lake import Lake
 from trading.adapters.postgres.audit_store import PostgresAudit
+from trading.adapters.postgres.backup_store import PostgresBackups
 from trading.adapters.postgres.batch_store import PostgresBatches
 from trading.adapters.postgres.desk_store import PostgresDesk
 from trading.adapters.postgres.halt_store import PostgresHalt
@@ -72,6 +73,7 @@ def _floor(settings: Settings, app_pool: Pool, observer_pool: Pool, bus: RedisBu
         observer=ObserverSessions(observer_pool),
         lake=Lake(settings.lake_dir, app_pool),
         jobs=jobs_of(settings),
+        backups=PostgresBackups(app_pool),
     )
 
 

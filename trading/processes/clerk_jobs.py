@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from trading.config import Settings
+from trading.processes import backups
 from trading.services.floor import Floor
 
 
@@ -21,6 +22,6 @@ class Job:
     run: Callable[[Floor, int], str]
 
 
-def jobs(settings: Settings) -> Sequence[Job]:  # noqa: ARG001 - the first job that needs a folder will use it
+def jobs(settings: Settings) -> Sequence[Job]:
     """Everything the clerk does on this floor."""
-    return ()
+    return (Job("backup", backups.LOOK_S, backups.job(settings)),)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from trading.services.ports.backups import BackupLog
 from trading.services.ports.batches import BatchStore
 from trading.services.ports.broker import LogStore
 from trading.services.ports.bus import Bus
@@ -31,3 +32,4 @@ class Floor:
     observer: ObserverQueries
     lake: LakeStore
     jobs: JobRunner
+    backups: BackupLog

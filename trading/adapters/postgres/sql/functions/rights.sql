@@ -21,7 +21,8 @@ grant usage on schema public to tf_app, tf_broker, tf_observer;
 
 grant select on all tables in schema public to tf_app, tf_broker;
 grant insert on app_user, app_session, login_attempt, portfolio, portfolio_grant, asset, instrument, instrument_version,
-    risk_limit, idempotency_key, audit, process_status, setting, lake_file, ingest_report, reconciliation, equity_mark
+    risk_limit, idempotency_key, audit, process_status, setting, lake_file, ingest_report, reconciliation, equity_mark,
+    backup_try
     to tf_app;
 grant update (password_hash, role, display_name, disabled_at, token_version) on app_user to tf_app;
 grant update (revoked_at, expires_at) on app_session to tf_app;
