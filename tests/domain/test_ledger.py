@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading.domain.instruments import FeeSchedule, Instrument
+from trading.domain.fees import LISTED, Basis, Charge, FeeSchedule, Levy, check
+from trading.domain.instruments import Instrument
 from trading.domain.ledger import (
     FloorAccounts,
     Hold,
@@ -24,7 +25,7 @@ from trading.domain.money import Asset
 from trading.domain.orders import OrderState, OrderType, Side, Terms
 
 CASH, SHARES = 1, 2
-FLOOR = FloorAccounts(market_cash=10, market_asset=11, fees=12)
+FLOOR = FloorAccounts(market_cash=10, market_asset=11, fees=12, taxes=13)
 USD = Asset(1, "USD", 2)
 
 
@@ -32,13 +33,39 @@ def instrument(tick: str, lot: str, fee: FeeSchedule) -> Instrument:
     return Instrument(1, 1, "X", "SIM", "X", Asset(2, "SIM:X", 0), USD, Decimal(tick), Decimal(lot), 10**9, fee)
 
 
+NOTIONAL, LOTS, ON_LINES = (
+    st.builds(
+        Charge,
+        st.just(basis),
+        st.sampled_from(Levy),
+        st.just(Basis(basis)),
+        st.integers(0, 10_000_000),
+        st.sampled_from([None, *Side]),
+        st.integers(0, 30),
+        st.sampled_from([None, 30, 500]),
+        st.just(of),
+    )
+    for basis, of in (("notional", ()), ("lots", ()), ("lines", ("commission", "notional")))
+)
+CHARGES = st.sampled_from([(), *(fee.charges for fee in LISTED.values())]) | st.tuples(NOTIONAL, LOTS, ON_LINES)
+FEES = st.builds(
+    FeeSchedule,
+    st.just(1),
+    st.integers(0, 5000),
+    st.integers(0, 5000),
+    st.integers(0, 500),
+    st.sampled_from([None, 500, 2000]),
+    st.sampled_from([None, 0, 2500]),
+    CHARGES,
+).map(check)
 INSTRUMENTS = st.builds(
     instrument,
     st.sampled_from(["0.01", "0.05", "0.00001", "1"]),
     st.sampled_from(["1", "1000", "0.0001"]),
-    st.builds(FeeSchedule, st.just(1), st.integers(0, 5000), st.integers(0, 5000), st.integers(0, 500)),
+    FEES,
 )
 SLICES = st.lists(st.tuples(st.integers(1, 500), st.integers(0, 40)), min_size=1, max_size=10)
+RESTED = st.lists(st.booleans(), min_size=12, max_size=12)
 
 
 def opened(own: Instrument, side: Side, lots: int, worst: int) -> OpenOrder:
@@ -86,16 +113,21 @@ class Books:
         return posting.order
 
 
-@given(INSTRUMENTS, st.sampled_from(Side), SLICES, st.integers(100, 100_000))
+@given(INSTRUMENTS, st.sampled_from(Side), SLICES, RESTED, st.integers(100, 100_000))
 def test_many_fills_post_what_one_would_and_never_outrun_the_hold(
-    own: Instrument, side: Side, slices: list[tuple[int, int]], worst: int
+    own: Instrument, side: Side, slices: list[tuple[int, int]], rested: list[bool], worst: int
 ) -> None:
     order = opened(own, side, sum(lots for lots, _ in slices), worst)
     books = Books(order)
-    for lots, better in slices:
+    charged: dict[str, int] = {}
+    for maker, (lots, better) in zip(rested, slices, strict=False):
         before = books.available
         price = worst - better if side is Side.BUY else worst + better
-        order = books.take(post_fill(order, price, lots, FLOOR))
+        posting = post_fill(order, price, lots, FLOOR, rested=maker)
+        order = books.take(posting)
+        for line in posting.lines:
+            charged[line.name] = charged.get(line.name, 0) + line.amount
+            assert line.amount > 0, "what was charged is never given back"
         assert books.available >= before, "a fill may only free cash, never take more than was held"
     assert order.state is OrderState.FILLED
     books.take(post_over(order))
@@ -105,7 +137,14 @@ def test_many_fills_post_what_one_would_and_never_outrun_the_hold(
     assert moved == (books.posted[CASH], books.posted[SHARES]), "balances are the transfers"
     whole = sum(lots * (worst - b if side is Side.BUY else worst + b) for lots, b in slices)
     assert order.notional == own.notional(whole)
-    assert order.fee == own.fee.total(order.quantity_lots, order.notional)
+    made = own.notional(order.price_lots_sum - order.maker_price_lots), own.notional(order.maker_price_lots)
+    assert order.fee == own.fee.total(side, order.quantity_lots, order.notional, made)
+    assert own.fee.at_most(side, order.quantity_lots, order.notional) >= order.fee
+    if own.fee.charges:
+        whole_lines = own.fee.lines(side, order.quantity_lots, order.notional, made)
+        assert charged == {line.name: line.amount for line in whole_lines if line.amount}
+    paid = {account: -books.sums.get(account, 0) for account in (FLOOR.fees, FLOOR.taxes)}
+    assert -sum(paid.values()) == order.fee
 
 
 @given(INSTRUMENTS, st.sampled_from(Side), st.integers(1, 1000), st.integers(1, 1000), st.integers(100, 100_000))
@@ -132,7 +171,7 @@ def test_two_orders_that_share_a_hold_never_outrun_it_whichever_trades(
 ) -> None:
     lots = sum(each for _, each, _ in slices)
     orders = [opened(own, side, lots, worst) for worst in (one, other)]
-    cash, asset = shared_hold(own, [(order.cash.left, order.asset.left) for order in orders])
+    cash, asset = shared_hold(own, side, [(order.cash.left, order.asset.left) for order in orders])
     orders = [replace(order, cash=Hold(CASH, cash), asset=Hold(SHARES, asset)) for order in orders]
     books = Books(orders[0])
     for first, each, better in slices:
@@ -159,7 +198,8 @@ def test_what_new_terms_need_covers_what_is_left_of_the_order(
     cash, _ = hold_needed(own, Side.BUY, worst, quantity - order.filled_lots, order.done)
     changed = replace(order, quantity_lots=quantity, cash=Hold(CASH, cash), terms=Terms(OrderType.LIMIT, worst, worst))
     posting = post_fill(changed, worst, quantity - order.filled_lots, FLOOR)
-    assert posting.order.cash.left == 0, "at the worst price all of it is used, and no more"
+    dearer_rate = own.fee.maker_ppm is not None  # what it is charged depends on who was there first
+    assert posting.order.cash.left == 0 or dearer_rate, "at the worst price all of it is used, and no more"
 
 
 def test_a_fill_larger_than_what_is_open_is_an_error() -> None:
@@ -239,4 +279,5 @@ def test_on_margin_too_many_fills_post_what_one_would_and_end_with_nothing_held(
     books.take(post_over(order))
     assert books.held == {CASH: 0, SHARES: 0}
     whole = sum(lots * (worst - b if side is Side.BUY else worst + 100 * b) for lots, b in slices)
-    assert (order.notional, order.fee) == (own.notional(whole), own.fee.total(total, own.notional(whole)))
+    assert order.notional == own.notional(whole)
+    assert order.fee == own.fee.total(side, total, order.notional, (order.notional, 0))

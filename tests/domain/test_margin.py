@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading.domain import margin
-from trading.domain.instruments import FeeSchedule, Instrument
+from trading.domain.fees import FeeSchedule
+from trading.domain.instruments import Instrument
 from trading.domain.margin import REG_T, Holding, Mark, Policy, Worth
 from trading.domain.money import Asset
+from trading.domain.orders import Side
 
 USD = Asset(1, "USD", 2)
 NO_FEE = FeeSchedule(1, 0, 0, 0)
@@ -161,7 +163,8 @@ def test_closing_worst_first_ends_above_maintenance_or_with_nothing(
         traded = close.holding.instrument.notional(
             marks[close.holding.instrument.id].closing(close.holding.lots) * close.lots
         )
-        fee = close.holding.instrument.fee.total(close.lots, traded)
+        side = Side.SELL if close.holding.lots > 0 else Side.BUY
+        fee = close.holding.instrument.fee.at_most(side, close.lots, traded)
         basis = close.holding.basis * close.lots // abs(close.holding.lots)
         left = replace(close.holding, lots=close.holding.lots - sign * close.lots, basis=close.holding.basis - basis)
         cash += sign * traded - fee

@@ -3,28 +3,8 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from trading.domain.fees import FeeSchedule
 from trading.domain.money import Asset, div_half_even, to_units
-
-
-@dataclass(frozen=True, slots=True)
-class FeeSchedule:
-    """Commission of one instrument version, after a US retail broker's fixed plan.
-
-    ``per_lot_millis`` is thousandths of a minor unit of currency for each lot, ``rate_ppm`` parts per million of the
-    notional, ``minimum`` the least for an order that fills at all, in minor units.
-    """
-
-    version: int
-    per_lot_millis: int
-    rate_ppm: int
-    minimum: int
-
-    def total(self, quantity_lots: int, notional: int) -> int:
-        """Commission in minor units on an order's cumulative filled quantity and notional, rounded half-even."""
-        if quantity_lots == 0:
-            return 0
-        raw = div_half_even(quantity_lots * self.per_lot_millis * 1000 + notional * self.rate_ppm, 1_000_000)
-        return max(self.minimum, raw)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from trading.domain.instruments import Instrument
+from trading.domain.orders import Side
 
 PPM = 1_000_000
 SHORT_MARKUP_PPM = 1_030_000
@@ -191,7 +192,8 @@ def _cushion_after(cash: int, holding: Holding, lots: int, others: Sequence[Hold
     mark = marks[holding.instrument.id]
     signed = lots if holding.lots > 0 else -lots
     traded = holding.instrument.notional(mark.closing(holding.lots) * signed)
-    fee = holding.instrument.fee.total(lots, abs(traded))
+    side = Side.SELL if holding.lots > 0 else Side.BUY
+    fee = holding.instrument.fee.at_most(side, lots, abs(traded))
     left = replace(holding, lots=holding.lots - signed)
     after = assess(cash + traded - fee, [*others, left] if left.lots else others, marks)
     if after is None:

@@ -91,7 +91,7 @@ def restore(given: Settings, name: str, at: str | None, source: Path | None) -> 
     missing = _missing(settings)
     for path in missing[:10]:
         console.print(f"  missing in the lake: {path}", style="red", highlight=False, markup=False)
-    code = verify_floor(settings, as_json=False)
+    code = verify_floor(settings, incremental=False, as_json=False)
     console.print(f"Restored in {time.monotonic() - began_s:.1f} s. Open it with: make up", highlight=False)
     return 1 if missing else code
 

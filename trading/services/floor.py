@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from trading.services.ports.actions import ActionStore
 from trading.services.ports.backups import BackupLog
 from trading.services.ports.batches import BatchStore
 from trading.services.ports.broker import LogStore
@@ -12,6 +13,7 @@ from trading.services.ports.jobs import JobRunner
 from trading.services.ports.lake import LakeStore
 from trading.services.ports.people import PeopleStore
 from trading.services.ports.queries import ObserverQueries, QueryStore
+from trading.services.ports.risk import RiskStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Floor:
     batches: BatchStore
     ledger: LedgerStore
     halt: HaltStore
+    risk: RiskStore
+    actions: ActionStore
     verify: VerifyStore
     log: LogStore
     queries: QueryStore
