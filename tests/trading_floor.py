@@ -20,6 +20,7 @@ from trading.adapters.job_runner import DagsterJobs
 from trading.adapters.lake import Lake
 from trading.adapters.postgres.action_store import PostgresActions
 from trading.adapters.postgres.audit_store import PostgresAudit
+from trading.adapters.postgres.backup_store import PostgresBackups
 from trading.adapters.postgres.batch_store import PostgresBatches
 from trading.adapters.postgres.broker_store import PostgresBroker
 from trading.adapters.postgres.desk_store import PostgresDesk
@@ -111,6 +112,7 @@ class TradingFloor:
             jobs=DagsterJobs("127.0.0.1", 9),  # nobody listens there
             monitoring=PostgresMonitoring(self.pool),
             brokers=BrokerDirectory(lambda: self.broker_keys),
+            backups=PostgresBackups(self.pool),
         )
         self._keys = count(1)
         self._seqs: dict[int, int] = {}

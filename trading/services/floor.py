@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from trading.services.ports.actions import ActionStore
+from trading.services.ports.backups import BackupLog
 from trading.services.ports.batches import BatchStore
 from trading.services.ports.broker import LogStore
 from trading.services.ports.bus import Bus
@@ -41,3 +42,4 @@ class Floor:
     jobs: JobRunner
     monitoring: MonitoringStore
     brokers: Brokers
+    backups: BackupLog

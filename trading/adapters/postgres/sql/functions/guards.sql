@@ -41,7 +41,8 @@ begin
         'restricted_instrument',
         'balance_mark', 'cash_limit', 'interest_day',
         'margin_event',
-        'broker_execution'
+        'broker_execution',
+        'backup_try'
     ]
     loop
         execute format('create or replace trigger %I before update or delete or truncate on %I

@@ -21,7 +21,8 @@ grant usage on schema public to tf_app, tf_broker, tf_observer;
 
 grant select on all tables in schema public to tf_app, tf_broker;
 grant insert on app_user, app_session, login_attempt, portfolio, portfolio_grant, asset, instrument, instrument_version,
-    risk_limit, idempotency_key, audit, process_status, setting, lake_file, ingest_report, reconciliation, equity_mark
+    risk_limit, idempotency_key, audit, process_status, setting, lake_file, ingest_report, reconciliation, equity_mark,
+    backup_try
     to tf_app;
 grant execute on function margin_accounts, margin_policy_of, margin_holdings, set_margin_policy to tf_app;
 grant execute on function margin_accounts to tf_broker;
