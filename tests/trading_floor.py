@@ -27,6 +27,7 @@ from trading.adapters.postgres.people_store import PostgresPeople
 from trading.adapters.postgres.pool import Pool, connection_of, open_pool
 from trading.adapters.postgres.query_store import ObserverSessions, PostgresQueries
 from trading.adapters.postgres.reference import keep_instruments
+from trading.adapters.postgres.schedule_store import PostgresSchedules
 from trading.adapters.postgres.verify_store import PostgresVerify
 from trading.domain.instruments import FeeSchedule, Instrument
 from trading.domain.orders import Acceptance, Change, OrderType, Refusal, Side, Ticket, TimeInForce
@@ -89,6 +90,7 @@ class TradingFloor:
             audit=PostgresAudit(self.pool),
             desk=PostgresDesk(self.pool),
             batches=PostgresBatches(self.pool),
+            schedules=PostgresSchedules(self.pool),
             ledger=PostgresLedger(self.pool),
             halt=PostgresHalt(self.pool),
             verify=PostgresVerify(self.pool),

@@ -20,6 +20,7 @@ from trading.adapters.postgres.people_store import PostgresPeople
 from trading.adapters.postgres.pool import Pool, connection_of, open_pool
 from trading.adapters.postgres.query_store import ObserverSessions, PostgresQueries
 from trading.adapters.postgres.reference import keep_instruments
+from trading.adapters.postgres.schedule_store import PostgresSchedules
 from trading.adapters.postgres.verify_store import PostgresVerify
 from trading.adapters.redis_bus import RedisBus
 from trading.config import Settings
@@ -64,6 +65,7 @@ def _floor(settings: Settings, app_pool: Pool, observer_pool: Pool, bus: RedisBu
         audit=PostgresAudit(app_pool),
         desk=PostgresDesk(app_pool),
         batches=PostgresBatches(app_pool),
+        schedules=PostgresSchedules(app_pool),
         ledger=PostgresLedger(app_pool),
         halt=PostgresHalt(app_pool),
         verify=PostgresVerify(app_pool),

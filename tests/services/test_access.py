@@ -13,6 +13,7 @@ import trading.services
 from trading.domain.errors import Forbidden, TradefloorError
 from trading.domain.orders import Change, OrderType, Side, Ticket
 from trading.services.access import OPERATIONS, Actor, Role
+from trading.services.schedules import Timing
 
 for _module in pkgutil.iter_modules(trading.services.__path__):
     importlib.import_module(f"trading.services.{_module.name}")
@@ -88,6 +89,14 @@ EXPECTED: dict[str, dict[str, str]] = {
     "research_data.bars": EVERYONE,
     "research_data.ingest_reports": STAFF,
     "research_data.series_list": EVERYONE,
+    "schedules.cancel": DESK,
+    "schedules.create": DESK,
+    "schedules.fire_due": NOBODY,
+    "schedules.firings": CLIENT,
+    "schedules.listing": CLIENT,
+    "schedules.pause": DESK,
+    "schedules.preview": DESK,
+    "schedules.resume": DESK,
     "verify.run": ADMIN,
 }
 
@@ -95,6 +104,9 @@ SAMPLES: dict[str, Any] = {
     "ticket": Ticket("AAPL", Side.BUY, OrderType.LIMIT, "1", "100.00"),
     "key": "k",
     "tickets": (),
+    "timing": Timing(cron="* * * * *"),
+    "schedule_id": 1,
+    "hours": "always",
     "change": Change(quantity="2"),
     "order_id": 1,
     "scope": "floor",

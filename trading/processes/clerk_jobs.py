@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from trading.config import Settings
+from trading.services import schedules
+from trading.services.access import SYSTEM
 from trading.services.floor import Floor
 
 
@@ -21,6 +23,6 @@ class Job:
     run: Callable[[Floor, int], str]
 
 
-def jobs(settings: Settings) -> Sequence[Job]:  # noqa: ARG001 - the first job that needs a folder will use it
+def jobs(settings: Settings) -> Sequence[Job]:
     """Everything the clerk does on this floor."""
-    return ()
+    return (Job("schedules", 0.5, lambda floor, _now_ns: schedules.fire_due(floor, SYSTEM, settings.sim_hours)),)

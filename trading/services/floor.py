@@ -11,6 +11,7 @@ from trading.services.ports.jobs import JobRunner
 from trading.services.ports.lake import LakeStore
 from trading.services.ports.people import PeopleStore
 from trading.services.ports.queries import ObserverQueries, QueryStore
+from trading.services.ports.schedules import ScheduleStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Floor:
     audit: AuditStore
     desk: DeskStore
     batches: BatchStore
+    schedules: ScheduleStore
     ledger: LedgerStore
     halt: HaltStore
     verify: VerifyStore

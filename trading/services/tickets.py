@@ -108,6 +108,15 @@ def decide(
     return _limits_refusal(context, orders, best) or _cover_refusal(context, orders) or orders
 
 
+def form_refusal(context: DeskContext, ticket: Ticket) -> Refusal | None:
+    """What is wrong with a ticket whatever the market, the cash and the limits are: its units, size and shape."""
+    try:
+        asked = _asked(context.instrument, ticket)
+    except Invalid as error:
+        return invalid(error)
+    return size_refusal(context, asked.lots or 0) or _shape_refusal(ticket, asked) or numbers_refusal(asked)
+
+
 # What was typed -----------------------------------------------------------------------------------------------------
 
 

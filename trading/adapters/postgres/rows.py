@@ -7,7 +7,7 @@ from typing import Any
 from trading.domain.instruments import FeeSchedule, Instrument
 from trading.domain.ledger import Hold, OpenOrder
 from trading.domain.money import Asset
-from trading.domain.orders import EXITS, GroupRole, OrderState, OrderType, Side, Terms
+from trading.domain.orders import EXITS, GroupRole, OrderState, OrderType, Side, Terms, Ticket, TimeInForce
 
 INSTRUMENT_COLUMNS = """
     v.instrument_id, v.version, v.symbol, v.venue, v.name, v.asset_id, v.currency_id, v.tick_size, v.lot_size,
@@ -64,3 +64,9 @@ def open_order_of(row: Mapping[str, Any], instrument: Instrument, cash: Hold, as
         role=role,
         planned_lots=planned if role in EXITS else 0,
     )
+
+
+def ticket_of(stored: Mapping[str, Any]) -> Ticket:
+    """A ticket out of the JSON object of its fields."""
+    words = {"side": Side(stored["side"]), "type": OrderType(stored["type"])}
+    return Ticket(**{**stored, **words, "time_in_force": TimeInForce(stored["time_in_force"])})

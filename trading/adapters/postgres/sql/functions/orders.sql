@@ -39,3 +39,12 @@ begin
         order by place;
     update idempotency_key set answer = p_answer where user_id = p_user and operation = p_operation and key = p_key;
 end $$;
+
+-- A new schedule: claims its key, and has those who plan for the same portfolio wait for each other, so that their
+-- number is right. Answers like claim_key.
+create or replace function claim_schedule(p_user bigint, p_key text, p_hash bytea, p_portfolio bigint) returns jsonb
+language plpgsql security definer set search_path = public as $$
+begin
+    perform pg_advisory_xact_lock(7011, (p_portfolio % 2147483647)::int);
+    return claim_key(p_user, 'schedules.create', p_key, p_hash);
+end $$;
