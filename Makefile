@@ -2,7 +2,8 @@
 # make test  prepares and runs every test              make lint   style, types and import rules alone
 # HYPOTHESIS_PROFILE=explore make test looks for examples that no run has tried yet
 # make bench measures speed beside its peers and writes data/bench/latest.json; ONLY="engine bars" measures a part (it needs g++)
-# make soak  holds the compiled matching core against a plain one over a million events (SEED=1 EVENTS=1000000)
+# make soak  holds the compiled matching core against a plain one over a million events (SEED=1 EVENTS=1000000);
+#            SOAK=floor tries what people, the market and crashes may do to the whole floor, for MINUTES=60
 # make parity lives a day of orders through killed brokers and replays it to the bit (ORDERS=10000 KILLS=20)
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -35,9 +36,15 @@ bench: $(VENV)/.installed-dev
 
 SEED ?= 1
 EVENTS ?= 1000000
+SOAK ?= core
+MINUTES ?= 60
 .PHONY: soak
 soak: $(VENV)/.installed-dev
+ifeq ($(SOAK),floor)
+	@FLOOR_MINUTES=$(MINUTES) $(BIN)/python -m pytest -q --timeout=0 tests/proof/test_floor_machine.py
+else
 	@PYTHONPATH=. $(BIN)/python tests/exchange/soak.py $(SEED) $(EVENTS)
+endif
 
 ORDERS ?= 10000
 KILLS ?= 20

@@ -16,6 +16,7 @@ from shared_servers import Database
 from trading.adapters.clock import FixedClock
 from trading.adapters.job_runner import DagsterJobs
 from trading.adapters.lake import Lake
+from trading.adapters.postgres.action_store import PostgresActions
 from trading.adapters.postgres.audit_store import PostgresAudit
 from trading.adapters.postgres.batch_store import PostgresBatches
 from trading.adapters.postgres.broker_store import PostgresBroker
@@ -27,9 +28,11 @@ from trading.adapters.postgres.people_store import PostgresPeople
 from trading.adapters.postgres.pool import Pool, connection_of, open_pool
 from trading.adapters.postgres.query_store import ObserverSessions, PostgresQueries
 from trading.adapters.postgres.reference import keep_instruments
+from trading.adapters.postgres.risk_store import PostgresRisk
 from trading.adapters.postgres.schedule_store import PostgresSchedules
 from trading.adapters.postgres.verify_store import PostgresVerify
-from trading.domain.instruments import FeeSchedule, Instrument
+from trading.domain.fees import FeeSchedule
+from trading.domain.instruments import Instrument
 from trading.domain.orders import Acceptance, Change, OrderType, Refusal, Side, Ticket, TimeInForce
 from trading.market.profiles import shipped_profiles
 from trading.market.ticks import QUOTE, TICK, TRADE, Ticks
@@ -93,6 +96,8 @@ class TradingFloor:
             schedules=PostgresSchedules(self.pool),
             ledger=PostgresLedger(self.pool),
             halt=PostgresHalt(self.pool),
+            risk=PostgresRisk(self.pool),
+            actions=PostgresActions(self.pool),
             verify=PostgresVerify(self.pool),
             log=PostgresLog(self.pool),
             queries=PostgresQueries(self.pool),

@@ -9,6 +9,7 @@ from trading.adapters.embedded import connections
 from trading.adapters.embedded import secrets as floor_secrets
 from trading.adapters.job_runner import jobs_of
 from trading.adapters.lake import Lake
+from trading.adapters.postgres.action_store import PostgresActions
 from trading.adapters.postgres.audit_store import PostgresAudit
 from trading.adapters.postgres.batch_store import PostgresBatches
 from trading.adapters.postgres.desk_store import PostgresDesk
@@ -20,6 +21,7 @@ from trading.adapters.postgres.people_store import PostgresPeople
 from trading.adapters.postgres.pool import Pool, connection_of, open_pool
 from trading.adapters.postgres.query_store import ObserverSessions, PostgresQueries
 from trading.adapters.postgres.reference import keep_instruments
+from trading.adapters.postgres.risk_store import PostgresRisk
 from trading.adapters.postgres.schedule_store import PostgresSchedules
 from trading.adapters.postgres.verify_store import PostgresVerify
 from trading.adapters.redis_bus import RedisBus
@@ -68,6 +70,8 @@ def _floor(settings: Settings, app_pool: Pool, observer_pool: Pool, bus: RedisBu
         schedules=PostgresSchedules(app_pool),
         ledger=PostgresLedger(app_pool),
         halt=PostgresHalt(app_pool),
+        risk=PostgresRisk(app_pool),
+        actions=PostgresActions(app_pool),
         verify=PostgresVerify(app_pool),
         log=PostgresLog(app_pool),
         queries=PostgresQueries(app_pool),

@@ -151,7 +151,7 @@ def _fill(fill: FillLine) -> Row:
 
 
 def why(fill: FillLine) -> str:
-    """The recorded facts of a fill as one sentence."""
+    """The recorded facts of a fill, and what it was charged line by line, as one sentence."""
     words = [_RULES.get(fill.rule, fill.rule.replace("_", " ")).capitalize() or "Matched"]
     if fill.bid and fill.ask:
         words.append(f"quote {formats.price(fill.bid)} / {formats.price(fill.ask)}")
@@ -160,4 +160,5 @@ def why(fill: FillLine) -> str:
     if fill.tick_seq:
         words.append(f"tick {fill.tick_seq}")
     words.append("taker" if fill.liquidity == "taker" else "maker")
+    words += [f"{name} {formats.money(amount, fill.currency)}" for name, amount in fill.charges]
     return " · ".join(words)

@@ -38,6 +38,7 @@ _GOOD_FOR = (
     "once, the rest is dropped. FOK: all at once or nothing."
 )
 _AMOUNT, _PERCENT = "Amount", "Percent"
+_UNREADY = "Fill in quantity and price to see what the order costs."
 
 
 def ticket(instrument: Instrument, portfolio_id: int, reference: str | None) -> None:
@@ -67,7 +68,7 @@ def ticket(instrument: Instrument, portfolio_id: int, reference: str | None) -> 
         key=f"send_{key}",
         type="primary",
         width="stretch",
-        disabled=isinstance(answer, Refusal),
+        disabled=bool(desk.refusals_of(answer)),
         on_click=_send,
         args=(instrument, portfolio_id, key),
     )
@@ -181,10 +182,12 @@ def _ready(asked: Ticket) -> bool:
 
 def _cost(answer: desk.Preview | Refusal, instrument: Instrument, asked: Ticket) -> None:
     """What the order costs, or why it would be refused; as high either way, so that nothing below it jumps."""
+    refusals = desk.refusals_of(answer)
+    ready = _ready(asked)
+    whys = [explain(each, instrument) for each in refusals] if ready else [_UNREADY]
+    warned = "".join(f'<p class="{"warn" if ready else "dim"}">{escape(why)}</p>' for why in whys)
     if isinstance(answer, Refusal):
-        ready = _ready(asked)
-        why = explain(answer, instrument) if ready else "Fill in quantity and price to see what the order costs."
-        st.html(f'<div class="tf-cost"><p class="{"warn" if ready else "dim"}">{escape(why)}</p></div>')
+        st.html(f'<div class="tf-cost">{warned}</div>')
         return
     currency, scale = instrument.currency.code, instrument.currency.scale
 
@@ -194,13 +197,21 @@ def _cost(answer: desk.Preview | Refusal, instrument: Instrument, asked: Ticket)
     buys = asked.side == Side.BUY
     lines = [
         (f"{'Cost' if buys else 'Proceeds'} at {formats.price(answer.estimated_price)}", answer.estimated_notional),
-        ("Fee, at most", answer.fee_at_most),
+        *_charges(answer),
         ("Held until filled", answer.cash_hold),
         ("Cash left to spend", answer.cash_after_hold),
     ]
     rows = "".join(f"<div><span>{label}</span><b>{cash(minor)}</b></div>" for label, minor in lines)
     worst = f"Never fills at {'more' if buys else 'less'} than {formats.price(answer.protection_price)}."
-    st.html(f'<div class="tf-cost">{rows}<span>{worst}{escape(_others(asked))}</span></div>')
+    st.html(
+        f'<div class="tf-cost">{rows}<span>{worst}{escape(_others(asked))}</span>{warned if refusals else ""}</div>'
+    )
+
+
+def _charges(answer: desk.Preview) -> list[tuple[str, int]]:
+    """The fee, and what it is made of where the schedule names more than the commission."""
+    named = [(f"· {line.name}", line.amount) for line in answer.charges if len(answer.charges) > 1]
+    return [("Fees and taxes, at most" if named else "Fee, at most", answer.fee_at_most), *named]
 
 
 def _others(asked: Ticket) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from trading.domain.instruments import Instrument
 from trading.domain.money import Asset
+from trading.domain.orders import Side
 from trading.market.profiles import PROFILES, Profile, shipped_shapes
 from trading.market.shipped import make_profiles
 
@@ -59,7 +60,7 @@ def test_fees_are_what_a_retail_broker_charges() -> None:
         instrument = Instrument(
             1, 1, symbol, "SIM", profile.name, asset, usd, profile.tick_size, profile.lot_size, 10**6, profile.fee
         )
-        return instrument.fee.total(lots, instrument.notional(profile.start_ticks * lots))
+        return instrument.fee.total(Side.BUY, lots, instrument.notional(profile.start_ticks * lots))
 
     assert fee("AAPL", 10) == 100, "1.00 USD at least"
     assert fee("AAPL", 1_000) == 500, "half a cent a share"

@@ -35,6 +35,7 @@ from trading.strategy.live import AccountView, Decision, LiveRun, WorkingOrder
 SYMBOLS = 20
 TRADERS = 4
 SEED = 20261120
+TRADER_CASH, ROBOT_CASH = Decimal("50000000.00"), Decimal("5000000.00")
 LATENCY = "lognormal:5,50"
 
 
@@ -100,7 +101,7 @@ class LiveStrategy(threading.Thread):
 
     def __init__(self, day: "Day", bus: RedisBus, actor: Actor, portfolio: int) -> None:
         super().__init__(daemon=True)
-        self._day, self._bus, self._actor, self._portfolio = day, bus, actor, portfolio
+        self._day, self._bus, self._actor, self.portfolio = day, bus, actor, portfolio
         self._brokerage = PaperBrokerage(day.floor.floor, actor, portfolio)
         self._position = bus.tape_end()
         self._over = threading.Event()
@@ -154,7 +155,7 @@ class LiveStrategy(threading.Thread):
         for order_id in decision.cancels:
             self._brokerage.cancel(order_id)
         for sent in decision.tickets:
-            answer = desk.submit(self._day.floor.floor, self._actor, self._portfolio, sent.ticket, sent.client_id)
+            answer = desk.submit(self._day.floor.floor, self._actor, self.portfolio, sent.ticket, sent.client_id)
             if isinstance(answer, Acceptance):
                 self.orders[sent.client_id] = answer.order_id
 
@@ -183,15 +184,15 @@ class Day:
                 self.market,
                 self.instruments,
                 lambda: f"day-{next(keys)}",
-                *self.floor.add_trader(f"trader{n}", "50000000.00"),
+                *self.floor.add_trader(f"trader{n}", str(TRADER_CASH)),
                 random.Random(SEED + n),
             )
             for n in range(TRADERS)
         ]
-        self.strategy = LiveStrategy(self, self._buses[2], *self.floor.add_trader("robot", "5000000.00"))
+        self.strategy = LiveStrategy(self, self._buses[2], *self.floor.add_trader("robot", str(ROBOT_CASH)))
         self.floor.query(
-            "insert into risk_limit (portfolio_id, version, max_order_notional, max_open_orders, price_band_ppm)"
-            " select id, 2, 100000000000, 100000, 200000 from portfolio"
+            "insert into risk_limit (tier, version, max_order_notional, max_open_orders, price_band_ppm)"
+            " values ('standard', 2, 100000000000, 100000, 200000)"
         )
         own = {**environment, "TRADEFLOOR_BROKER_LATENCY": LATENCY, "TRADEFLOOR_SEED": str(SEED)}
         self.brokers = Brokers(self.floor, own, folder)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from parity_day import LATENCY, SEED, Day
+from oracle_books import differences
+from parity_day import LATENCY, ROBOT_CASH, SEED, TRADER_CASH, Day
 from parity_trader import KINDS
 from shared_servers import Database
 
@@ -43,6 +44,7 @@ def test_a_day_of_orders_and_killed_brokers_is_replayed_to_the_bit(day: Day) -> 
     lived_s = time.monotonic() - begun
     check_what_was_traded(day)
     day.floor.check()
+    check_the_books(day)
     check_the_replay(day)
     check_the_latency(day)
     check_the_strategy(day)
@@ -81,6 +83,12 @@ def check_what_was_traded(day: Day) -> None:
     assert len(epochs) > KILLS // 2
     assert day.floor.query("select count(*) from orders")[0][0] >= ORDERS
     assert day.floor.query("select count(*) from fill")[0][0] >= ORDERS // 4
+
+
+def check_the_books(day: Day) -> None:
+    """Cash, positions, costs and profits are what a plain program works out of fills and deposits."""
+    paid_in = {trader.portfolio: TRADER_CASH for trader in day.traders}
+    assert differences(day.floor.query, paid_in | {day.strategy.portfolio: ROBOT_CASH}) == []
 
 
 def check_the_replay(day: Day) -> None:

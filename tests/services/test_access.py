@@ -11,6 +11,7 @@ from trading_floor import TradingFloor
 
 import trading.services
 from trading.domain.errors import Forbidden, TradefloorError
+from trading.domain.fees import FeeSchedule
 from trading.domain.orders import Change, OrderType, Side, Ticket
 from trading.services.access import OPERATIONS, Actor, Role
 from trading.services.schedules import Timing
@@ -41,11 +42,26 @@ EXPECTED: dict[str, dict[str, str]] = {
     "desk.cancel": DESK,
     "desk.modify": DESK,
     "desk.instruments": EVERYONE,
+    "fees.history": EVERYONE,
+    "fees.set_listed": ADMIN,
+    "fees.set_schedule": ADMIN,
     "halt.set_mode": ADMIN,
     "halt.current": EVERYONE,
     "ingest.ingest_inbox": ADMIN,
     "ingest.ingest_path": ADMIN,
     "ingest.ingest_shipped": ADMIN,
+    "limits.current": ADMIN,
+    "limits.history": ADMIN,
+    "limits.own": READS,
+    "limits.reset_drawdown": ADMIN_ANY,
+    "limits.restrict": ADMIN,
+    "limits.restriction_history": ADMIN,
+    "limits.restrictions": EVERYONE,
+    "limits.set_limits": ADMIN,
+    "limits.set_tier": ADMIN,
+    "limits.tier_of": ADMIN,
+    "limits.tiers": ADMIN,
+    "limits.worth": ADMIN,
     "ledger.deposit": ADMIN_ANY,
     "ledger.withdraw": ADMIN_ANY,
     "market_data.instrument_list": EVERYONE,
@@ -97,7 +113,11 @@ EXPECTED: dict[str, dict[str, str]] = {
     "schedules.pause": DESK,
     "schedules.preview": DESK,
     "schedules.resume": DESK,
+    "statements.first_line_ns": READS,
+    "statements.keep_balances": NOBODY,
+    "statements.period": READS,
     "verify.run": ADMIN,
+    "verify.run_new": ADMIN,
 }
 
 SAMPLES: dict[str, Any] = {
@@ -109,6 +129,7 @@ SAMPLES: dict[str, Any] = {
     "hours": "always",
     "change": Change(quantity="2"),
     "order_id": 1,
+    "schedule": FeeSchedule(1, -1, 0, 0),
     "scope": "floor",
     "mode": "running",
     "reason": "test",
@@ -135,6 +156,12 @@ SAMPLES: dict[str, Any] = {
     "run": None,
     "tracking_id": "",
     "table": None,
+    "tier": "basic",
+    "figures": None,
+    "instrument_id": 0,
+    "ban": "x",
+    "from_ns": 0,
+    "to_ns": 1,
 }
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from trading.backtest.result import us_equity
 from trading.domain.errors import Invalid
+from trading.domain.orders import Side
 from trading.strategy.library.model_signals import ModelSignals
 from trading.strategy.library.sma_cross import SmaCross
 from trading.strategy.sdk import Bar, Context, Target
@@ -73,7 +74,7 @@ def test_what_is_affordable_is_paid_for_and_one_more_lot_is_not(cash, price):
 
     def cost(lots):
         notional = share.notional(price * lots)
-        return notional + share.fee.total(lots, notional)
+        return notional + share.fee.total(Side.BUY, lots, notional)
 
     lots = affordable_lots(share, cash, price)
     assert lots == 0 or cost(lots) <= cash

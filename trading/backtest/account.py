@@ -13,7 +13,7 @@ from trading.domain.money import div_half_even
 from trading.domain.orders import OrderState, OrderType, Side, Terms
 from trading.domain.positions import FillId, Lot, close_fifo, open_lot
 
-_CASH, _ASSET, _FLOOR = 1, 2, FloorAccounts(3, 4, 5)
+_CASH, _ASSET, _FLOOR = 1, 2, FloorAccounts(3, 4, 5, 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Account:
             notional=0,
             fee=0,
             state=OrderState.ACCEPTED,
-            cash=Hold(_CASH, worst + instrument.fee.total(lots, worst) if buying else 0),
+            cash=Hold(_CASH, worst + instrument.fee.at_most(Side.BUY, lots, worst) if buying else 0),
             asset=Hold(_ASSET, 0 if buying else lots),
             terms=Terms(OrderType.MARKET, protection_ticks),
         )

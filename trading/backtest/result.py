@@ -6,7 +6,8 @@ from decimal import Decimal
 import pandas as pd
 
 from trading.backtest.metrics import Metrics
-from trading.domain.instruments import FeeSchedule, Instrument
+from trading.domain.fees import FeeSchedule
+from trading.domain.instruments import Instrument
 from trading.domain.money import Asset
 from trading.domain.orders import Side
 

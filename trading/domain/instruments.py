@@ -3,28 +3,8 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from trading.domain.fees import FeeSchedule
 from trading.domain.money import Asset, div_half_even, to_units
-
-
-@dataclass(frozen=True, slots=True)
-class FeeSchedule:
-    """Commission of one instrument version, after a US retail broker's fixed plan.
-
-    ``per_lot_millis`` is thousandths of a minor unit of currency for each lot, ``rate_ppm`` parts per million of the
-    notional, ``minimum`` the least for an order that fills at all, in minor units.
-    """
-
-    version: int
-    per_lot_millis: int
-    rate_ppm: int
-    minimum: int
-
-    def total(self, quantity_lots: int, notional: int) -> int:
-        """Commission in minor units on an order's cumulative filled quantity and notional, rounded half-even."""
-        if quantity_lots == 0:
-            return 0
-        raw = div_half_even(quantity_lots * self.per_lot_millis * 1000 + notional * self.rate_ppm, 1_000_000)
-        return max(self.minimum, raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +28,14 @@ class Instrument:
     fee: FeeSchedule
 
     @property
-    def _value_ratio(self) -> tuple[int, int]:
+    def value_ratio(self) -> tuple[int, int]:
         """Minor units of currency for one tick times one lot, as an exact ratio."""
         value = self.tick_size * self.lot_size * (Decimal(10) ** self.currency.scale)
         return value.as_integer_ratio()
 
     def notional(self, price_lot_ticks: int) -> int:
         """Cash in minor units for a sum of price_ticks × quantity_lots, rounded half-even once on the sum."""
-        numerator, denominator = self._value_ratio
+        numerator, denominator = self.value_ratio
         return div_half_even(price_lot_ticks * numerator, denominator)
 
     def price_to_ticks(self, price: str | int | Decimal) -> int:

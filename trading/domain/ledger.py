@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from trading.domain.fees import Levy, Line, grown
 from trading.domain.instruments import Instrument
+from trading.domain.margin import part
 from trading.domain.orders import EXITS, GroupRole, OrderState, Side, Terms
 
 
@@ -33,6 +35,20 @@ class FloorAccounts:
     market_cash: int
     market_asset: int
     fees: int
+    taxes: int
+
+
+@dataclass(frozen=True, slots=True)
+class OnMargin:
+    """An order of a margin portfolio: it opens (or adds to) a position, or it closes one; it never does both.
+
+    One that opens reserves ``reserve_ppm`` of its value as cash, a short sale at ``reserve_ticks`` a lot at least. One
+    that closes holds the lots it may close and no cash: getting out must always be possible.
+    """
+
+    opens: bool
+    reserve_ppm: int = 0
+    reserve_ticks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +68,7 @@ NOTHING = Done()
 class OpenOrder:
     """The accounting of an order that can still fill. Totals are cumulative over its fills.
 
+    ``maker_price_lots`` is the part of ``price_lots_sum`` that rested in the book.
     ``planned_lots`` of an exit are those that its entry has yet to buy: part of the quantity, not open. Orders that may
     trade in each other's place share one hold, kept under the group's first order; an entry has its own.
     """
@@ -72,6 +89,27 @@ class OpenOrder:
     group_id: int | None = None
     role: GroupRole | None = None
     planned_lots: int = 0
+    maker_price_lots: int = 0
+    margin: OnMargin | None = None
+
+    @property
+    def opens(self) -> bool:
+        """Whether it opens a position or adds to one: in a cash portfolio every purchase does and no sale."""
+        return self.side is Side.BUY if self.margin is None else self.margin.opens
+
+    @property
+    def needed(self) -> tuple[int, int]:
+        """Cash and shares that must be held for what it may still trade."""
+        terms = self.terms
+        return hold_needed(
+            self.instrument,
+            self.side,
+            terms.protection_ticks,
+            self.open_lots,
+            self.done,
+            self.planned_lots,
+            self.margin,
+        )
 
     @property
     def open_lots(self) -> int:
@@ -109,53 +147,95 @@ class HoldUse:
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """All that one fill (or the end of an order) does to the ledger. ``posted`` maps account ids to changes."""
+    """All that one fill (or the end of an order) does to the ledger. ``posted`` maps account ids to changes.
+
+    ``fee`` is fees and taxes together, ``tax`` the taxes in it; ``lines`` name them where the schedule has charges.
+    """
 
     order: OpenOrder
     notional: int = 0
     fee: int = 0
+    tax: int = 0
+    lines: tuple[Line, ...] = ()
     transfers: tuple[Transfer, ...] = ()
     uses: tuple[HoldUse, ...] = ()
     posted: dict[int, int] = field(default_factory=dict)
 
 
 def hold_needed(
-    instrument: Instrument, side: Side, worst_ticks: int, open_lots: int, done: Done = NOTHING, planned_lots: int = 0
+    instrument: Instrument,
+    side: Side,
+    worst_ticks: int,
+    open_lots: int,
+    done: Done = NOTHING,
+    planned_lots: int = 0,
+    margin: OnMargin | None = None,
 ) -> tuple[int, int]:
     """Cash and shares (minor units, lots) that cover all that ``open_lots`` may cost at ``worst_ticks`` or better.
 
-    A buy needs price x quantity and the most its fee can be. A sale needs its shares and the part of the fee that does
-    not depend on the price; the rest comes out of the proceeds.
+    In a cash portfolio a buy needs price x quantity and the most its fees and taxes can be. A sale needs its shares and
+    the part of its fees and taxes that does not depend on the price; the rest comes out of the proceeds. On ``margin``
+    an order that opens needs its initial requirement and its fees, one that closes the lots it closes.
     """
+    if margin is not None:
+        return _reserve(instrument, side, worst_ticks, open_lots, done, margin)
     lots = done.lots + open_lots + planned_lots
     if side is Side.BUY:
         notional = instrument.notional(done.price_lots_sum + worst_ticks * open_lots)
-        return notional + instrument.fee.total(lots, notional) - done.notional - done.fee, 0
-    return max(instrument.fee.total(lots, 0) - done.fee, 0), open_lots
+        return notional + instrument.fee.at_most(side, lots, notional) - done.notional - done.fee, 0
+    if not instrument.fee.charges:
+        return max(instrument.fee.total(side, lots, 0) - done.fee, 0), open_lots
+    fixed = instrument.fee.total(side, lots, 0) - instrument.fee.total(side, done.lots, 0)
+    return fixed + _shortfall(instrument, worst_ticks) * (open_lots + planned_lots), open_lots
 
 
-def shared_hold(instrument: Instrument, needs: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """What covers orders of which any may trade any part: the larger need.
+def _shortfall(instrument: Instrument, worst_ticks: int) -> int:
+    """What rounding may take beyond the proceeds of one lot sold at ``worst_ticks``; its notional is rounded too."""
+    return instrument.fee.shortfall(instrument.notional(worst_ticks) - 1)
 
-    Each of two can trade a part and be charged its own least fee, and each rounds on its own: that much more is held.
+
+def _reserve(
+    instrument: Instrument, side: Side, worst_ticks: int, open_lots: int, done: Done, margin: OnMargin
+) -> tuple[int, int]:
+    """Worked example: 100 lots short, limit 99.00, ask 100.00, 50 %: max(99.00, 103.00) x 100 x 50 % = 5,150.00."""
+    if not margin.opens:
+        return 0, open_lots
+    ticks = worst_ticks if side is Side.BUY else max(worst_ticks, margin.reserve_ticks)
+    notional = instrument.notional(ticks * open_lots)
+    fee = instrument.fee.at_most(side, done.lots + open_lots, done.notional + notional) - done.fee
+    return part(notional, margin.reserve_ppm) + max(fee, 0), 0
+
+
+def shared_hold(
+    instrument: Instrument, side: Side, needs: Sequence[tuple[int, int]], margin: OnMargin | None = None
+) -> tuple[int, int]:
+    """What covers orders of one side of which any may trade any part: the larger need.
+
+    Each of two can trade a part and be charged its own least fee, and each rounds on its own: in a cash portfolio that
+    much more is held.
     """
     cash, asset = max(cash for cash, _ in needs), max(asset for _, asset in needs)
-    return cash + (len(needs) - 1) * (instrument.fee.minimum + 2), asset
+    if margin is not None:
+        return cash, asset
+    return cash + (len(needs) - 1) * (instrument.fee.again(side) + 2), asset
 
 
-def post_fill(order: OpenOrder, price_ticks: int, lots: int, floor: FloorAccounts) -> Posting:
-    """Post one fill: cash against shares, the fee, and the hold's part.
+def post_fill(order: OpenOrder, price_ticks: int, lots: int, floor: FloorAccounts, *, rested: bool = False) -> Posting:
+    """Post one fill: cash against shares, fees, taxes, and the hold's part. ``rested`` is a fill as the maker.
 
-    Cash and fee are rounded half-even on the order's cumulative totals, so that many small fills cost what one would.
+    Cash, fees and taxes are rounded half-even on the order's cumulative totals, so that many small fills cost what one
+    would.
     Raises ValueError when the fill is larger than what is open, or than what is held.
     """
     filled = order.filled_lots + lots
     if lots <= 0 or lots > order.open_lots:
         raise ValueError(f"order {order.id}: fill of {lots} with {order.open_lots} open")
     price_lots_sum = order.price_lots_sum + price_ticks * lots
+    maker_price_lots = order.maker_price_lots + (price_ticks * lots if rested else 0)
     notional_total = order.instrument.notional(price_lots_sum)
-    fee_total = order.instrument.fee.total(filled, notional_total)
-    notional, fee = notional_total - order.notional, fee_total - order.fee
+    notional = notional_total - order.notional
+    fee, lines = _charged(order, filled, notional_total, price_lots_sum, maker_price_lots)
+    tax = sum(line.amount for line in lines if line.levy is Levy.TAX)
     state = OrderState.FILLED if filled == order.quantity_lots else OrderState.PARTIALLY_FILLED
     if state is not OrderState.FILLED and order.state is OrderState.CANCEL_PENDING:
         state = OrderState.CANCEL_PENDING  # the fill overtook the cancel, which is still to come
@@ -174,20 +254,32 @@ def post_fill(order: OpenOrder, price_ticks: int, lots: int, floor: FloorAccount
             Transfer(asset, floor.market_asset, shares, lots, "trade"),
         )
         posted = {cash: notional - fee, asset: -lots}
-        used_cash, used_asset = min(fee, order.cash.left), lots
-    for leg, hold, used in (("cash", order.cash, used_cash), ("asset", order.asset, used_asset)):
-        if used > hold.left:
-            raise ValueError(f"order {order.id}: the {leg} hold is short by {used - hold.left}")
-    transfers = (*trade, Transfer(cash, floor.fees, currency, fee, "fee"))
+        reserve = _shortfall(order.instrument, order.terms.protection_ticks) * (order.open_lots - lots)
+        used_cash = max(0, min(fee, order.cash.left, max(order.cash.left - reserve, fee - notional)))
+        used_asset = lots
     after = replace(
         order,
         filled_lots=filled,
         price_lots_sum=price_lots_sum,
         notional=notional_total,
-        fee=fee_total,
+        fee=order.fee + fee,
+        maker_price_lots=maker_price_lots,
         state=state,
-        cash=Hold(cash, order.cash.left - used_cash),
-        asset=Hold(asset, order.asset.left - used_asset),
+    )
+    if order.margin is not None:
+        # What was reserved for these lots is from now on required of the position; cash may become debt.
+        used_cash = min(max(order.needed[0] - after.needed[0], 0), order.cash.left)
+        used_asset = 0 if order.margin.opens else lots
+    for leg, hold, used in (("cash", order.cash, used_cash), ("asset", order.asset, used_asset)):
+        if used > hold.left:
+            raise ValueError(f"order {order.id}: the {leg} hold is short by {used - hold.left}")
+    transfers = (
+        *trade,
+        Transfer(cash, floor.fees, currency, fee - tax, "fee"),
+        Transfer(cash, floor.taxes, currency, tax, "tax"),
+    )
+    after = replace(
+        after, cash=Hold(cash, order.cash.left - used_cash), asset=Hold(asset, order.asset.left - used_asset)
     )
     uses = [
         HoldUse(order.holder_id, leg, account, used=used)
@@ -195,7 +287,23 @@ def post_fill(order: OpenOrder, price_ticks: int, lots: int, floor: FloorAccount
         if used
     ]
     kept = tuple([transfer for transfer in transfers if transfer.amount > 0])
-    return Posting(after, notional, fee, kept, tuple(uses), posted)
+    return Posting(after, notional, fee, tax, lines, kept, tuple(uses), posted)
+
+
+def _charged(
+    order: OpenOrder, lots: int, notional: int, price_lots_sum: int, maker_price_lots: int
+) -> tuple[int, tuple[Line, ...]]:
+    """Fees and taxes that come with the totals after a fill, and their lines where the schedule has charges."""
+    fee, made, made_before = order.instrument.fee, None, None
+    if fee.maker_ppm is not None:
+        value = order.instrument.notional
+        made = value(price_lots_sum - maker_price_lots), value(maker_price_lots)
+        made_before = value(order.price_lots_sum - order.maker_price_lots), value(order.maker_price_lots)
+    if not fee.charges:
+        return fee.total(order.side, lots, notional, made) - order.fee, ()
+    before = fee.lines(order.side, order.filled_lots, order.notional, made_before)
+    lines = grown(before, fee.lines(order.side, lots, notional, made))
+    return sum(line.amount for line in lines), lines
 
 
 def post_end(order: OpenOrder, state: OrderState) -> Posting:
@@ -204,7 +312,7 @@ def post_end(order: OpenOrder, state: OrderState) -> Posting:
 
 
 def post_growth(order: OpenOrder, lots: int) -> Posting:
-    """An entry bought ``lots``: they are held for its exits from now on, so that nothing else can sell them."""
+    """An entry opened ``lots``: they are held for its exits from now on, so that nothing else can close them."""
     after = replace(order, asset=replace(order.asset, left=order.asset.left + lots))
     return Posting(after, uses=(HoldUse(order.holder_id, "asset", order.asset.account_id, grown=lots),))
 

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from trading.domain.instruments import FeeSchedule
+from trading.domain.fees import FeeSchedule
 
 VENUE = "SIM"
 """Symbols of this venue are simulated; a series of it never joins a real one."""

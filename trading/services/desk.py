@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from trading.domain.errors import Invalid, Unavailable
+from trading.domain.fees import Line
 from trading.domain.instruments import Instrument
 from trading.domain.orders import Acceptance, Change, GroupRole, Refusal, Side, Terms, Ticket
 from trading.market.ticks import Ticks
 from trading.services.access import CLERK, Actor, Reach, Role, operation
 from trading.services.changes import decide_change
 from trading.services.floor import Floor
-from trading.services.tickets import BestQuote, decide
+from trading.services.tickets import BestQuote, decide, judge
 
 QUOTE_MAX_AGE_NS = 5_000_000_000
 """A market order needs a quote at most this old, like the engine's fills."""
@@ -25,16 +26,22 @@ _EVERYONE = dict.fromkeys(Role, Reach.NO_PORTFOLIO)
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What an order would cost now, by the same code that accepts it. Money in the instrument's currency."""
+    """What an order would cost now, by the same code that accepts it. Money in the instrument's currency.
+
+    ``refusals`` are all for which it would be refused; where there are none it would be accepted.
+    ``charges`` are the lines of fees and taxes at the estimated price.
+    """
 
     instrument: Instrument
     estimated_price: Decimal
     estimated_notional: int
     fee_at_most: int
+    charges: Sequence[Line]
     protection_price: Decimal
     cash_hold: int
     cash_available: int
     cash_after_hold: int
+    refusals: tuple[Refusal, ...] = ()
 
 
 @operation(_OWN)
@@ -63,29 +70,41 @@ def submit(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket, key: s
 
 @operation(_OWN)
 def preview(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket) -> Preview | Refusal:
-    """What `submit` would do now, without doing it; of a bracket the price is the entry's."""
+    """What `submit` would do now, without doing it; of a bracket the price is the entry's.
+
+    A refusal is the answer only where a cost can't be worked out.
+    """
     context = floor.desk.context(actor.user_id, portfolio_id, ticket.symbol, ticket.venue)
     if context is None:
         return Refusal("unknown_instrument", f"{ticket.symbol[:20]!r} is not traded on {ticket.venue[:10]}.")
     now_ns = floor.clock.now_ns()
     quote = best_quote(newest_ticks(floor, [context.instrument.id]), context.instrument.id, now_ns)
-    judged = decide(context, ticket, quote, now_ns)
-    if isinstance(judged, Refusal):
-        return judged
-    main = next((order for order in judged if order.role is GroupRole.ENTRY), judged[0])
+    judged = judge(context, ticket, quote, now_ns)
+    if not judged.orders:
+        return judged.refusals[0]
+    main = next((order for order in judged.orders if order.role is GroupRole.ENTRY), judged.orders[0])
     instrument, buy = context.instrument, main.side is Side.BUY
     price = _likely_ticks(main.terms, buy, 0 if quote is None else quote.opposite(buy))
-    held = sum(order.cash_hold for order in judged)
+    held = sum(order.cash_hold for order in judged.orders)
+    notional = instrument.notional(price * main.quantity_lots)
+    charges = instrument.fee.lines(main.side, main.quantity_lots, notional)
     return Preview(
         instrument=instrument,
         estimated_price=instrument.price(price),
-        estimated_notional=instrument.notional(price * main.quantity_lots),
-        fee_at_most=main.fee_at_most,
+        estimated_notional=notional,
+        fee_at_most=max(main.fee_at_most, sum(line.amount for line in charges)),
+        charges=charges,
         protection_price=instrument.price(main.terms.protection_ticks),
         cash_hold=held,
         cash_available=context.cash_available,
         cash_after_hold=context.cash_available - held,
+        refusals=judged.refusals,
     )
+
+
+def refusals_of(answer: Preview | Refusal) -> tuple[Refusal, ...]:
+    """All for which an order would be refused."""
+    return (answer,) if isinstance(answer, Refusal) else answer.refusals
 
 
 @operation(_OWN)
@@ -106,7 +125,7 @@ def modify(
         key,
         change,
         lambda context, standing: decide_change(
-            context, standing, change, best_quote(ticks, context.instrument.id, now_ns)
+            context, standing, change, best_quote(ticks, context.instrument.id, now_ns), now_ns
         ),
         now_ns,
         actor.origin,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from trading.services.ports.actions import ActionStore
 from trading.services.ports.batches import BatchStore
 from trading.services.ports.broker import LogStore
 from trading.services.ports.bus import Bus
@@ -11,6 +12,7 @@ from trading.services.ports.jobs import JobRunner
 from trading.services.ports.lake import LakeStore
 from trading.services.ports.people import PeopleStore
 from trading.services.ports.queries import ObserverQueries, QueryStore
+from trading.services.ports.risk import RiskStore
 from trading.services.ports.schedules import ScheduleStore
 
 
@@ -27,6 +29,8 @@ class Floor:
     schedules: ScheduleStore
     ledger: LedgerStore
     halt: HaltStore
+    risk: RiskStore
+    actions: ActionStore
     verify: VerifyStore
     log: LogStore
     queries: QueryStore

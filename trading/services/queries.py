@@ -120,7 +120,10 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class FillLine:
-    """A fill and why it happened: the rule, the quote it met in units, how much was on display, the tick and input."""
+    """A fill and why it happened: the rule, the quote it met in units, how much was on display, the tick and input.
+
+    ``fee`` is fees and taxes together, ``charges`` names them where the instrument's schedule does.
+    """
 
     order_id: int
     input_seq: int
@@ -134,6 +137,7 @@ class FillLine:
     quantity: Decimal
     notional: Decimal
     fee: Decimal
+    charges: Sequence[tuple[str, Decimal]]
     liquidity: str
     group_id: int
     rule: str
@@ -437,6 +441,7 @@ def _fill(row: Mapping[str, Any]) -> FillLine:
         quantity=row["quantity_lots"] * row["lot_size"],
         notional=minor_to_decimal(row["notional"], row["scale"]),
         fee=minor_to_decimal(row["fee"], row["scale"]),
+        charges=[(name, minor_to_decimal(amount, row["scale"])) for name, _, amount in row["charges"]],
         liquidity=row["liquidity"],
         group_id=row["group_id"],
         rule=str(why.get("rule", "")),

@@ -99,7 +99,13 @@ class Settlement:
                     # The two sides of an internal cross are one group: the maker's fill follows the taker's.
                     if not (event.rule == "internal_cross" and event.liquidity == "maker"):
                         group = next(groups)
-                    posting = post_fill(order, event.price_ticks, event.lots, self._accounts_of(order))
+                    posting = post_fill(
+                        order,
+                        event.price_ticks,
+                        event.lots,
+                        self._accounts_of(order),
+                        rested=event.liquidity == "maker",
+                    )
                     self._fill_rows(batch, event, posting, seq, ts_ns, group)
                 else:
                     posting = self._moved(order, event)
@@ -140,7 +146,7 @@ class Settlement:
             )
             for each in (order, *self._sharing(order))
         ]
-        cash, asset = shared_hold(order.instrument, needs)
+        cash, asset = shared_hold(order.instrument, order.side, needs)
         return post_release(order, cash=max(order.cash.left - cash, 0), asset=max(order.asset.left - asset, 0))
 
     def _exits_follow(self, batch: Batch, sums: _Sums, event: Event, entry: OpenOrder, seq: int, ts_ns: int) -> None:
@@ -245,6 +251,7 @@ class Settlement:
                 "quantity_lots": event.lots,
                 "notional": posting.notional,
                 "fee": posting.fee,
+                **_charged(posting),
                 "liquidity": event.liquidity,
                 "why": {
                     "v": 1,
@@ -313,6 +320,13 @@ class Settlement:
                     "proceeds": close.proceeds,
                 }
             )
+
+
+def _charged(posting: Posting) -> dict[str, Any]:
+    """The named lines of what a fill was charged, where its schedule has any."""
+    if not posting.lines:
+        return {}
+    return {"tax": posting.tax, "charges": [[line.name, line.levy, line.amount] for line in posting.lines]}
 
 
 def _sized(order: OpenOrder, event: Sized) -> OpenOrder:

@@ -127,7 +127,7 @@ class LiveRun(Generic[S]):
             limit = protection_ticks(True, price, self._band_ppm)
             lots = min(lots, affordable_lots(instrument, wishes.free, limit))
             notional = instrument.notional(limit * lots)
-            wishes.free -= notional + instrument.fee.total(lots, notional)
+            wishes.free -= notional + instrument.fee.at_most(Side.BUY, lots, notional)
         if lots:
             side, quantity = Side.BUY if lots > 0 else Side.SELL, f"{instrument.quantity(abs(lots)):f}"
             ticket = Ticket(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from trading.domain.instruments import Instrument
+from trading.domain.orders import Side
 
 PPM = 1_000_000
 
@@ -58,7 +59,7 @@ def affordable_lots(instrument: Instrument, cash: int, price_ticks: int) -> int:
     while low < high:  # cost grows with the lots: halve the range
         lots = (low + high + 1) // 2
         notional = instrument.notional(price_ticks * lots)
-        if notional + instrument.fee.total(lots, notional) <= cash:
+        if notional + instrument.fee.at_most(Side.BUY, lots, notional) <= cash:
             low = lots
         else:
             high = lots - 1

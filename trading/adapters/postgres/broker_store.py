@@ -52,7 +52,10 @@ _OPEN_ORDERS = f"""
            coalesce(hc.amount - hc.used - hc.released, 0) as cash_left,
            coalesce(ha.amount - ha.used - ha.released, 0) as asset_left,
            coalesce((select e.quantity_lots - e.filled_lots from orders e where e.group_id = o.group_id
-                     and e.group_role = 'entry' and e.state {_OPEN}), 0) as planned
+                     and e.group_role = 'entry' and e.state {_OPEN}), 0) as planned,
+           case when o.filled_lots = 0 then 0 else coalesce((
+               select sum(f.price_ticks::numeric * f.quantity_lots) from fill f where f.order_id = o.id
+               and f.liquidity = 'maker'), 0) end as maker_price_lots
     from orders o
     join instrument_version v on v.instrument_id = o.instrument_id and v.version = o.instrument_version
     join account cash on cash.portfolio_id = o.portfolio_id and cash.asset_id = v.currency_id
@@ -260,7 +263,7 @@ class PostgresBroker:
     def floor_accounts(self, asset_id: int, currency_id: int) -> FloorAccounts:
         """See the port."""
         rows = self._rows(
-            "select id, kind, asset_id from account where kind in ('market', 'fees') and asset_id in (%s, %s)",
+            "select id, kind, asset_id from account where kind in ('market', 'fees', 'taxes') and asset_id in (%s, %s)",
             (asset_id, currency_id),
         )
         found = {(row["kind"], row["asset_id"]): row["id"] for row in rows}
@@ -268,6 +271,7 @@ class PostgresBroker:
             market_cash=found["market", currency_id],
             market_asset=found["market", asset_id],
             fees=found["fees", currency_id],
+            taxes=found["taxes", currency_id],
         )
 
     def group_ids(self, count: int) -> Sequence[int]:

@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.pool import Pool, connection_of, scalar
-from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, instrument_of, open_order_of
+from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, exposure_of, instrument_of, limits_of, open_order_of
 from trading.domain.errors import Conflict, Halted
 from trading.domain.instruments import Instrument
 from trading.domain.ledger import Hold
@@ -23,7 +23,6 @@ from trading.services.ports.desk import (
     DecideChange,
     Decision,
     DeskContext,
-    RiskLimits,
     Standing,
 )
 
@@ -236,10 +235,9 @@ def context_of(found: Mapping[str, Any]) -> DeskContext:
         position_lots=found["position"],
         position_held=found["position_held"],
         open_orders=found["open_orders"],
-        limits=RiskLimits(
-            limits["version"], limits["max_order_notional"], limits["max_open_orders"], limits["price_band_ppm"]
-        ),
+        limits=limits_of(limits),
         halts=found["halt"] or {},
+        exposure=exposure_of(limits),
     )
 
 
@@ -252,7 +250,9 @@ def _standing(found: Mapping[str, Any]) -> Standing:
     entry = next((each for each in everyone if each["group_role"] == "entry"), None)
     planned = 0 if entry is None else entry["quantity_lots"] - entry["filled_lots"]
     order, *mates = (open_order_of(each, instrument, cash, asset, planned) for each in everyone)
-    return Standing(order, Effect(row["effect"]), TimeInForce(row["tif"]), mates, found["change_waits"])
+    return Standing(
+        order, Effect(row["effect"]), TimeInForce(row["tif"]), mates, found["change_waits"], row["strategy"]
+    )
 
 
 def _holds(found: Mapping[str, Any], cash: int, asset: int) -> list[dict[str, Any]]:
@@ -275,6 +275,7 @@ def order_row(decision: Decision, found: Mapping[str, Any], portfolio_id: int, t
         "post_only": decision.post_only,
         "expires_ns": decision.expires_ns,
         "role": decision.role,
+        "strategy": decision.strategy,
         "ts_ns": ts_ns,
         "holds": _holds(found, decision.cash_hold, decision.asset_hold),
     }

@@ -1,12 +1,13 @@
 """Reads for the screens, on the app's role or, for observers, on their own with row level security."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from psycopg.rows import DictRow
 
+from trading.adapters.postgres import statement_rows
 from trading.adapters.postgres.pool import Pool, cursor
 
 Row = dict[str, Any]
@@ -48,8 +49,8 @@ _HOLDS = """select h.leg, a.code as asset, a.scale, h.amount, h.used, h.released
     where o.portfolio_id = %s and h.order_id = %s order by h.leg desc"""
 
 _FILLS = """select f.order_id, f.input_seq, f.n, f.ts_ns, i.symbol, i.venue, v.tick_size, v.lot_size,
-        c.code as currency, c.scale, f.side, f.price_ticks, f.quantity_lots, f.notional, f.fee, f.liquidity, f.why,
-        f.group_id
+        c.code as currency, c.scale, f.side, f.price_ticks, f.quantity_lots, f.notional, f.fee, f.charges, f.liquidity,
+        f.why, f.group_id
     from fill f join instrument_version v on v.instrument_id = f.instrument_id and v.version = f.instrument_version
     join instrument i on i.id = f.instrument_id join asset c on c.id = v.currency_id
     where f.portfolio_id = %(portfolio_id)s and (%(order_id)s::bigint is null or f.order_id = %(order_id)s)
@@ -94,6 +95,15 @@ class PostgresQueries:
         # Local to the transaction: it ends with it, so the next checkout of the connection starts without a session.
         with cursor(self._pool, transaction=True) as rows:
             rows.execute("select set_config('tradefloor.session', %s, true)", (self._session_token,))
+            yield rows
+
+    @contextmanager
+    def _moment(self) -> Iterator[psycopg.Cursor[DictRow]]:
+        """As `_cursor`, for reads that must see one moment."""
+        with cursor(self._pool, transaction=True) as rows:
+            rows.execute("set transaction isolation level repeatable read, read only")
+            if self._session_token is not None:
+                rows.execute("select set_config('tradefloor.session', %s, true)", (self._session_token,))
             yield rows
 
     def _all(self, query: str, parameters: Any) -> Sequence[Row]:
@@ -148,6 +158,16 @@ class PostgresQueries:
     def ledger(self, portfolio_id: int, limit: int, order_id: int | None = None) -> Sequence[Row]:
         """See `QueryStore`."""
         return self._all(_LEDGER, {"portfolio_id": portfolio_id, "limit": limit, "order_id": order_id})
+
+    def statement(self, portfolio_id: int, from_ns: int, to_ns: int, limit: int) -> Mapping[str, Any]:
+        """See `QueryStore`."""
+        with self._moment() as rows:
+            return statement_rows.read(rows, portfolio_id, from_ns, to_ns, limit)
+
+    def first_line_ns(self, portfolio_id: int) -> int | None:
+        """See `QueryStore`."""
+        with self._cursor() as rows:
+            return statement_rows.first_line_ns(rows, portfolio_id)
 
     def equity_marks(self, portfolio_id: int) -> Sequence[Row]:
         """See `QueryStore`."""

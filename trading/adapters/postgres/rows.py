@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from trading.domain.instruments import FeeSchedule, Instrument
+from trading.domain.fees import FeeSchedule, charges_of_json
+from trading.domain.instruments import Instrument
 from trading.domain.ledger import Hold, OpenOrder
 from trading.domain.money import Asset
 from trading.domain.orders import EXITS, GroupRole, OrderState, OrderType, Side, Terms, Ticket, TimeInForce
+from trading.domain.risk import Exposure, LimitSet, RiskLimits, strictest
 
 INSTRUMENT_COLUMNS = """
     v.instrument_id, v.version, v.symbol, v.venue, v.name, v.asset_id, v.currency_id, v.tick_size, v.lot_size,
-    v.max_order_lots, v.fee_version, v.fee_per_lot_millis, v.fee_rate_ppm, v.fee_minimum,
+    v.max_order_lots, v.fee_version, v.fee_per_lot_millis, v.fee_rate_ppm, v.fee_minimum, v.fee_maximum,
+    v.fee_maker_ppm, v.fee_charges,
     a.code as asset_code, a.scale as asset_scale, c.code as currency_code, c.scale as currency_scale
 """
 
@@ -29,14 +32,28 @@ def instrument_of(row: Mapping[str, Any]) -> Instrument:
         tick_size=Decimal(str(row["tick_size"])),
         lot_size=Decimal(str(row["lot_size"])),
         max_order_lots=row["max_order_lots"],
-        fee=FeeSchedule(row["fee_version"], row["fee_per_lot_millis"], row["fee_rate_ppm"], row["fee_minimum"]),
+        fee=fees_of(row),
+    )
+
+
+def fees_of(row: Mapping[str, Any]) -> FeeSchedule:
+    """The schedule of a row of ``instrument_version``."""
+    return FeeSchedule(
+        version=row["fee_version"],
+        per_lot_millis=row["fee_per_lot_millis"],
+        rate_ppm=row["fee_rate_ppm"],
+        minimum=row["fee_minimum"],
+        maximum=row["fee_maximum"],
+        maker_ppm=row["fee_maker_ppm"],
+        charges=charges_of_json(row["fee_charges"]),
     )
 
 
 def open_order_of(row: Mapping[str, Any], instrument: Instrument, cash: Hold, asset: Hold, planned: int) -> OpenOrder:
     """The accounting of an open order out of a row (or JSON object) of ``orders`` and what is left of its holds.
 
-    ``planned`` is what the entry of its group has yet to buy, 0 where there is none.
+    ``planned`` is what the entry of its group has yet to buy, 0 where there is none. What rested in the book is known
+    to the broker alone; without it an order is charged as if it had taken all.
     """
     role = None if row["group_role"] is None else GroupRole(row["group_role"])
     return OpenOrder(
@@ -63,6 +80,29 @@ def open_order_of(row: Mapping[str, Any], instrument: Instrument, cash: Hold, as
         group_id=row["group_id"],
         role=role,
         planned_lots=planned if role in EXITS else 0,
+        maker_price_lots=int(row.get("maker_price_lots", 0)),
+    )
+
+
+def limits_of(found: Mapping[str, Any]) -> RiskLimits:
+    """The strictest limits out of what the server function ``desk_limits`` says."""
+    return strictest(found["version"], [LimitSet(*each) for each in found["sets"]])
+
+
+def exposure_of(found: Mapping[str, Any]) -> Exposure:
+    """What limits are compared with, out of the same."""
+    day_ns, day_equity, equity, drawdown_ppm = found["state"] or (0, 0, 0, None)
+    return Exposure(
+        other_orders=found["others"],
+        recent_ns=tuple(found["recent"]),
+        user_recent_ns=tuple(found["user_recent"]),
+        buying_lots=int(found["buys"]),
+        selling_lots=int(found["sells"]),
+        day_ns=day_ns,
+        day_equity=day_equity,
+        equity=equity,
+        drawdown_ppm=drawdown_ppm,
+        ban=None if found["ban"] is None else tuple(found["ban"]),
     )
 
 

@@ -74,9 +74,10 @@ begin
     -- Only with fills: the kill switch's trigger is one for each statement, rows or none, and cancels must pass it.
     if jsonb_array_length(p -> 'fills') > 0 then
         insert into fill (order_id, input_seq, n, portfolio_id, instrument_id, instrument_version, fee_version, side,
-                          price_ticks, quantity_lots, notional, fee, liquidity, why, group_id, ts_ns)
+                          price_ticks, quantity_lots, notional, fee, tax, charges, liquidity, why, group_id, ts_ns)
             select order_id, input_seq, n, portfolio_id, instrument_id, instrument_version, fee_version, side, price_ticks,
-                   quantity_lots, notional, fee, liquidity, why, group_id, ts_ns
+                   quantity_lots, notional, fee, coalesce(tax, 0), coalesce(charges, '[]'), liquidity, why, group_id,
+                   ts_ns
             from jsonb_populate_recordset(null::fill, p -> 'fills');
     end if;
     if jsonb_array_length(p -> 'transfers') > 0 then

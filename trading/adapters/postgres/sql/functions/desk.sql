@@ -63,9 +63,10 @@ begin
         'asset_account', shares.id, 'position', coalesce(shares.posted, 0), 'position_held', coalesce(shares.held, 0),
         'open_orders', (select count(*) from orders where portfolio_id = p_portfolio
                         and state not in ('filled', 'rejected', 'cancelled', 'expired')),
-        'limits', (select to_jsonb(r) from risk_limit r where portfolio_id = p_portfolio order by version desc limit 1),
+        'limits', desk_limits(p_user, p_portfolio, v.instrument_id),
         'halt', (select jsonb_object_agg(scope, mode) from halt_state where scope in
-                 ('floor', 'user:' || p_user, 'instrument:' || v.instrument_id)));
+                 ('floor', 'user:' || p_user, 'instrument:' || v.instrument_id, 'portfolio:' || p_portfolio)
+                 or scope like 'strategy:%' and mode <> 'running'));
 end $$;
 
 -- First half of acceptance: the key, then everything the desk decides on, locked.
@@ -95,18 +96,18 @@ begin
     with written as (
         insert into orders (id, portfolio_id, instrument_id, instrument_version, limit_version, side, type, effect, tif,
                             quantity_lots, limit_ticks, protection_ticks, stop_ticks, trail, trail_ppm, post_only,
-                            expires_ns, group_id, group_role, state, actor_id, accepted_ts_ns, updated_ts_ns)
+                            expires_ns, group_id, group_role, strategy, state, actor_id, accepted_ts_ns, updated_ts_ns)
         overriding system value
         select ids[r.n], r.portfolio_id, r.instrument_id, r.instrument_version, r.limit_version, r.side, r.type,
                r.effect, r.tif, r.quantity_lots, r.limit_ticks, r.protection_ticks, r.stop_ticks, r.trail, r.trail_ppm,
-               r.post_only, r.expires_ns, case when many > 1 then ids[1] end, r.role, 'accepted', p_user, r.ts_ns,
+               r.post_only, r.expires_ns, case when many > 1 then ids[1] end, r.role, r.strategy, 'accepted', p_user, r.ts_ns,
                r.ts_ns
         from rows from (jsonb_to_recordset(p -> 'orders') as (portfolio_id bigint, instrument_id int,
             instrument_version int, limit_version int, side text, type text, effect text, tif text, quantity_lots bigint,
             limit_ticks bigint, protection_ticks bigint, stop_ticks bigint, trail bigint, trail_ppm bigint,
-            post_only boolean, expires_ns bigint, role text, ts_ns bigint)) with ordinality r
+            post_only boolean, expires_ns bigint, role text, strategy text, ts_ns bigint)) with ordinality r
                 (portfolio_id, instrument_id, instrument_version, limit_version, side, type, effect, tif, quantity_lots,
-                 limit_ticks, protection_ticks, stop_ticks, trail, trail_ppm, post_only, expires_ns, role, ts_ns, n)
+                 limit_ticks, protection_ticks, stop_ticks, trail, trail_ppm, post_only, expires_ns, role, strategy, ts_ns, n)
         returning orders)
     select array_agg(w.orders order by (w.orders).id) into put from written w;
     -- The answer speaks of the entry, or of the first of two that exclude each other.
@@ -133,7 +134,7 @@ begin
         'trigger', case when o.trail is not null then 'trail' when o.trail_ppm is not null then 'trail_ppm'
                         when o.stop_ticks is not null then 'stop' else '' end,
         'stop_ticks', coalesce(o.stop_ticks, 0), 'trail', coalesce(o.trail, o.trail_ppm, 0),
-        'post_only', o.post_only, 'expires_ns', o.expires_ns,
+        'post_only', o.post_only, 'expires_ns', o.expires_ns, 'strategy', o.strategy,
         'link', case when o.group_role = 'entry' then 'entry'
                      when o.group_role = 'oco' then case when o.id = ids[1] then '' else 'oco' end
                      when o.group_role is null then ''
