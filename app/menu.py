@@ -9,6 +9,7 @@ _PAGES = {
     "trade": ("Trade", "candlestick_chart"),
     "order": ("Order", "receipt_long"),
     "batch": ("Batch", "playlist_add"),
+    "scheduled": ("Scheduled", "schedule"),
     "research": ("Research", "science"),
     "floor": ("Floor", "monitor_heart"),
     "people": ("People", "group"),
@@ -16,7 +17,7 @@ _PAGES = {
     "account": ("Account", "person"),
 }
 _OF_ROLE = {
-    Role.TRADER: ("trade", "order", "batch", "portfolio", "research", "account"),
+    Role.TRADER: ("trade", "order", "batch", "scheduled", "portfolio", "research", "account"),
     Role.ADMIN: ("floor", "people", "portfolio", "order", "research", "account"),
     Role.OBSERVER: ("portfolio", "order", "account"),
 }

@@ -189,7 +189,7 @@ def _runs(timing: Timing, zone: ZoneInfo, now_ns: int) -> list[int]:
 def _one(floor: Floor, portfolio_id: int, schedule_id: int) -> Schedule:
     found = floor.schedules.one(portfolio_id, schedule_id)
     if found is None:
-        raise NotFound("there is no such schedule in this portfolio", "unknown_schedule")
+        raise NotFound("there is no such schedule in this portfolio")
     return found
 
 
