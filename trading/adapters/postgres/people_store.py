@@ -45,6 +45,7 @@ class PostgresPeople:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._owned: set[tuple[int, int]] = set()
 
     # Users ------------------------------------------------------------------------------------------------------
 
@@ -275,8 +276,13 @@ class PostgresPeople:
             return rows.fetchall()
 
     def owns(self, user_id: int, portfolio_id: int) -> bool:
-        """See `PeopleStore`."""
-        return self._exists("select 1 from portfolio where owner_id = %s and id = %s", (user_id, portfolio_id))
+        """See `PeopleStore`. A portfolio keeps its owner, so what was found once is remembered."""
+        if (user_id, portfolio_id) in self._owned:
+            return True
+        found = self._exists("select 1 from portfolio where owner_id = %s and id = %s", (user_id, portfolio_id))
+        if found:
+            self._owned.add((user_id, portfolio_id))
+        return found
 
     def is_granted(self, user_id: int, portfolio_id: int) -> bool:
         """See `PeopleStore`."""

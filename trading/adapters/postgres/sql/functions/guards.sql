@@ -45,12 +45,18 @@ begin
     end loop;
 end $$;
 
--- What other rows name can't go away and its key never changes: that is what makes `references` of 0003 enough.
+-- What other rows name can't go away and its key never changes: that is what makes `references` of 0003 and 0004 enough.
+-- Nor does a portfolio change hands: services remember whose it is.
 create or replace trigger account_stays before delete or truncate or update of id, asset_id on account
     for each statement execute function refuse_edit();
-create or replace trigger portfolio_stays before delete or truncate or update of id on portfolio
+create or replace trigger portfolio_stays before delete or truncate or update of id, owner_id on portfolio
     for each statement execute function refuse_edit();
 create or replace trigger orders_stay before delete or truncate or update of id on orders
     for each statement execute function refuse_edit();
 create or replace trigger lot_stays before delete or truncate or update of id, order_id, input_seq, n on lot
+    for each statement execute function refuse_edit();
+create or replace trigger instrument_version_stays
+    before delete or truncate or update of instrument_id, version on instrument_version
+    for each statement execute function refuse_edit();
+create or replace trigger app_user_stays before delete or truncate or update of id on app_user
     for each statement execute function refuse_edit();
