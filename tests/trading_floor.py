@@ -24,6 +24,7 @@ from trading.adapters.postgres.desk_store import PostgresDesk
 from trading.adapters.postgres.halt_store import PostgresHalt
 from trading.adapters.postgres.ledger_store import PostgresLedger
 from trading.adapters.postgres.log_store import PostgresLog
+from trading.adapters.postgres.parent_store import PostgresParents
 from trading.adapters.postgres.people_store import PostgresPeople
 from trading.adapters.postgres.pool import Pool, connection_of, open_pool
 from trading.adapters.postgres.query_store import ObserverSessions, PostgresQueries
@@ -94,6 +95,7 @@ class TradingFloor:
             desk=PostgresDesk(self.pool),
             batches=PostgresBatches(self.pool),
             schedules=PostgresSchedules(self.pool),
+            parents=PostgresParents(self.pool),
             ledger=PostgresLedger(self.pool),
             halt=PostgresHalt(self.pool),
             risk=PostgresRisk(self.pool),

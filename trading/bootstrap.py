@@ -17,6 +17,7 @@ from trading.adapters.postgres.halt_store import PostgresHalt
 from trading.adapters.postgres.ledger_store import PostgresLedger
 from trading.adapters.postgres.log_store import PostgresLog
 from trading.adapters.postgres.migrate import migrate, prepare
+from trading.adapters.postgres.parent_store import PostgresParents
 from trading.adapters.postgres.people_store import PostgresPeople
 from trading.adapters.postgres.pool import Pool, connection_of, open_pool
 from trading.adapters.postgres.query_store import ObserverSessions, PostgresQueries
@@ -68,6 +69,7 @@ def _floor(settings: Settings, app_pool: Pool, observer_pool: Pool, bus: RedisBu
         desk=PostgresDesk(app_pool),
         batches=PostgresBatches(app_pool),
         schedules=PostgresSchedules(app_pool),
+        parents=PostgresParents(app_pool),
         ledger=PostgresLedger(app_pool),
         halt=PostgresHalt(app_pool),
         risk=PostgresRisk(app_pool),

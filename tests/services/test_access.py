@@ -14,6 +14,8 @@ from trading.domain.errors import Forbidden, TradefloorError
 from trading.domain.fees import FeeSchedule
 from trading.domain.orders import Change, OrderType, Side, Ticket
 from trading.services.access import OPERATIONS, Actor, Role
+from trading.services.parents import Working
+from trading.services.ports.parents import Style
 from trading.services.schedules import Timing
 
 for _module in pkgutil.iter_modules(trading.services.__path__):
@@ -70,6 +72,11 @@ EXPECTED: dict[str, dict[str, str]] = {
     "night.archive_log": ADMIN,
     "night.replay": ADMIN,
     "night.tidy_lake": ADMIN,
+    "parents.cancel": DESK,
+    "parents.create": DESK,
+    "parents.listing": CLIENT,
+    "parents.resume": DESK,
+    "parents.work_all": NOBODY,
     "people.audit_trail": ADMIN,
     "people.change_own_password": EVERYONE,
     "people.create_portfolio": ADMIN,
@@ -126,6 +133,8 @@ SAMPLES: dict[str, Any] = {
     "tickets": (),
     "timing": Timing(cron="* * * * *"),
     "schedule_id": 1,
+    "working": Working(Style.TWAP, 0),
+    "parent_id": 1,
     "hours": "always",
     "change": Change(quantity="2"),
     "order_id": 1,

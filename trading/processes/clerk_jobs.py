@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from trading.config import Settings
-from trading.services import schedules
+from trading.services import parents, schedules
 from trading.services.access import SYSTEM
 from trading.services.floor import Floor
 
@@ -25,4 +25,7 @@ class Job:
 
 def jobs(settings: Settings) -> Sequence[Job]:
     """Everything the clerk does on this floor."""
-    return (Job("schedules", 0.5, lambda floor, _now_ns: schedules.fire_due(floor, SYSTEM, settings.sim_hours)),)
+    return (
+        Job("schedules", 0.5, lambda floor, _now_ns: schedules.fire_due(floor, SYSTEM, settings.sim_hours)),
+        Job("parents", 0.25, lambda floor, _now_ns: parents.work_all(floor, SYSTEM)),
+    )

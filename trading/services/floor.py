@@ -10,6 +10,7 @@ from trading.services.ports.clock import Clock
 from trading.services.ports.desk import AuditStore, DeskStore, HaltStore, LedgerStore, VerifyStore
 from trading.services.ports.jobs import JobRunner
 from trading.services.ports.lake import LakeStore
+from trading.services.ports.parents import ParentStore
 from trading.services.ports.people import PeopleStore
 from trading.services.ports.queries import ObserverQueries, QueryStore
 from trading.services.ports.risk import RiskStore
@@ -27,6 +28,7 @@ class Floor:
     desk: DeskStore
     batches: BatchStore
     schedules: ScheduleStore
+    parents: ParentStore
     ledger: LedgerStore
     halt: HaltStore
     risk: RiskStore

@@ -43,8 +43,8 @@ class PostgresSchedules:
         once_ns = schedule.next_due_ns if schedule.cron is None else None
         with cursor(self._pool, transaction=True) as rows:
             rows.execute(
-                "select claim_schedule(%s, %s, %s, %s) as known",
-                (user_id, key, digest_of([*body, once_ns]), schedule.portfolio_id),
+                "select claim_planned(%s, %s, %s, %s, %s) as known",
+                (user_id, CREATE, key, digest_of([*body, once_ns]), schedule.portfolio_id),
             )
             known = _row(rows)["known"]
             if known is not None and "conflict" in known:

@@ -32,3 +32,31 @@ create table schedule_firing (
     primary key (schedule_id, due_ns),
     check ((outcome = 'accepted') = (order_id is not null))
 );
+
+-- A parent is worked in children: ordinary orders that the floor sends for it. `plan` is the planner's state as a value,
+-- `mark` how much of the tape's volume it has seen; both move with `version`.
+create table parent_order (
+    id            bigint generated always as identity primary key,
+    portfolio_id  bigint not null references portfolio,
+    actor_id      bigint not null references app_user,
+    instrument_id int not null references instrument,
+    ticket        jsonb not null,
+    style         text not null check (style in ('twap', 'vwap', 'pov', 'iceberg')),
+    quantity_lots bigint not null check (quantity_lots > 0),
+    state         text not null check (state in ('working', 'paused', 'stopping', 'filled', 'ended', 'cancelled')),
+    code          text not null default '',
+    reason        text not null default '',
+    plan          jsonb not null,
+    mark          jsonb not null default '{}',
+    version       int not null default 1,
+    created_ts_ns bigint not null,
+    updated_ts_ns bigint not null
+);
+create index parent_order_open on parent_order (id) where state in ('working', 'paused', 'stopping');
+create index parent_order_portfolio on parent_order (portfolio_id, id desc);
+
+alter table orders
+    add column parent_id bigint references parent_order,
+    add column child_n int,
+    add constraint orders_child check ((parent_id is null) = (child_n is null));
+create unique index orders_child_of on orders (parent_id, child_n) where parent_id is not null;

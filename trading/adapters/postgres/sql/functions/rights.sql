@@ -35,8 +35,8 @@ grant delete on portfolio_grant, login_attempt, app_session to tf_app;
 -- Needed for `for share`/`for update` row locks of services only where a function below does not take them.
 grant execute on function desk_open, desk_context, desk_accept, desk_refuse, desk_open_change, desk_change, desk_cancel,
     post_cash, set_halt, account_of, seal_block, mark_equity, drop_archived_log, batch_open, batch_close to tf_app;
-grant execute on function claim_schedule to tf_app;
-grant insert on schedule, schedule_firing to tf_app;
+grant execute on function claim_planned, parent_save to tf_app;
+grant insert on schedule, schedule_firing, parent_order to tf_app;
 grant update (state, next_due_ns, updated_ts_ns) on schedule to tf_app;
 grant execute on function desk_limits, reset_drawdown to tf_app;
 
