@@ -179,7 +179,7 @@ class TestAWholeFloor:
         assert seconds < ANSWER_WITHIN_S * float(os.environ.get("TRADEFLOOR_TEST_PATIENCE", "3"))
         eventually(floor.healthy, 120)
         names = [row["name"] for row in floor.status()["processes"]]
-        servers, ours = ["postgres", "valkey"], ["app", "market", "broker", "clerk"]
+        servers, ours = ["postgres", "valkey"], ["app", "market", "broker", "clerk", "backup-log"]
         assert names == [*servers, *ours, "dagster-code", "dagster-webserver", "dagster-daemon"]
         eventually(lambda: "shown this once" in floor.output.read_text(), 20)
         logins = floor.data / "demo-logins.txt"

@@ -138,6 +138,46 @@ def verify(
     raise typer.Exit(verify_floor(Settings(), incremental, as_json))
 
 
+@app.command(epilog="Exit status: 0 made, 2 not made, nothing is listed then.")
+def backup(
+    to: Annotated[Path | None, typer.Option(help="Folder for it; else TRADEFLOOR_BACKUP_DIR or data/backups.")] = None,
+) -> None:
+    """Back up database, passwords and the lake's files now; the floor may be open."""
+    from trading.config import Settings
+    from trading.processes.command_backup import make
+
+    raise typer.Exit(make(Settings(), to))
+
+
+FromFolder = Annotated[Path | None, typer.Option("--from", help="Folder of the backups.")]
+
+
+@app.command(epilog="Exit status: 0 listed, 1 --verify found one that is damaged.")
+def backups(
+    source: FromFolder = None,
+    verify_files: Annotated[bool, typer.Option("--verify", help="Read every file again and compare.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List backups: age, size, and up to when each can be restored."""
+    from trading.config import Settings
+    from trading.processes.command_backup import show
+
+    raise typer.Exit(show(Settings(), source, verify_files, as_json))
+
+
+@app.command(epilog="Exit status: 0 restored and consistent, 1 restored with breaks, 2 not restored.")
+def restore(
+    name: Annotated[str, typer.Argument(help="Name of a backup, or: newest.", metavar="NAME")],
+    at: Annotated[str | None, typer.Option(help="As of this time, UTC: 2026-12-31T16:00.", metavar="TIME")] = None,
+    source: FromFolder = None,
+) -> None:
+    """Bring a closed floor's database back, to the end of its log or to a time; what was there is kept aside."""
+    from trading.config import Settings
+    from trading.processes.command_backup import restore as put_back
+
+    raise typer.Exit(put_back(Settings(), name, at, source))
+
+
 @app.command(epilog="Exit status: 0 the night succeeded, 1 it failed, 2 no floor to work on.")
 def nightly() -> None:
     """Run the nightly pipeline now and show its progress."""
