@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from gateway.batches import batch_routes
 from gateway.orders import order_routes
+from gateway.parents import parent_routes
 from gateway.schedules import schedule_routes
 from gateway.sessions import clear_cookie, comes_from_elsewhere, is_same_origin, origin_of, set_cookie, token_of
 from gateway.tape import PERIOD_S, Tape
@@ -45,6 +46,7 @@ def create_api(floor: Floor, monotonic_s: Callable[[], float]) -> FastAPI:
     api.include_router(order_routes(floor))
     api.include_router(batch_routes(floor))
     api.include_router(schedule_routes(floor))
+    api.include_router(parent_routes(floor))
 
     @api.get("/health")
     def health() -> JSONResponse:
