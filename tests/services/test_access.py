@@ -12,6 +12,8 @@ from trading_floor import TradingFloor
 import trading.services
 from trading.domain.errors import Forbidden, TradefloorError
 from trading.domain.fees import FeeSchedule
+from trading.domain.margin import REG_T
+from trading.domain.monitoring import Plan
 from trading.domain.orders import Change, OrderType, Side, Ticket
 from trading.services.access import OPERATIONS, Actor, Role
 
@@ -29,6 +31,8 @@ NOBODY: dict[str, str] = {}
 
 # Written by hand and not read from the code: a rule that changes must be changed here too, by somebody who means it.
 EXPECTED: dict[str, dict[str, str]] = {
+    "backups.newest": ADMIN,
+    "backups.record": NOBODY,
     "batches.preview": DESK,
     "batches.submit": DESK,
     "brokerage.balances": CLIENT,
@@ -46,6 +50,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "fees.set_schedule": ADMIN,
     "halt.set_mode": ADMIN,
     "halt.current": EVERYONE,
+    "halt.scope_of": ADMIN,
     "ingest.ingest_inbox": ADMIN,
     "ingest.ingest_path": ADMIN,
     "ingest.ingest_shipped": ADMIN,
@@ -63,9 +68,22 @@ EXPECTED: dict[str, dict[str, str]] = {
     "limits.worth": ADMIN,
     "ledger.deposit": ADMIN_ANY,
     "ledger.withdraw": ADMIN_ANY,
+    "margin.account": READS,
+    "margin.calls": READS,
+    "margin.policies": EVERYONE,
+    "margin.set_policy": ADMIN,
     "market_data.instrument_list": EVERYONE,
     "market_data.quotes": EVERYONE,
     "market_data.sim_bars": EVERYONE,
+    "monitoring.accounts": STAFF,
+    "monitoring.clear_plan": DESK,
+    "monitoring.open_account": ADMIN_ANY,
+    "monitoring.run_due": NOBODY,
+    "monitoring.run_now": CLIENT,
+    "monitoring.set_plan": DESK,
+    "monitoring.state_fair_price": ADMIN,
+    "monitoring.switch": CLIENT,
+    "monitoring.view": CLIENT,
     "night.archive_log": ADMIN,
     "night.replay": ADMIN,
     "night.tidy_lake": ADMIN,
@@ -107,11 +125,31 @@ EXPECTED: dict[str, dict[str, str]] = {
     "statements.first_line_ns": READS,
     "statements.keep_balances": NOBODY,
     "statements.period": READS,
+    "verify.keep_head": NOBODY,
     "verify.run": ADMIN,
+    "wallet.approve": ADMIN,
+    "wallet.cash": READS,
+    "wallet.decline": ADMIN,
+    "wallet.expire_due": NOBODY,
+    "wallet.limits": STAFF,
+    "wallet.request": CLIENT,
+    "wallet.requests": CLIENT,
+    "wallet.set_limit": ADMIN,
+    "wallet.take_back": STAFF,
+    "wallet.waiting": ADMIN,
     "verify.run_new": ADMIN,
 }
 
 SAMPLES: dict[str, Any] = {
+    "account_id": 0,
+    "adapter": "?",
+    "enabled": False,
+    "steps": (),
+    "plan": Plan(1),
+    "instrument_id": 0,
+    "price": "1",
+    "source": "",
+    "lives_s": 1,
     "ticket": Ticket("AAPL", Side.BUY, OrderType.LIMIT, "1", "100.00"),
     "key": "k",
     "tickets": (),
@@ -139,6 +177,7 @@ SAMPLES: dict[str, Any] = {
     "inbox": "/nonexistent",
     "series": "wiki/AAPL/D1",
     "result": None,
+    "made": None,
     "symbols": (),
     "params": {},
     "run": None,
@@ -148,6 +187,13 @@ SAMPLES: dict[str, Any] = {
     "figures": None,
     "instrument_id": 0,
     "ban": "x",
+    "asset_class": "?",
+    "policy": REG_T,
+    "source": "test",
+    "words": "floor",
+    "kind": "withdrawal",
+    "request_id": 1,
+    "currency": "USD",
     "from_ns": 0,
     "to_ns": 1,
 }
