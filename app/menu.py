@@ -9,6 +9,7 @@ _PAGES = {
     "trade": ("Trade", "candlestick_chart"),
     "order": ("Order", "receipt_long"),
     "batch": ("Batch", "playlist_add"),
+    "scheduled": ("Scheduled", "schedule"),
     "research": ("Research", "science"),
     "floor": ("Floor", "monitor_heart"),
     "people": ("People", "group"),
@@ -19,7 +20,18 @@ _PAGES = {
     "account": ("Account", "person"),
 }
 _OF_ROLE = {
-    Role.TRADER: ("trade", "order", "batch", "portfolio", "wallet", "statement", "research", "monitor", "account"),
+    Role.TRADER: (
+        "trade",
+        "order",
+        "batch",
+        "scheduled",
+        "portfolio",
+        "wallet",
+        "statement",
+        "research",
+        "monitor",
+        "account",
+    ),
     Role.ADMIN: ("floor", "people", "portfolio", "statement", "order", "research", "monitor", "account"),
     Role.OBSERVER: ("portfolio", "statement", "order", "account"),
 }

@@ -28,11 +28,13 @@ from trading.adapters.postgres.halt_store import PostgresHalt
 from trading.adapters.postgres.ledger_store import PostgresLedger
 from trading.adapters.postgres.log_store import PostgresLog
 from trading.adapters.postgres.monitoring_store import PostgresMonitoring
+from trading.adapters.postgres.parent_store import PostgresParents
 from trading.adapters.postgres.people_store import PostgresPeople
 from trading.adapters.postgres.pool import Pool, connection_of, open_pool
 from trading.adapters.postgres.query_store import ObserverSessions, PostgresQueries
 from trading.adapters.postgres.reference import keep_instruments
 from trading.adapters.postgres.risk_store import PostgresRisk
+from trading.adapters.postgres.schedule_store import PostgresSchedules
 from trading.adapters.postgres.verify_store import PostgresVerify
 from trading.adapters.postgres.wallet_store import PostgresWallet
 from trading.domain.fees import FeeSchedule
@@ -98,6 +100,8 @@ class TradingFloor:
             audit=PostgresAudit(self.pool),
             desk=PostgresDesk(self.pool),
             batches=PostgresBatches(self.pool),
+            schedules=PostgresSchedules(self.pool),
+            parents=PostgresParents(self.pool),
             ledger=PostgresLedger(self.pool),
             wallet=PostgresWallet(self.pool),
             halt=PostgresHalt(self.pool),

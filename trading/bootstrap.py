@@ -21,11 +21,13 @@ from trading.adapters.postgres.ledger_store import PostgresLedger
 from trading.adapters.postgres.log_store import PostgresLog
 from trading.adapters.postgres.migrate import migrate, prepare
 from trading.adapters.postgres.monitoring_store import PostgresMonitoring
+from trading.adapters.postgres.parent_store import PostgresParents
 from trading.adapters.postgres.people_store import PostgresPeople
 from trading.adapters.postgres.pool import Pool, connection_of, open_pool
 from trading.adapters.postgres.query_store import ObserverSessions, PostgresQueries
 from trading.adapters.postgres.reference import keep_instruments
 from trading.adapters.postgres.risk_store import PostgresRisk
+from trading.adapters.postgres.schedule_store import PostgresSchedules
 from trading.adapters.postgres.verify_store import PostgresVerify
 from trading.adapters.postgres.wallet_store import PostgresWallet
 from trading.adapters.redis_bus import RedisBus
@@ -71,6 +73,8 @@ def _floor(settings: Settings, app_pool: Pool, observer_pool: Pool, bus: RedisBu
         audit=PostgresAudit(app_pool),
         desk=PostgresDesk(app_pool),
         batches=PostgresBatches(app_pool),
+        schedules=PostgresSchedules(app_pool),
+        parents=PostgresParents(app_pool),
         ledger=PostgresLedger(app_pool),
         wallet=PostgresWallet(app_pool),
         halt=PostgresHalt(app_pool),

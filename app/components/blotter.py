@@ -6,7 +6,7 @@ from decimal import Decimal
 import streamlit as st
 
 from app import formats, frame, room
-from app.components import margin
+from app.components import margin, scheduled
 from app.components.table import Row, table
 from trading.domain.orders import Refusal
 from trading.services import desk, queries
@@ -26,6 +26,8 @@ def blotter(portfolio_id: int) -> None:
         positions(portfolio_id)
     elif view in ("Open orders", "All orders"):
         orders(portfolio_id, open_only=view == "Open orders")
+        if view == "Open orders":
+            scheduled.listing(portfolio_id, open_only=True)
     elif view == "Fills":
         fills(portfolio_id)
     else:

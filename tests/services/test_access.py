@@ -16,6 +16,9 @@ from trading.domain.margin import REG_T
 from trading.domain.monitoring import Plan
 from trading.domain.orders import Change, OrderType, Side, Ticket
 from trading.services.access import OPERATIONS, Actor, Role
+from trading.services.parents import Working
+from trading.services.ports.parents import Style
+from trading.services.schedules import Timing
 
 for _module in pkgutil.iter_modules(trading.services.__path__):
     importlib.import_module(f"trading.services.{_module.name}")
@@ -87,6 +90,11 @@ EXPECTED: dict[str, dict[str, str]] = {
     "night.archive_log": ADMIN,
     "night.replay": ADMIN,
     "night.tidy_lake": ADMIN,
+    "parents.cancel": DESK,
+    "parents.create": DESK,
+    "parents.listing": CLIENT,
+    "parents.resume": DESK,
+    "parents.work_all": NOBODY,
     "people.audit_trail": ADMIN,
     "people.change_own_password": EVERYONE,
     "people.create_portfolio": ADMIN,
@@ -122,6 +130,14 @@ EXPECTED: dict[str, dict[str, str]] = {
     "research_data.bars": EVERYONE,
     "research_data.ingest_reports": STAFF,
     "research_data.series_list": EVERYONE,
+    "schedules.cancel": DESK,
+    "schedules.create": DESK,
+    "schedules.fire_due": NOBODY,
+    "schedules.firings": CLIENT,
+    "schedules.listing": CLIENT,
+    "schedules.pause": DESK,
+    "schedules.preview": DESK,
+    "schedules.resume": DESK,
     "statements.first_line_ns": READS,
     "statements.keep_balances": NOBODY,
     "statements.period": READS,
@@ -153,6 +169,11 @@ SAMPLES: dict[str, Any] = {
     "ticket": Ticket("AAPL", Side.BUY, OrderType.LIMIT, "1", "100.00"),
     "key": "k",
     "tickets": (),
+    "timing": Timing(cron="* * * * *"),
+    "schedule_id": 1,
+    "working": Working(Style.TWAP, 0),
+    "parent_id": 1,
+    "hours": "always",
     "change": Change(quantity="2"),
     "order_id": 1,
     "schedule": FeeSchedule(1, -1, 0, 0),

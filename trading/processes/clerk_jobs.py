@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from trading.config import Settings
 from trading.processes import backups, books_jobs
-from trading.services import monitoring
+from trading.services import monitoring, parents, schedules
 from trading.services.access import SYSTEM
 from trading.services.floor import Floor
 
@@ -33,4 +33,6 @@ def jobs(settings: Settings) -> Sequence[Job]:
         Job("cash requests", 30, books_jobs.expire_requests),
         Job("broker accounts", 5, lambda floor, _now_ns: "; ".join(monitoring.run_due(floor, SYSTEM))),
         Job("backup", backups.LOOK_S, backups.job(settings)),
+        Job("schedules", 0.5, lambda floor, _now_ns: schedules.fire_due(floor, SYSTEM, settings.sim_hours)),
+        Job("parents", 0.25, lambda floor, _now_ns: parents.work_all(floor, SYSTEM)),
     )

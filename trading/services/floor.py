@@ -12,9 +12,11 @@ from trading.services.ports.desk import AuditStore, DeskStore, HaltStore, HeadLo
 from trading.services.ports.jobs import JobRunner
 from trading.services.ports.lake import LakeStore
 from trading.services.ports.monitoring import Brokers, MonitoringStore
+from trading.services.ports.parents import ParentStore
 from trading.services.ports.people import PeopleStore
 from trading.services.ports.queries import ObserverQueries, QueryStore
 from trading.services.ports.risk import RiskStore
+from trading.services.ports.schedules import ScheduleStore
 from trading.services.ports.wallet import WalletStore
 
 
@@ -28,6 +30,8 @@ class Floor:
     audit: AuditStore
     desk: DeskStore
     batches: BatchStore
+    schedules: ScheduleStore
+    parents: ParentStore
     ledger: LedgerStore
     wallet: WalletStore
     halt: HaltStore

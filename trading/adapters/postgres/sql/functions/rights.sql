@@ -45,6 +45,9 @@ grant execute on function desk_open, desk_context, desk_accept, desk_refuse, des
     post_cash, set_halt, account_of, seal_block, mark_equity, drop_archived_log, batch_open, batch_close to tf_app;
 grant execute on function desk_limits, reset_drawdown, halt_by_file to tf_app;
 grant execute on function open_orders_of to tf_broker;
+grant execute on function claim_planned, parent_save to tf_app;
+grant insert on schedule, schedule_firing, parent_order to tf_app;
+grant update (state, next_due_ns, updated_ts_ns) on schedule to tf_app;
 
 grant execute on function post_group, second_admin_above, transfer_leaf, fill_leaf, advance_verified,
     keep_balances, unsettled, request_cash, decide_cash, expire_requests, set_cash_limit to tf_app;
