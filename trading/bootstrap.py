@@ -13,6 +13,7 @@ from trading.adapters.lake import Lake
 from trading.adapters.postgres.action_store import PostgresActions
 from trading.adapters.postgres.audit_store import PostgresAudit
 from trading.adapters.postgres.batch_store import PostgresBatches
+from trading.adapters.postgres.compliance_store import PostgresCompliance
 from trading.adapters.postgres.desk_store import PostgresDesk
 from trading.adapters.postgres.halt_store import PostgresHalt
 from trading.adapters.postgres.ledger_store import PostgresLedger
@@ -80,6 +81,7 @@ def _floor(settings: Settings, app_pool: Pool, observer_pool: Pool, bus: RedisBu
         jobs=jobs_of(settings),
         monitoring=PostgresMonitoring(app_pool),
         brokers=BrokerDirectory(lambda: broker_keys(settings)),
+        compliance=PostgresCompliance(app_pool),
     )
 
 

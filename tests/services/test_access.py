@@ -15,6 +15,7 @@ from trading.domain.fees import FeeSchedule
 from trading.domain.monitoring import Plan
 from trading.domain.orders import Change, OrderType, Side, Ticket
 from trading.services.access import OPERATIONS, Actor, Role
+from trading.services.ports.audit import AuditFilter
 
 for _module in pkgutil.iter_modules(trading.services.__path__):
     importlib.import_module(f"trading.services.{_module.name}")
@@ -30,6 +31,8 @@ NOBODY: dict[str, str] = {}
 
 # Written by hand and not read from the code: a rule that changes must be changed here too, by somebody who means it.
 EXPECTED: dict[str, dict[str, str]] = {
+    "audit.export": ADMIN,
+    "audit.search": ADMIN,
     "batches.preview": DESK,
     "batches.submit": DESK,
     "brokerage.balances": CLIENT,
@@ -37,6 +40,12 @@ EXPECTED: dict[str, dict[str, str]] = {
     "brokerage.holdings": CLIENT,
     "brokerage.open_orders": CLIENT,
     "brokerage.order": CLIENT,
+    "compliance.erase_person": ADMIN,
+    "compliance.export_own": EVERYONE,
+    "compliance.export_person": ADMIN,
+    "compliance.prune": NOBODY,
+    "compliance.retention": ADMIN,
+    "compliance.set_retention": ADMIN,
     "desk.submit": DESK,
     "desk.preview": DESK,
     "desk.cancel": DESK,
@@ -79,7 +88,6 @@ EXPECTED: dict[str, dict[str, str]] = {
     "night.archive_log": ADMIN,
     "night.replay": ADMIN,
     "night.tidy_lake": ADMIN,
-    "people.audit_trail": ADMIN,
     "people.change_own_password": EVERYONE,
     "people.create_portfolio": ADMIN,
     "people.create_user": ADMIN,
@@ -122,12 +130,16 @@ EXPECTED: dict[str, dict[str, str]] = {
 }
 
 SAMPLES: dict[str, Any] = {
+    "wanted": AuditFilter(),
+    "form": "?",
+    "confirmation": "?",
+    "what": "?",
+    "days": 0,
     "account_id": 0,
     "adapter": "?",
     "enabled": False,
     "steps": (),
     "plan": Plan(1),
-    "instrument_id": 0,
     "price": "1",
     "source": "",
     "lives_s": 1,

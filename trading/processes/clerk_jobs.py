@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from trading.config import Settings
+from trading.processes.retention import prune
 from trading.services import monitoring
 from trading.services.access import SYSTEM
 from trading.services.floor import Floor
@@ -23,6 +24,9 @@ class Job:
     run: Callable[[Floor, int], str]
 
 
-def jobs(settings: Settings) -> Sequence[Job]:  # noqa: ARG001 - the first job that needs a folder will use it
+def jobs(settings: Settings) -> Sequence[Job]:
     """Everything the clerk does on this floor."""
-    return (Job("broker accounts", 5.0, lambda floor, _now_ns: "; ".join(monitoring.run_due(floor, SYSTEM))),)
+    return (
+        Job("broker accounts", 5.0, lambda floor, _now_ns: "; ".join(monitoring.run_due(floor, SYSTEM))),
+        Job("retention", 3600.0, lambda floor, _now_ns: prune(floor, settings.log_dir)),
+    )

@@ -103,4 +103,6 @@ class PostgresLedger:
 
 def _refusal(answer: Mapping[str, Any]) -> Invalid:
     words = {name: f"{minor_to_decimal(answer[name], answer['scale']):,f}" for name in ("available", "needed")}
-    return Invalid(_REFUSALS[answer["refused"]].format(asset=answer["asset"], **words), answer["refused"])
+    refused = Invalid(_REFUSALS[answer["refused"]].format(asset=answer["asset"], **words), answer["refused"])
+    refused.audited = True  # by the function that refused
+    return refused

@@ -21,14 +21,6 @@ from trading.domain.orders import (
 from trading.domain.risk import Exposure, RiskLimits
 
 
-class AuditStore(Protocol):
-    """Append-only trail of deeds and refusals."""
-
-    def refused(self, user_id: int, action: str, subject: str, code: str, origin: str) -> None:
-        """Record a refused call, in a transaction of its own."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class DeskContext:
     """What the desk decides on, read under the portfolio's lock. Money in minor units, positions in lots.
