@@ -6,6 +6,7 @@ from decimal import Decimal
 import streamlit as st
 
 from app import formats, frame, room
+from app.components import margin, scheduled
 from app.components.table import Row, table
 from trading.domain.orders import Refusal
 from trading.services import desk, queries
@@ -25,6 +26,8 @@ def blotter(portfolio_id: int) -> None:
         positions(portfolio_id)
     elif view in ("Open orders", "All orders"):
         orders(portfolio_id, open_only=view == "Open orders")
+        if view == "Open orders":
+            scheduled.listing(portfolio_id, open_only=True)
     elif view == "Fills":
         fills(portfolio_id)
     else:
@@ -38,12 +41,15 @@ def summary(portfolio_id: int) -> None:
     money = queries.cash(floor, who, portfolio_id)
     currency = money[0].currency if money else "USD"
     total = sum((line.total for line in money), Decimal(0))
-    worth = sum((line.value if line.value is not None else line.cost for line in held), Decimal(0))
+    worth = sum((line.worth for line in held), Decimal(0))
+    on_margin = margin.show(portfolio_id)
     marked = [line.unrealised for line in held if line.unrealised is not None]
     frame.strip(
         [
             ("Equity", formats.money(total + worth, currency)),
-            ("Cash to spend", formats.money(sum((line.available for line in money), Decimal(0)), currency)),
+            ("Cash", formats.money(total, currency))
+            if on_margin
+            else ("Cash to spend", formats.money(sum((line.available for line in money), Decimal(0)), currency)),
             ("Held by orders", formats.money(sum((line.held for line in money), Decimal(0)), currency)),
             ("Open P&L", formats.gain(sum(marked, Decimal(0)), currency)),
             ("Realised P&L", formats.gain(queries.realised(floor, who, portfolio_id), currency)),
@@ -69,7 +75,7 @@ def positions(portfolio_id: int, empty: str = "No positions. Pick an instrument 
         )
         for line in queries.positions(room.floor(), room.actor(), portfolio_id)
     ]
-    columns = ["Symbol", ">Quantity", ">Average cost", ">Bid", ">Value", ">Open P&L", ">Realised P&L"]
+    columns = ["Symbol", ">Quantity", ">Average cost", ">Bid or ask", ">Value", ">Open P&L", ">Realised P&L"]
     table("positions", columns, rows, empty)
 
 
@@ -146,12 +152,18 @@ def fills(portfolio_id: int, limit: int = 100) -> None:
     table("fills", columns, rows, empty, opens=order_page(portfolio_id))
 
 
-_KINDS = {
+KINDS = {
     "deposit": "Deposit",
     "withdrawal": "Withdrawal",
     "trade": "Trade",
     "fee": "Fee",
     "reversal": "Reversal",
+    "tax": "Tax",
+    "dividend": "Dividend",
+    "interest": "Interest",
+    "fx": "Conversion",
+    "split": "Split",
+    "archive": "Archive",
 }
 
 
@@ -179,7 +191,7 @@ def ledger_row(line: queries.LedgerLine, when: str) -> Row:
         [
             (str(line.id), "dim"),
             when,
-            _KINDS.get(line.kind, line.kind),
+            KINDS.get(line.kind, line.kind),
             line.asset,
             (sign + figure(line.amount).replace("-", "−"), "up" if line.amount > 0 else "down"),
             figure(line.balance),

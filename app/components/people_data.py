@@ -52,7 +52,7 @@ def _erase(who: Actor, user: User) -> None:
         st.markdown("**Erase a person**")
         st.caption(
             "The login ends for ever; names, origins and sessions go. Orders, the ledger and the audit trail stay, "
-            "under a pseudonym. It cannot be taken back, and is refused while orders are open or accounts hold anything."
+            "under a pseudonym. It cannot be taken back and is refused while orders are open or accounts hold anything."
         )
         typed = st.text_input(f"Type {user.username} to confirm", key=f"erase_name_{user.id}")
         if st.button("Erase for ever", key=f"erase_{user.id}", type="primary", disabled=typed != user.username):

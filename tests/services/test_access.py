@@ -12,10 +12,14 @@ from trading_floor import TradingFloor
 import trading.services
 from trading.domain.errors import Forbidden, TradefloorError
 from trading.domain.fees import FeeSchedule
+from trading.domain.margin import REG_T
 from trading.domain.monitoring import Plan
 from trading.domain.orders import Change, OrderType, Side, Ticket
 from trading.services.access import OPERATIONS, Actor, Role
+from trading.services.parents import Working
 from trading.services.ports.audit import AuditFilter
+from trading.services.ports.parents import Style
+from trading.services.schedules import Timing
 
 for _module in pkgutil.iter_modules(trading.services.__path__):
     importlib.import_module(f"trading.services.{_module.name}")
@@ -33,6 +37,8 @@ NOBODY: dict[str, str] = {}
 EXPECTED: dict[str, dict[str, str]] = {
     "audit.export": ADMIN,
     "audit.search": ADMIN,
+    "backups.newest": ADMIN,
+    "backups.record": NOBODY,
     "batches.preview": DESK,
     "batches.submit": DESK,
     "brokerage.balances": CLIENT,
@@ -56,6 +62,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "fees.set_schedule": ADMIN,
     "halt.set_mode": ADMIN,
     "halt.current": EVERYONE,
+    "halt.scope_of": ADMIN,
     "ingest.ingest_inbox": ADMIN,
     "ingest.ingest_path": ADMIN,
     "ingest.ingest_shipped": ADMIN,
@@ -73,6 +80,10 @@ EXPECTED: dict[str, dict[str, str]] = {
     "limits.worth": ADMIN,
     "ledger.deposit": ADMIN_ANY,
     "ledger.withdraw": ADMIN_ANY,
+    "margin.account": READS,
+    "margin.calls": READS,
+    "margin.policies": EVERYONE,
+    "margin.set_policy": ADMIN,
     "market_data.instrument_list": EVERYONE,
     "market_data.quotes": EVERYONE,
     "market_data.sim_bars": EVERYONE,
@@ -88,6 +99,11 @@ EXPECTED: dict[str, dict[str, str]] = {
     "night.archive_log": ADMIN,
     "night.replay": ADMIN,
     "night.tidy_lake": ADMIN,
+    "parents.cancel": DESK,
+    "parents.create": DESK,
+    "parents.listing": CLIENT,
+    "parents.resume": DESK,
+    "parents.work_all": NOBODY,
     "people.change_own_password": EVERYONE,
     "people.create_portfolio": ADMIN,
     "people.create_user": ADMIN,
@@ -122,10 +138,29 @@ EXPECTED: dict[str, dict[str, str]] = {
     "research_data.bars": EVERYONE,
     "research_data.ingest_reports": STAFF,
     "research_data.series_list": EVERYONE,
+    "schedules.cancel": DESK,
+    "schedules.create": DESK,
+    "schedules.fire_due": NOBODY,
+    "schedules.firings": CLIENT,
+    "schedules.listing": CLIENT,
+    "schedules.pause": DESK,
+    "schedules.preview": DESK,
+    "schedules.resume": DESK,
     "statements.first_line_ns": READS,
     "statements.keep_balances": NOBODY,
     "statements.period": READS,
+    "verify.keep_head": NOBODY,
     "verify.run": ADMIN,
+    "wallet.approve": ADMIN,
+    "wallet.cash": READS,
+    "wallet.decline": ADMIN,
+    "wallet.expire_due": NOBODY,
+    "wallet.limits": STAFF,
+    "wallet.request": CLIENT,
+    "wallet.requests": CLIENT,
+    "wallet.set_limit": ADMIN,
+    "wallet.take_back": STAFF,
+    "wallet.waiting": ADMIN,
     "verify.run_new": ADMIN,
 }
 
@@ -141,11 +176,15 @@ SAMPLES: dict[str, Any] = {
     "steps": (),
     "plan": Plan(1),
     "price": "1",
-    "source": "",
     "lives_s": 1,
     "ticket": Ticket("AAPL", Side.BUY, OrderType.LIMIT, "1", "100.00"),
     "key": "k",
     "tickets": (),
+    "timing": Timing(cron="* * * * *"),
+    "schedule_id": 1,
+    "working": Working(Style.TWAP, 0),
+    "parent_id": 1,
+    "hours": "always",
     "change": Change(quantity="2"),
     "order_id": 1,
     "schedule": FeeSchedule(1, -1, 0, 0),
@@ -170,6 +209,7 @@ SAMPLES: dict[str, Any] = {
     "inbox": "/nonexistent",
     "series": "wiki/AAPL/D1",
     "result": None,
+    "made": None,
     "symbols": (),
     "params": {},
     "run": None,
@@ -179,6 +219,13 @@ SAMPLES: dict[str, Any] = {
     "figures": None,
     "instrument_id": 0,
     "ban": "x",
+    "asset_class": "?",
+    "policy": REG_T,
+    "source": "test",
+    "words": "floor",
+    "kind": "withdrawal",
+    "request_id": 1,
+    "currency": "USD",
     "from_ns": 0,
     "to_ns": 1,
 }

@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from trading.domain.errors import Conflict, Forbidden, Halted, Invalid, NotFound
 from trading.services.floor import Floor
-from trading.services.reading import READING
+from trading.services.reading import READING, TOLD_AFTER
 
 
 class Role(StrEnum):
@@ -42,6 +42,8 @@ class Actor:
 
 
 SYSTEM = Actor(0, "system", Role.SYSTEM, origin="system")
+CLERK = "clerk"
+"""Origin of what the floor's clerk does for an owner: runs of schedules, children of parents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +95,17 @@ def operation(
                 raise forbidden
             if reach in (Reach.ANY, Reach.GRANTED) and actor.role is not Role.SYSTEM:
                 _note_look(floor, actor, portfolio_id, name)  # another's: whose own it is, is let in by OWN
+            subject = f"portfolio:{portfolio_id}" if names_portfolio else ""
             try:
-                return function(floor, actor, *args, **kwargs)
+                answer = function(floor, actor, *args, **kwargs)
             except _REFUSALS as error:
                 if name not in READING and not error.audited:
-                    subject = f"portfolio:{portfolio_id}" if names_portfolio else ""
                     floor.audit.refused(actor.user_id, name, subject, error.code[:80], actor.origin)
                     error.audited = True
                 raise
+            if name in TOLD_AFTER and actor.role is not Role.SYSTEM:
+                floor.audit.did(actor.user_id, name, subject, actor.origin, {})
+            return answer
 
         if name in OPERATIONS:
             raise ValueError(f"two use cases named {name}")

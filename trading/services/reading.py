@@ -1,8 +1,9 @@
-"""Which use cases change nothing. What any other one refuses is kept in the audit trail."""
+"""Which use cases change nothing, and which change what no transaction of the database holds."""
 
 READING = frozenset(
     {
         "audit.search",
+        "backups.newest",
         "batches.preview",
         "brokerage.balances",
         "brokerage.executions",
@@ -14,6 +15,7 @@ READING = frozenset(
         "desk.preview",
         "fees.history",
         "halt.current",
+        "halt.scope_of",
         "limits.current",
         "limits.history",
         "limits.own",
@@ -22,12 +24,16 @@ READING = frozenset(
         "limits.tier_of",
         "limits.tiers",
         "limits.worth",
+        "margin.account",
+        "margin.calls",
+        "margin.policies",
         "market_data.instrument_list",
         "market_data.quotes",
         "market_data.sim_bars",
         "monitoring.accounts",
         "monitoring.view",
         "night.replay",
+        "parents.listing",
         "people.grants",
         "people.portfolios",
         "people.users",
@@ -48,6 +54,31 @@ READING = frozenset(
         "research_data.bars",
         "research_data.ingest_reports",
         "research_data.series_list",
+        "schedules.firings",
+        "schedules.listing",
+        "schedules.preview",
+        "statements.first_line_ns",
         "statements.period",
+        "wallet.cash",
+        "wallet.limits",
+        "wallet.requests",
+        "wallet.waiting",
     }
 )
+"""They change nothing; what any other one refuses is kept in the audit trail."""
+
+TOLD_AFTER = frozenset(
+    {
+        "ingest.ingest_inbox",
+        "ingest.ingest_path",
+        "ingest.ingest_shipped",
+        "monitoring.run_now",
+        "night.archive_log",
+        "night.tidy_lake",
+        "research.backtest",
+        "research.run_nightly",
+        "research.sweep",
+        "verify.run",
+    }
+)
+"""Their work lies in files, runs or many transactions: where a person asked for it, the trail's row follows it."""
