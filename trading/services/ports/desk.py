@@ -22,14 +22,6 @@ from trading.domain.orders import (
 from trading.domain.risk import Exposure, RiskLimits
 
 
-class AuditStore(Protocol):
-    """Append-only trail of deeds and refusals."""
-
-    def refused(self, user_id: int, action: str, subject: str, code: str, origin: str) -> None:
-        """Record a refused call, in a transaction of its own."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class MarginContext:
     """A margin portfolio in the order's currency: its cash (below zero: debt), what open orders reserve of it, its
