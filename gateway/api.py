@@ -42,9 +42,8 @@ def create_api(floor: Floor, monotonic_s: Callable[[], float]) -> FastAPI:
     tape = Tape(floor, monotonic_s)
 
     api.add_exception_handler(TradefloorError, _refused)
-    api.include_router(order_routes(floor))
-    api.include_router(batch_routes(floor))
-    api.include_router(margin_routes(floor))
+    for routes in (order_routes, batch_routes, margin_routes):
+        api.include_router(routes(floor))
 
     @api.get("/health")
     def health() -> JSONResponse:
