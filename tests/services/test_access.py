@@ -66,6 +66,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "ledger.withdraw": ADMIN_ANY,
     "margin.account": READS,
     "margin.calls": READS,
+    "margin.markets": EVERYONE,
     "margin.policies": EVERYONE,
     "margin.set_policy": ADMIN,
     "market_data.instrument_list": EVERYONE,
