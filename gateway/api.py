@@ -12,7 +12,9 @@ from pydantic import BaseModel, Field
 
 from gateway.batches import batch_routes
 from gateway.margin import margin_routes
+from gateway.monitoring import monitoring_routes
 from gateway.orders import order_routes
+from gateway.schedules import schedule_routes
 from gateway.sessions import clear_cookie, comes_from_elsewhere, is_same_origin, origin_of, set_cookie, token_of
 from gateway.tape import PERIOD_S, Tape
 from trading.domain.errors import Forbidden, TradefloorError, Unavailable
@@ -42,7 +44,7 @@ def create_api(floor: Floor, monotonic_s: Callable[[], float]) -> FastAPI:
     tape = Tape(floor, monotonic_s)
 
     api.add_exception_handler(TradefloorError, _refused)
-    for routes in (order_routes, batch_routes, margin_routes):
+    for routes in (order_routes, batch_routes, margin_routes, monitoring_routes, schedule_routes):
         api.include_router(routes(floor))
 
     @api.get("/health")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from trading.domain.margin import Holding
+from trading.services.ports.desk import Cutoff
 
 
 class QueryStore(Protocol):
@@ -93,6 +94,14 @@ class QueryStore(Protocol):
 
     def first_line_ns(self, portfolio_id: int) -> int | None:
         """When the portfolio's first ledger line was booked."""
+        ...
+
+    def markets(self) -> Sequence[tuple[str, str]]:
+        """Asset class and calendar of everything that is traded."""
+        ...
+
+    def unsettled(self, portfolio_id: int, cutoffs: Sequence[Cutoff]) -> Sequence[dict[str, Any]]:
+        """asset, scale, asset_class, calendar, amount and last_ns of proceeds that have not settled, by currency."""
         ...
 
     def equity_marks(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
