@@ -39,18 +39,24 @@ class Credentials(BaseModel):
     password: str = Field(max_length=1000)
 
 
+_ROUTES = (
+    order_routes,
+    batch_routes,
+    margin_routes,
+    monitoring_routes,
+    schedule_routes,
+    parent_routes,
+)
+
+
 def create_api(floor: Floor, monotonic_s: Callable[[], float]) -> FastAPI:
     """The routes over one floor."""
     api = FastAPI(title="Tradefloor", docs_url=None, redoc_url=None, openapi_url=None)
     tape = Tape(floor, monotonic_s)
 
     api.add_exception_handler(TradefloorError, _refused)
-    api.include_router(order_routes(floor))
-    api.include_router(batch_routes(floor))
-    api.include_router(margin_routes(floor))
-    api.include_router(monitoring_routes(floor))
-    api.include_router(schedule_routes(floor))
-    api.include_router(parent_routes(floor))
+    for routes in _ROUTES:
+        api.include_router(routes(floor))
 
     @api.get("/health")
     def health() -> JSONResponse:
