@@ -15,6 +15,7 @@ from gateway.margin import margin_routes
 from gateway.monitoring import monitoring_routes
 from gateway.orders import order_routes
 from gateway.parents import parent_routes
+from gateway.risk import risk_routes
 from gateway.schedules import schedule_routes
 from gateway.sessions import clear_cookie, comes_from_elsewhere, is_same_origin, origin_of, set_cookie, token_of
 from gateway.tape import PERIOD_S, Tape
@@ -29,7 +30,15 @@ SESSION_OVER = 4401
 """Close code that tells the page to ask for a login."""
 TRY_AGAIN = 1013
 """Close code for a floor that cannot check sessions now."""
-_STATUS = {"forbidden": 403, "no_session": 401, "not_found": 404, "conflict": 409, "unavailable": 503, "halted": 423}
+_STATUS = {
+    "forbidden": 403,
+    "no_session": 401,
+    "not_found": 404,
+    "conflict": 409,
+    "halt_file": 409,
+    "halted": 423,
+    "unavailable": 503,
+}
 
 
 class Credentials(BaseModel):
@@ -46,6 +55,7 @@ _ROUTES = (
     monitoring_routes,
     schedule_routes,
     parent_routes,
+    risk_routes,
 )
 
 
