@@ -12,6 +12,7 @@ from trading_floor import TradingFloor
 import trading.services
 from trading.domain.errors import Forbidden, TradefloorError
 from trading.domain.fees import FeeSchedule
+from trading.domain.margin import REG_T
 from trading.domain.orders import Change, OrderType, Side, Ticket
 from trading.services.access import OPERATIONS, Actor, Role
 
@@ -63,6 +64,10 @@ EXPECTED: dict[str, dict[str, str]] = {
     "limits.worth": ADMIN,
     "ledger.deposit": ADMIN_ANY,
     "ledger.withdraw": ADMIN_ANY,
+    "margin.account": READS,
+    "margin.calls": READS,
+    "margin.policies": EVERYONE,
+    "margin.set_policy": ADMIN,
     "market_data.instrument_list": EVERYONE,
     "market_data.quotes": EVERYONE,
     "market_data.sim_bars": EVERYONE,
@@ -159,6 +164,9 @@ SAMPLES: dict[str, Any] = {
     "figures": None,
     "instrument_id": 0,
     "ban": "x",
+    "asset_class": "?",
+    "policy": REG_T,
+    "source": "test",
     "kind": "withdrawal",
     "request_id": 1,
     "currency": "USD",

@@ -5,6 +5,7 @@ from trading.domain.money import INT64_MAX, parse_decimal
 from trading.services import settled
 from trading.services.access import Actor, Reach, Role, operation
 from trading.services.floor import Floor
+from trading.services.margin import check_withdrawal
 
 _ADMIN = {Role.ADMIN: Reach.ANY, Role.SYSTEM: Reach.ANY}
 POSTING_MAX = 10**15
@@ -29,8 +30,11 @@ def deposit(floor: Floor, actor: Actor, portfolio_id: int, amount: str, key: str
 def withdraw(floor: Floor, actor: Actor, portfolio_id: int, amount: str, key: str, memo: str = "") -> int:
     """Take cash out. Refused with ``insufficient_cash`` beyond what is not held, with ``not_settled`` beyond what has
     settled. Else like `deposit`.
+
+    Out of a margin portfolio goes what its positions and open orders do not require, see `margin.check_withdrawal`.
     """
     cents, now_ns = minor_amount(floor, portfolio_id, amount), floor.clock.now_ns()
+    check_withdrawal(floor, portfolio_id, cents)
     with settled.explained(floor, portfolio_id):
         return floor.ledger.withdraw(
             actor.user_id,

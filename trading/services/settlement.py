@@ -11,7 +11,6 @@ from trading.domain.ledger import (
     FloorAccounts,
     OpenOrder,
     Posting,
-    hold_needed,
     post_end,
     post_fill,
     post_growth,
@@ -69,6 +68,10 @@ class Settlement:
 
     def __init__(self, orders: Mapping[int, OpenOrder], lots_of: LotsOf, accounts_of: AccountsOf) -> None:
         self.orders: dict[int, OpenOrder] = {}
+        self.because: dict[int, str] = {}
+        """Why an order is cancelled that nobody asked to cancel, by its id; taken out when it is."""
+        self.on_fill: Callable[[Posting, int], None] | None = None
+        """Told of each fill, with its lots."""
         self._groups: dict[int, set[int]] = {}
         self._lots: dict[tuple[int, int], list[Lot]] = {}
         self._lots_of = lots_of
@@ -107,7 +110,11 @@ class Settlement:
                         rested=event.liquidity == "maker",
                     )
                     self._fill_rows(batch, event, posting, seq, ts_ns, group)
+                    if self.on_fill is not None:
+                        self.on_fill(posting, event.lots)
                 else:
+                    if isinstance(event, Closed) and order.id in self.because:
+                        event = replace(event, reason=self.because.pop(order.id))
                     posting = self._moved(order, event)
                 self._collect(batch, sums, event, order, posting, seq, ts_ns)
                 if order.role is GroupRole.ENTRY:
@@ -140,17 +147,12 @@ class Settlement:
 
     def _trim(self, order: OpenOrder) -> Posting:
         """Give back what the order, and those that share its hold, do not need."""
-        needs = [
-            hold_needed(
-                each.instrument, each.side, each.terms.protection_ticks, each.open_lots, each.done, each.planned_lots
-            )
-            for each in (order, *self._sharing(order))
-        ]
-        cash, asset = shared_hold(order.instrument, order.side, needs)
+        needs = [each.needed for each in (order, *self._sharing(order))]
+        cash, asset = shared_hold(order.instrument, order.side, needs, order.margin)
         return post_release(order, cash=max(order.cash.left - cash, 0), asset=max(order.asset.left - asset, 0))
 
     def _exits_follow(self, batch: Batch, sums: _Sums, event: Event, entry: OpenOrder, seq: int, ts_ns: int) -> None:
-        """What an entry bought is held for its exits; what it will not buy any more is not planned for them.
+        """What an entry opened is held for its exits; what it will not open any more is not planned for them.
 
         ``entry`` is as it was before the event.
         """
@@ -282,13 +284,20 @@ class Settlement:
             )
         self._lot_rows(batch, posting, FillId(order.id, seq, event.n), event.lots, ts_ns)
 
+    def lots(self, portfolio_id: int, instrument_id: int) -> list[Lot]:
+        """Open lots, oldest first, after all that was settled."""
+        place = (portfolio_id, instrument_id)
+        if place not in self._lots:
+            self._lots[place] = self._lots_of(*place)
+        return self._lots[place]
+
     def _lot_rows(self, batch: Batch, posting: Posting, fill: FillId, lots: int, ts_ns: int) -> None:
         order = posting.order
         place = (order.portfolio_id, order.instrument.id)
-        if place not in self._lots:
-            self._lots[place] = self._lots_of(*place)
-        if order.side is Side.BUY:
-            lot = open_lot(fill, ts_ns, lots, posting.notional, posting.fee)
+        self.lots(*place)
+        sale = order.side is Side.SELL
+        if order.opens:
+            lot = open_lot(fill, ts_ns, lots, posting.notional, posting.fee, short=sale)
             self._lots[place].append(lot)
             batch.lots.append(
                 {
@@ -300,10 +309,12 @@ class Settlement:
                     "acquired_ts_ns": ts_ns,
                     "quantity_lots": lots,
                     "cost": lot.cost,
+                    "short": lot.short,
                 }
             )
             return
-        self._lots[place], closes = close_fifo(self._lots[place], lots, posting.notional - posting.fee)
+        amount = posting.notional - posting.fee if sale else posting.notional + posting.fee
+        self._lots[place], closes = close_fifo(self._lots[place], lots, amount)
         for close in closes:
             batch.lot_closes.append(
                 {

@@ -14,13 +14,15 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.pool import is_lost, scalar
-from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, instrument_of, open_order_of
+from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, holding_of, instrument_of, open_order_of
 from trading.domain.errors import Fenced, Halted, Stale, TradefloorError, Unavailable
 from trading.domain.instruments import Instrument
 from trading.domain.ledger import FloorAccounts, Hold, OpenOrder
+from trading.domain.margin import Mark
 from trading.domain.positions import FillId, Lot
-from trading.services.ports.broker import Batch, Command, LogChunk, Standing
+from trading.services.ports.broker import Batch, Command, LogChunk, MarginAccount, Standing
 
+_NO_MARK = Mark(0, 0)
 _ERRORS: dict[str, type[TradefloorError]] = {"TF001": Halted, "TF002": Fenced, "TF003": Stale}
 _GROUPS_AT_ONCE = 1000
 _EFFECTS = (
@@ -35,6 +37,8 @@ _EFFECTS = (
     "lots",
     "lot_closes",
     "outbox",
+    "margin_events",
+    "margin_orders",
 )
 COMMIT = b"""
     select commit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9), set_config(
@@ -48,6 +52,7 @@ _OPEN = "not in ('filled', 'rejected', 'cancelled', 'expired')"
 _OPEN_ORDERS = f"""
     select o.id, o.portfolio_id, o.side, o.quantity_lots, o.filled_lots, o.price_lots_sum, o.notional, o.fee, o.state,
            o.type, o.protection_ticks, o.limit_ticks, o.stop_ticks, o.trail, o.trail_ppm, o.group_id, o.group_role,
+           o.effect, o.reserve_ppm, o.reserve_ticks,
            o.instrument_id, o.instrument_version, cash.id as cash_account, shares.id as asset_account,
            coalesce(hc.amount - hc.used - hc.released, 0) as cash_left,
            coalesce(ha.amount - ha.used - ha.released, 0) as asset_left,
@@ -244,7 +249,7 @@ class PostgresBroker:
     def lots(self, portfolio_id: int, instrument_id: int) -> list[Lot]:
         """See the port."""
         rows = self._rows(
-            "select order_id, input_seq, n, acquired_ts_ns, quantity_lots, remaining_lots, cost, remaining_cost"
+            "select order_id, input_seq, n, acquired_ts_ns, quantity_lots, remaining_lots, cost, remaining_cost, short"
             " from lot where portfolio_id = %s and instrument_id = %s and remaining_lots > 0 order by id",
             (portfolio_id, instrument_id),
         )
@@ -256,6 +261,7 @@ class PostgresBroker:
                 row["remaining_lots"],
                 row["cost"],
                 row["remaining_cost"],
+                row["short"],
             )
             for row in rows
         ]
@@ -285,6 +291,28 @@ class PostgresBroker:
             ]
         taken, self._groups = self._groups[:count], self._groups[count:]
         return taken
+
+    def order_id(self) -> int:
+        """See the port."""
+        number: int = self._scalar("select nextval('orders_id_seq')")
+        return number
+
+    def margin_accounts(self, portfolio_ids: Sequence[int]) -> Sequence[MarginAccount]:
+        """See the port."""
+        found = [row["account"] for row in self._rows("select margin_accounts(%s) as account", (list(portfolio_ids),))]
+        return [
+            MarginAccount(
+                portfolio_id=row["portfolio_id"],
+                owner_id=row["owner_id"],
+                currency_id=row["currency_id"],
+                cash_account=row["cash_account"],
+                cash=row["cash"],
+                state=row["state"],
+                holdings={held["instrument_id"]: holding_of(held) for held in row["holdings"]},
+                asset_accounts={held["instrument_id"]: held["asset_account"] for held in row["holdings"]},
+            )
+            for row in found
+        ]
 
     # Writing --------------------------------------------------------------------------------------------------------
 
@@ -329,8 +357,8 @@ class PostgresBroker:
         with self._open() as connection:
             connection.execute("select seal_block(%s)", (now,))
 
-    def mark_equity(self, ts_ns: int, bids: Mapping[int, int]) -> None:
-        """See the port. A position without a bid is marked at its cost."""
+    def mark_equity(self, ts_ns: int, marks: Mapping[int, Mark]) -> None:
+        """See the port. A position without a mark counts what it cost, or as a short what it brought."""
         cash = self._rows(
             "select p.id, a.posted from portfolio p"
             " join account a on a.portfolio_id = p.id and a.asset_id = p.currency_id"
@@ -338,15 +366,16 @@ class PostgresBroker:
         )
         positions = self._rows(
             f"select l.portfolio_id, l.lots, l.cost, {INSTRUMENT_COLUMNS} from"
-            " (select portfolio_id, instrument_id, sum(remaining_lots)::bigint as lots,"
-            "  sum(remaining_cost)::bigint as cost from lot where remaining_lots > 0 group by 1, 2) l"
+            " (select portfolio_id, instrument_id, sum(case when short then -remaining_lots else remaining_lots end)"
+            "  ::bigint as lots, sum(case when short then -remaining_cost else remaining_cost end)::bigint as cost"
+            "  from lot where remaining_lots > 0 group by 1, 2) l"
             " join instrument_current v on v.instrument_id = l.instrument_id"
             " join asset a on a.id = v.asset_id join asset c on c.id = v.currency_id"
         )
         worth: dict[int, int] = {}
         for row in positions:
-            bid = bids.get(row["instrument_id"], 0)
-            value = instrument_of(row).notional(bid * row["lots"]) if bid else row["cost"]
+            mark = marks.get(row["instrument_id"], _NO_MARK).closing(row["lots"])
+            value = instrument_of(row).notional(mark * row["lots"]) if mark else row["cost"]
             worth[row["portfolio_id"]] = worth.get(row["portfolio_id"], 0) + value
         with self._open() as connection, connection.pipeline():
             for row in cash:
@@ -375,5 +404,5 @@ def commit_parameters(batch: Batch) -> list[bytes]:
         batch.out_hash,
         batch.state_hash,
         json.dumps(effects, separators=(",", ":")).encode(),
-        b"t" if batch.commands or batch.orders else b"f",
+        b"t" if batch.commands or batch.orders or batch.margin_events else b"f",
     ]

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from trading.domain.ledger import FloorAccounts, OpenOrder
+from trading.domain.margin import Holding, Mark
 from trading.domain.positions import Lot
 
 Row = dict[str, Any]
@@ -71,6 +72,25 @@ class Batch:
     lots: list[Row] = field(default_factory=list)
     lot_closes: list[Row] = field(default_factory=list)
     outbox: list[Row] = field(default_factory=list)
+    margin_events: list[Row] = field(default_factory=list)
+    margin_orders: list[Row] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class MarginAccount:
+    """A margin portfolio's cash and positions in one currency, and where it stands: ``met``, ``call``, ``close_out``.
+
+    ``holdings`` by instrument id (without their basis), ``asset_accounts`` likewise; ``cash_account`` is the id.
+    """
+
+    portfolio_id: int
+    owner_id: int
+    currency_id: int
+    cash_account: int
+    cash: int
+    state: str
+    holdings: dict[int, Holding]
+    asset_accounts: dict[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +201,14 @@ class BrokerStore(Protocol):
         """New transfer group ids."""
         ...
 
+    def order_id(self) -> int:
+        """The id of a new order."""
+        ...
+
+    def margin_accounts(self, portfolio_ids: Sequence[int]) -> Sequence[MarginAccount]:
+        """Margin accounts with a position, debt or a call in force, and all of the portfolios named."""
+        ...
+
     def begin_commit(self, batch: Batch) -> None:
         """Send a batch, all of it or nothing; `end_commit` says what became of it. One at a time."""
         ...
@@ -204,8 +232,8 @@ class BrokerStore(Protocol):
         """Seal finished transfers into the hash chain."""
         ...
 
-    def mark_equity(self, ts_ns: int, bids: Mapping[int, int]) -> None:
-        """A mark for each portfolio that ever had cash; ``bids`` maps instrument ids to bid ticks."""
+    def mark_equity(self, ts_ns: int, marks: Mapping[int, Mark]) -> None:
+        """A mark for each portfolio that ever had cash; ``marks`` by instrument id."""
         ...
 
     def report(self, detail: Mapping[str, Any]) -> None:
