@@ -16,6 +16,7 @@ from trading.services import settled
 from trading.services.access import Actor, Reach, Role, operation
 from trading.services.floor import Floor
 from trading.services.ledger import minor_amount
+from trading.services.margin import check_withdrawal
 from trading.services.ports.wallet import Ask
 
 WAITS_NS = 3 * 86_400_000_000_000
@@ -108,6 +109,8 @@ def request(floor: Floor, actor: Actor, portfolio_id: int, kind: str, amount: st
     ask = Ask(
         actor.user_id, portfolio_id, kind, cents, key, memo.strip()[:200], actor.origin, now_ns, now_ns + WAITS_NS
     )
+    if kind == "withdrawal":
+        check_withdrawal(floor, portfolio_id, cents)
     with settled.explained(floor, portfolio_id):
         return floor.wallet.request(ask, settled.cutoffs(floor, now_ns) if kind == "withdrawal" else ())
 

@@ -40,7 +40,8 @@ grant execute on function desk_open, desk_context, desk_accept, desk_refuse, des
 grant execute on function desk_limits, reset_drawdown to tf_app;
 
 grant execute on function post_group, second_admin_above, transfer_leaf, fill_leaf, advance_verified,
-    keep_balances, unsettled, request_cash, decide_cash, expire_requests, set_cash_limit to tf_app;
+    keep_balances, unsettled, request_cash, decide_cash, expire_requests, set_cash_limit,
+    post_fx to tf_app;
 
 grant execute on function commit_batch, take_lease, renew_lease, save_snapshot, seal_block, publish_outbox,
     mark_equity, set_halt to tf_broker;
