@@ -111,6 +111,8 @@ def request(floor: Floor, actor: Actor, portfolio_id: int, kind: str, amount: st
     ask = Ask(
         actor.user_id, portfolio_id, kind, cents, key, memo.strip()[:200], actor.origin, now_ns, now_ns + WAITS_NS
     )
+    if kind == "withdrawal":
+        check_withdrawal(floor, portfolio_id, cents)
     with settled.explained(floor, portfolio_id):
         return floor.wallet.request(ask, settled.cutoffs(floor, now_ns) if kind == "withdrawal" else ())
 

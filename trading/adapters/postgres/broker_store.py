@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from trading.adapters.postgres.pool import is_lost, scalar
 from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, holding_of, instrument_of, open_order_of
 from trading.domain.errors import Fenced, Halted, Stale, TradefloorError, Unavailable
+from trading.domain.fx import converted, mid
 from trading.domain.instruments import Instrument
 from trading.domain.ledger import FloorAccounts, Hold, OpenOrder
 from trading.domain.margin import Mark
@@ -94,6 +95,13 @@ _SETTINGS: Mapping[str, LiteralString] = {
 }
 """Reading asks the same few questions, each by a key: planning one anew takes longer than answering it. Unhurried are
 marks, a lease that runs on and numbers for the health page: no order waits until they are on the disk."""
+
+_FOREIGN_CASH = """select p.id, a.posted, c.scale, b.scale as base_scale, x.instrument_id as pair_id,
+        x.symbol = c.code || b.code as sells_base, x.tick_size
+    from portfolio p join account a on a.portfolio_id = p.id and a.asset_id <> p.currency_id and a.posted <> 0
+    join asset c on c.id = a.asset_id and c.kind = 'currency' join asset b on b.id = p.currency_id
+    join instrument_current x on x.asset_class = 'fx' and x.symbol in (c.code || b.code, b.code || c.code)
+    where p.archived_at is null"""
 
 
 class PostgresBroker:
@@ -380,12 +388,22 @@ class PostgresBroker:
             connection.execute("select seal_block(%s)", (now,))
 
     def mark_equity(self, ts_ns: int, marks: Mapping[int, Mark]) -> None:
-        """See the port. A position without a mark counts what it cost, or as a short what it brought."""
+        """See the port. A position without a mark counts what it cost, or as a short what it brought.
+
+        Cash of other currencies counts at the mid of its pair.
+        """
         cash = self._rows(
             "select p.id, a.posted from portfolio p"
             " join account a on a.portfolio_id = p.id and a.asset_id = p.currency_id"
             " where p.archived_at is null and exists (select 1 from transfer t where t.portfolio_id = p.id)"
         )
+        foreign: dict[int, int] = {}
+        for row in self._rows(_FOREIGN_CASH):
+            newest = marks.get(row["pair_id"], _NO_MARK)
+            price = mid(newest.bid_ticks, newest.ask_ticks, row["tick_size"])
+            if price is not None:
+                value = converted(row["posted"], row["scale"], row["base_scale"], price, row["sells_base"])
+                foreign[row["id"]] = foreign.get(row["id"], 0) + value
         positions = self._rows(
             f"select l.portfolio_id, l.lots, l.cost, {INSTRUMENT_COLUMNS} from"
             " (select portfolio_id, instrument_id, sum(case when short then -remaining_lots else remaining_lots end)"
@@ -402,7 +420,8 @@ class PostgresBroker:
         with self._open() as connection, connection.pipeline():
             for row in cash:
                 connection.execute(
-                    "select mark_equity(%s, %s, %s, %s)", (row["id"], ts_ns, row["posted"], worth.get(row["id"], 0))
+                    "select mark_equity(%s, %s, %s, %s)",
+                    (row["id"], ts_ns, row["posted"] + foreign.get(row["id"], 0), worth.get(row["id"], 0)),
                 )
 
     def report(self, detail: Mapping[str, Any]) -> None:

@@ -16,9 +16,13 @@ from trading.services.ports.desk import Cutoff
 
 Row = dict[str, Any]
 
-_CASH = """select c.code as asset, c.scale, a.posted, a.held
-    from account a join asset c on c.id = a.asset_id
-    where a.kind = 'portfolio' and a.portfolio_id = %s and c.kind = 'currency' order by c.code"""
+_CASH = """select c.code as asset, c.scale, a.posted, a.held, a.asset_id = p.currency_id as is_base,
+        b.scale as base_scale, x.instrument_id as pair_id, x.symbol = c.code || b.code as sells_base, x.tick_size
+    from account a join asset c on c.id = a.asset_id join portfolio p on p.id = a.portfolio_id
+    join asset b on b.id = p.currency_id
+    left join instrument_current x on a.asset_id <> p.currency_id and x.asset_class = 'fx'
+        and x.symbol in (c.code || b.code, b.code || c.code)
+    where a.kind = 'portfolio' and a.portfolio_id = %s and c.kind = 'currency' order by is_base desc, c.code"""
 
 _POSITIONS = """select v.instrument_id, v.symbol, v.venue, v.name, v.tick_size, v.lot_size, c.code as currency, c.scale,
         a.posted as lots, a.held as held_lots,

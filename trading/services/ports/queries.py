@@ -14,7 +14,10 @@ class QueryStore(Protocol):
     """
 
     def cash(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
-        """asset, scale, posted, held of each currency."""
+        """asset, scale, posted, held of each currency, the base currency first (``is_base``).
+
+        Of the others also pair_id, tick_size and whether selling it sells the pair's first currency (``sells_base``).
+        """
         ...
 
     def positions(self, portfolio_id: int) -> Sequence[dict[str, Any]]:

@@ -51,7 +51,8 @@ grant insert on schedule, schedule_firing, parent_order to tf_app;
 grant update (state, next_due_ns, updated_ts_ns) on schedule to tf_app;
 
 grant execute on function post_group, second_admin_above, transfer_leaf, fill_leaf, advance_verified,
-    keep_balances, unsettled, request_cash, decide_cash, expire_requests, set_cash_limit to tf_app;
+    keep_balances, unsettled, request_cash, decide_cash, expire_requests, set_cash_limit,
+    post_fx to tf_app;
 
 grant execute on function commit_batch, take_lease, renew_lease, save_snapshot, seal_block, publish_outbox,
     mark_equity, set_halt to tf_broker;

@@ -66,7 +66,7 @@ begin
         raise exception 'no such portfolio' using errcode = 'TF006';
     end if;
     if p_kind = 'withdrawal' then
-        reply := case when own.posted - own.held < p_amount then (
+        reply := case when own.posted - case when own.floor_zero then own.held else 0 end < p_amount then (
             select jsonb_build_object('v', 1, 'refused', 'insufficient_cash', 'available', own.posted - own.held, 'needed',
                                       p_amount, 'asset', code, 'scale', scale) from asset where id = currency)
             else not_settled(p_portfolio, currency, p_amount, own.posted - own.held, p_cutoffs) end;
@@ -182,6 +182,24 @@ create or replace trigger cash_request_change before update on cash_request
     for each row execute function check_request_change();
 create or replace trigger cash_request_stays before delete or truncate on cash_request
     for each statement execute function refuse_edit();
+
+-- A conversion: post_group, unless the kill switch is on for the floor, the user, the portfolio or the pair.
+create or replace function post_fx(p_pair int, p_actor bigint, p_portfolio bigint, p_operation text, p_key text,
+                                   p_hash bytea, p_assets int[], p_amounts bigint[], p_against text[], p_kinds text[],
+                                   p_memo text, p_origin text, p_ts_ns bigint)
+returns jsonb language plpgsql security definer set search_path = public as $$
+declare stop text;
+begin
+    perform pg_advisory_xact_lock_shared(7001);
+    select reason into stop from halt_state where mode <> 'running' and scope in ('floor', 'instrument:' || p_pair,
+        'user:' || (select owner_id from portfolio where id = p_portfolio), 'portfolio:' || p_portfolio) limit 1;
+    if found then
+        return refuse_posting(p_actor, p_portfolio, p_operation, p_key,
+            jsonb_build_object('v', 1, 'refused', 'halted', 'reason', stop), p_origin);
+    end if;
+    return post_group(p_actor, p_portfolio, p_operation, p_key, p_hash, p_assets, p_amounts, p_against, p_kinds, p_memo,
+                      p_origin, p_ts_ns);
+end $$;
 
 -- A new limit for a currency. A person may only lower it: with one who raises it a second admin would be no hindrance.
 create or replace function set_cash_limit(p_actor bigint, p_currency text, p_above bigint, p_origin text, p_ts_ns bigint)
