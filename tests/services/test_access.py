@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
@@ -31,6 +32,13 @@ NOBODY: dict[str, str] = {}
 EXPECTED: dict[str, dict[str, str]] = {
     "batches.preview": DESK,
     "batches.submit": DESK,
+    "actions.book": ADMIN,
+    "actions.cancel": ADMIN,
+    "actions.enter_dividend": ADMIN,
+    "actions.enter_file": ADMIN,
+    "actions.enter_split": ADMIN,
+    "actions.listed": EVERYONE,
+    "actions.preview": ADMIN,
     "brokerage.balances": CLIENT,
     "brokerage.executions": CLIENT,
     "brokerage.holdings": CLIENT,
@@ -101,6 +109,11 @@ SAMPLES: dict[str, Any] = {
     "tickets": (),
     "change": Change(quantity="2"),
     "order_id": 1,
+    "action_id": 1,
+    "ex_date": date(2026, 1, 2),
+    "dividend": "x",
+    "text": "",
+    "source": "",
     "schedule": FeeSchedule(1, -1, 0, 0),
     "scope": "floor",
     "mode": "running",

@@ -7,6 +7,7 @@ from typing import Final, Literal
 from trading.exchange.compiled import layout
 from trading.exchange.messages import (
     BUY,
+    Action,
     Body,
     Closed,
     Event,
@@ -38,6 +39,7 @@ _RULES: Final = {
     _PRINT: "trade_through",
 }
 _REJECTIONS: Final = {int(code): code.name.lower() for code in layout.Rejected}
+_REQUESTED: Final = int(layout.Cancelled.REQUESTED)
 _CANCELLATIONS: Final = {
     **{int(code): code.name.lower() for code in layout.Cancelled},
     int(layout.Cancelled.REQUESTED): "cancel",
@@ -75,6 +77,7 @@ class Telling:
         self._orders, self._quotes, self._printed_lots = orders, quotes, printed_lots
         self._submits = body.orders if isinstance(body, Group) else (body,) if isinstance(body, Submit) else ()
         self._change = body if isinstance(body, Modify) else None
+        self._by_action = isinstance(body, Action)
         self._told: list[Event] = []
         self._fills = 0
         self._quiet: dict[int, int] = {}  # new orders that nothing happened to yet -> place of their message
@@ -93,7 +96,8 @@ class Telling:
         elif kind == _ACCEPTED:
             self._accepted(order_id, left, code)
         elif kind == _CANCELLED:
-            self._end(order_id, "cancelled", _CANCELLATIONS[code])
+            by_action = self._by_action and code == _REQUESTED
+            self._end(order_id, "cancelled", "corporate_action" if by_action else _CANCELLATIONS[code])
         elif kind == _EXPIRED:
             self._end(order_id, "expired", "day_end" if self._orders[order_id].day else "expired")
         elif kind == _REJECTED:

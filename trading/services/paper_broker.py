@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from trading.domain.actions import apply as apply_action
 from trading.domain.errors import Inconsistent
 from trading.domain.ledger import FloorAccounts, OpenOrder
 from trading.exchange.codec import chain_hash, encode, events_hash
@@ -20,6 +21,8 @@ from trading.services.command_inputs import (
     CommandQueue,
     DayEnd,
     Delay,
+    action_of,
+    adjustment,
     body_of,
     no_delay,
     order_ids,
@@ -28,7 +31,7 @@ from trading.services.command_inputs import (
 )
 from trading.services.floor_state import FloorState
 from trading.services.ports.broker import Batch, BrokerStore, Command
-from trading.services.settlement import Settlement
+from trading.services.settlement import Acted, Settlement
 
 FILLS_MAX = 50
 """A batch closes at this many fills."""
@@ -66,6 +69,7 @@ class PaperBroker:
         self._steps: Steps = []
         self._sequenced: list[dict[str, Any]] = []
         self._fills = 0
+        self._acted: list[Acted] = []
         self._sent: tuple[Batch, int] | None = None  # on its way to the database, with its number of fills
         self._done = Committed(0, 0, [], [])
 
@@ -97,7 +101,7 @@ class PaperBroker:
         if state.engine.seq != cursor or not (begins or state.chain == chain):
             raise Inconsistent(f"the log ends at input {state.engine.seq}, the cursor is at {cursor}")
         self._state, self.committed_seq = state, cursor
-        self._pending, self._steps, self._sequenced, self._fills = [], [], [], 0
+        self._pending, self._steps, self._sequenced, self._fills, self._acted = [], [], [], 0, []
         self._tick_seqs, self._sent, self._done = {}, None, Committed(0, 0, [], [])
         self.queue = CommandQueue(self.queue.delay)
         self._settlement = Settlement(self._store.open_orders(), self._store.lots, self._accounts_of)
@@ -156,6 +160,9 @@ class PaperBroker:
         if expiry_ns is not None and expiry_ns <= now_ns:
             self._apply(now_ns, Timer())
         for command in due:
+            if command.kind == "action":
+                self._act(now_ns, command)
+                continue
             delay_ns = self.queue.delay(command)
             body = body_of(command, now_ns, self.engine.orders, self._day_end, delay_ns)
             self._apply(now_ns, body, command.id)
@@ -167,6 +174,26 @@ class PaperBroker:
         quiet_over = bool(self._pending) and now_ns - self._pending_since_ns >= QUIET_COMMIT_NS
         if self._steps or self._sequenced or quiet_over:
             self._cut(now_ns, self.engine.seq)
+
+    def _act(self, now_ns: int, command: Command) -> None:
+        """A corporate action is decided on what the database has, in a batch of its own."""
+        if self._pending:
+            self._cut(now_ns, self.engine.seq)
+        self._end_commit()
+        action = action_of(command)
+        holdings = self._store.holdings(action.instrument_id)
+        resting = [key for key, order in self.engine.orders.items() if order.instrument_id == action.instrument_id]
+        orders = [self._settlement.orders[key] for key in resting]
+        units = [each.instrument for each in holdings] + [each.instrument for each in orders]
+        instrument = units[0] if units else None
+        self._apply(now_ns, adjustment(action, instrument, orders), command.id)
+        if instrument is not None:
+            accounts = self._store.action_accounts(instrument.asset.id, instrument.currency.id)
+            effects = [apply_action(action, holding, accounts) for holding in holdings]
+        else:
+            effects = []
+        self._acted.append(Acted(action.id, self.engine.seq, now_ns, effects))
+        self._cut(now_ns, self.engine.seq)
 
     def _committed(self) -> Committed:
         """What has become durable since this was asked last."""
@@ -225,8 +252,8 @@ class PaperBroker:
     def _cut(self, now_ns: int, last_seq: int, settles: Callable[[Event], bool] | None = None) -> None:
         """Send all pending inputs up to one, with their effects: of all events, or of those that ``settles``."""
         inputs, self._pending = _split(self._pending, last_seq)
-        steps, commands, fills = self._steps, self._sequenced, self._fills
-        self._steps, self._sequenced, self._fills = [], [], 0
+        steps, commands, fills, acted = self._steps, self._sequenced, self._fills, self._acted
+        self._steps, self._sequenced, self._fills, self._acted = [], [], 0, []
         packed, out_hash = encode(inputs), events_hash((seq, events) for seq, _, events in steps)
         self._state.chain = chain_hash(self._state.chain, out_hash, packed)
         batch = Batch(
@@ -242,7 +269,8 @@ class PaperBroker:
         )
         if settles is not None:
             steps = [(seq, ts_ns, list(filter(settles, events))) for seq, ts_ns, events in steps]
-        self._settlement.settle(batch, steps, self._store.group_ids(fills))
+        groups = self._store.group_ids(fills + sum(len(action.effects) for action in acted))
+        self._settlement.settle(batch, steps, groups, acted)
         self._end_commit()
         self._store.begin_commit(batch)
         self._sent = batch, fills

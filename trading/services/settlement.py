@@ -3,14 +3,16 @@
 The broker computes everything here, in integers; the database checks it against its constraints and writes it at once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from trading.domain.actions import Effect
 from trading.domain.ledger import (
     FloorAccounts,
     OpenOrder,
     Posting,
+    Transfer,
     hold_needed,
     post_end,
     post_fill,
@@ -21,11 +23,32 @@ from trading.domain.ledger import (
 )
 from trading.domain.orders import CONDITIONAL, PRICED, TERMINAL, GroupRole, OrderState, OrderType, Side, Terms
 from trading.domain.positions import FillId, Lot, close_fifo, open_lot
-from trading.exchange.messages import Closed, Event, Filled, Modified, Pending, Refused, Sized, Triggered, Working
+from trading.exchange.messages import (
+    Adjusted,
+    Closed,
+    Event,
+    Filled,
+    Modified,
+    Pending,
+    Refused,
+    Sized,
+    Triggered,
+    Working,
+)
 from trading.services.ports.broker import Batch
 
 LotsOf = Callable[[int, int], list[Lot]]
 AccountsOf = Callable[[OpenOrder], FloorAccounts]
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """A corporate action of a batch: its input, and what it does to each holding."""
+
+    action_id: int
+    input_seq: int
+    ts_ns: int
+    effects: Sequence[Effect]
 
 
 @dataclass(slots=True)
@@ -39,8 +62,7 @@ class _Sums:
 
     def add(self, posting: Posting) -> None:
         """Count a posting's balances and holds. Accounts of holds are named even where nothing is posted to them."""
-        for account, change in posting.posted.items():
-            self.accounts[account] = self.accounts.get(account, 0) + change
+        self.post(posting.posted)
         for use in posting.uses:
             self.accounts.setdefault(use.account_id, 0)
             if use.over:
@@ -63,6 +85,11 @@ class _Sums:
             row["released"] += use.released
             row["grown"] += use.grown
 
+    def post(self, posted: Mapping[int, int]) -> None:
+        """Count changes of balances by account."""
+        for account, change in posted.items():
+            self.accounts[account] = self.accounts.get(account, 0) + change
+
 
 class Settlement:
     """Accounting of the open orders; grows with each event, and is thrown away when a commit fails."""
@@ -83,10 +110,21 @@ class Settlement:
                 self._groups.setdefault(order.group_id, set()).add(order.id)
             self._share(order)
 
-    def settle(self, batch: Batch, steps: Sequence[tuple[int, int, Sequence[Event]]], group_ids: Sequence[int]) -> None:
-        """Add the effects of ``steps`` (input_seq, ts_ns, events) to ``batch``. Needs a group id for each fill."""
+    def settle(
+        self,
+        batch: Batch,
+        steps: Sequence[tuple[int, int, Sequence[Event]]],
+        group_ids: Sequence[int],
+        acted: Sequence[Acted] = (),
+    ) -> None:
+        """Add the effects of ``steps`` (input_seq, ts_ns, events) and of corporate actions to ``batch``.
+
+        Needs a group id for each fill and each effect on a holding.
+        """
         groups = iter(group_ids)
         sums = _Sums()
+        for action in acted:
+            self._action_rows(batch, sums, action, groups)
         for seq, ts_ns, events in steps:
             group = 0
             for event in events:
@@ -132,6 +170,10 @@ class Settlement:
         if isinstance(event, Modified):
             lots = order.filled_lots + event.open_lots + order.planned_lots
             return self._trim(replace(order, quantity_lots=lots, terms=_terms(order.terms, event)))
+        if isinstance(event, Adjusted):
+            lots = order.filled_lots + event.open_lots + event.planned_lots
+            terms = _terms(order.terms, event)
+            return self._refit(replace(order, quantity_lots=lots, planned_lots=event.planned_lots, terms=terms))
         if isinstance(event, Refused):
             return self._trim(order)
         if isinstance(event, Closed):
@@ -148,6 +190,16 @@ class Settlement:
         ]
         cash, asset = shared_hold(order.instrument, order.side, needs)
         return post_release(order, cash=max(order.cash.left - cash, 0), asset=max(order.asset.left - asset, 0))
+
+    def _refit(self, order: OpenOrder) -> Posting:
+        """As `_trim`, and shares that have become more stay held."""
+        posting = self._trim(order)
+        needed = max(each.needed[1] for each in (order, *self._sharing(order)))
+        more = needed - posting.order.asset.left
+        if more <= 0:
+            return posting
+        grown = post_growth(posting.order, more)
+        return replace(posting, order=grown.order, uses=(*posting.uses, *grown.uses))
 
     def _exits_follow(self, batch: Batch, sums: _Sums, event: Event, entry: OpenOrder, seq: int, ts_ns: int) -> None:
         """What an entry bought is held for its exits; what it will not buy any more is not planned for them.
@@ -267,20 +319,48 @@ class Settlement:
             }
         )
         for transfer in posting.transfers:
-            batch.transfers.append(
+            batch.transfers.append({**key, **_transfer_row(transfer, group, order.portfolio_id, ts_ns)})
+        self._lot_rows(batch, posting, FillId(order.id, seq, event.n), event.lots, ts_ns)
+
+    def _action_rows(self, batch: Batch, sums: _Sums, action: Acted, groups: Iterator[int]) -> None:
+        """What a corporate action does to holdings; its orders come as events."""
+        effects: list[dict[str, Any]] = []
+        lots: list[dict[str, Any]] = []
+        for effect in action.effects:
+            holding, group = effect.holding, next(groups)
+            sums.post(effect.posted)
+            for transfer in effect.transfers:
+                row = _transfer_row(transfer, group, holding.portfolio_id, action.ts_ns)
+                batch.transfers.append({**row, "input_seq": action.input_seq})
+            effects.append(
                 {
-                    **key,
+                    "portfolio_id": holding.portfolio_id,
+                    "lots_before": effect.lots_before,
+                    "lots_after": effect.lots_after,
+                    "cash": effect.cash,
+                    "tax": effect.tax,
+                    "dropped": effect.dropped,
                     "group_id": group,
-                    "asset_id": transfer.asset_id,
-                    "debit_id": transfer.debit_id,
-                    "credit_id": transfer.credit_id,
-                    "amount": transfer.amount,
-                    "kind": transfer.kind,
-                    "portfolio_id": order.portfolio_id,
-                    "ts_ns": ts_ns,
                 }
             )
-        self._lot_rows(batch, posting, FillId(order.id, seq, event.n), event.lots, ts_ns)
+            for change in effect.lots:
+                key = asdict(change.before.opened_by)
+                before = {"lots_before": change.before.remaining_lots, "cost_before": change.before.remaining_cost}
+                after = {"lots_after": change.after.remaining_lots, "cost_after": change.after.remaining_cost}
+                lots.append({**key, **before, **after})
+            if effect.lots:
+                place = (holding.portfolio_id, holding.instrument.id)
+                self._lots[place] = [change.after for change in effect.lots if change.after.remaining_lots]
+            batch.outbox.append({"v": 1, "topic": "cash", "portfolio_id": holding.portfolio_id})
+        batch.actions.append(
+            {
+                "id": action.action_id,
+                "input_seq": action.input_seq,
+                "ts_ns": action.ts_ns,
+                "effects": effects,
+                "lots": lots,
+            }
+        )
 
     def _lot_rows(self, batch: Batch, posting: Posting, fill: FillId, lots: int, ts_ns: int) -> None:
         order = posting.order
@@ -322,6 +402,19 @@ class Settlement:
             )
 
 
+def _transfer_row(transfer: Transfer, group: int, portfolio_id: int, ts_ns: int) -> dict[str, Any]:
+    return {
+        "group_id": group,
+        "asset_id": transfer.asset_id,
+        "debit_id": transfer.debit_id,
+        "credit_id": transfer.credit_id,
+        "amount": transfer.amount,
+        "kind": transfer.kind,
+        "portfolio_id": portfolio_id,
+        "ts_ns": ts_ns,
+    }
+
+
 def _charged(posting: Posting) -> dict[str, Any]:
     """The named lines of what a fill was charged, where its schedule has any."""
     if not posting.lines:
@@ -342,7 +435,7 @@ def _sized(order: OpenOrder, event: Sized) -> OpenOrder:
     return after
 
 
-def _terms(before: Terms, event: Modified) -> Terms:
+def _terms(before: Terms, event: Modified | Adjusted) -> Terms:
     """Terms after a change."""
     trailing = before.type is OrderType.TRAILING_STOP
     return Terms(
@@ -379,6 +472,7 @@ _CAUSES: Mapping[type[Event], str] = {
     Triggered: "triggered",
     Sized: "sized",
     Modified: "modified",
+    Adjusted: "corporate_action",
     Refused: "modify_refused",
 }
 

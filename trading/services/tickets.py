@@ -171,6 +171,8 @@ def portfolio_refusal(context: DeskContext, opens: bool) -> Refusal | None:
         return Refusal("portfolio_archived", "This portfolio is archived; choose another.")
     if context.portfolio_kind != "cash":
         return Refusal("kind_not_open", "Orders are taken in cash portfolios only.")
+    if context.action_waits:
+        return Refusal("corporate_action", "A split or dividend is being booked. Try again in a moment.")
     for scope, mode in sorted(context.halts.items()):
         if mode == "halted" or (mode == "reducing" and opens):
             what = "halted" if mode == "halted" else "limited to closing positions"

@@ -239,6 +239,7 @@ def context_of(found: Mapping[str, Any]) -> DeskContext:
         limits=RiskLimits(
             limits["version"], limits["max_order_notional"], limits["max_open_orders"], limits["price_band_ppm"]
         ),
+        action_waits=found["action_waits"],
         halts=found["halt"] or {},
     )
 

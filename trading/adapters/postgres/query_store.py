@@ -19,8 +19,11 @@ _POSITIONS = """select v.instrument_id, v.symbol, v.venue, v.name, v.tick_size, 
         a.posted as lots, a.held as held_lots,
         coalesce((select sum(l.remaining_cost) from lot l where l.portfolio_id = a.portfolio_id
             and l.instrument_id = v.instrument_id and l.remaining_lots > 0), 0)::bigint as cost_minor,
-        coalesce((select sum(x.proceeds - x.cost) from lot_close x join lot l on l.id = x.lot_id
-            where x.portfolio_id = a.portfolio_id and l.instrument_id = v.instrument_id), 0)::bigint as realised_minor
+        (coalesce((select sum(x.proceeds - x.cost) from lot_close x join lot l on l.id = x.lot_id
+            where x.portfolio_id = a.portfolio_id and l.instrument_id = v.instrument_id), 0)
+         + coalesce((select sum(e.cash - sign(e.lots_before) * e.dropped) from action_effect e
+            join corporate_action s on s.id = e.action_id and s.kind = 'split'
+            where e.portfolio_id = a.portfolio_id and s.instrument_id = v.instrument_id), 0))::bigint as realised_minor
     from account a join instrument_current v on v.asset_id = a.asset_id join asset c on c.id = v.currency_id
     where a.kind = 'portfolio' and a.portfolio_id = %s order by v.symbol"""
 

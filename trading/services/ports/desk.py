@@ -42,7 +42,8 @@ class RiskLimits:
 class DeskContext:
     """What the desk decides on, read under the portfolio's lock. Money in minor units, positions in lots.
 
-    ``halts`` maps the scopes that concern this order (floor, its user, its instrument) to their mode.
+    ``halts`` maps the scopes that concern this order (floor, its user, its instrument) to their mode. ``action_waits``
+    says that a split or dividend of the instrument is being booked.
     """
 
     instrument: Instrument
@@ -56,6 +57,7 @@ class DeskContext:
     open_orders: int
     limits: RiskLimits
     halts: Mapping[str, str]
+    action_waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,8 @@ begin
         'open_orders', (select count(*) from orders where portfolio_id = p_portfolio
                         and state not in ('filled', 'rejected', 'cancelled', 'expired')),
         'limits', (select to_jsonb(r) from risk_limit r where portfolio_id = p_portfolio order by version desc limit 1),
+        'action_waits', exists (select 1 from command where kind = 'action' and input_seq is null
+                                and (payload ->> 'instrument_id')::int = v.instrument_id),
         'halt', (select jsonb_object_agg(scope, mode) from halt_state where scope in
                  ('floor', 'user:' || p_user, 'instrument:' || v.instrument_id)));
 end $$;

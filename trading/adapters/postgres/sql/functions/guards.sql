@@ -36,7 +36,8 @@ end $$;
 do $$
 declare t text;
 begin
-    foreach t in array array['transfer', 'fill', 'order_event', 'audit', 'ledger_block', 'lot_close', 'reconciliation']
+    foreach t in array array['transfer', 'fill', 'order_event', 'audit', 'ledger_block', 'lot_close', 'reconciliation',
+                             'action_effect', 'lot_action']
     loop
         execute format('create or replace trigger %I before update or delete or truncate on %I
                         for each statement execute function refuse_edit()', t || '_kept', t);

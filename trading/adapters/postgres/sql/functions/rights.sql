@@ -36,7 +36,7 @@ grant execute on function desk_open, desk_context, desk_accept, desk_refuse, des
 
 grant execute on function commit_batch, take_lease, renew_lease, save_snapshot, seal_block, publish_outbox,
     mark_equity, set_halt to tf_broker;
-grant execute on function set_fee_schedule to tf_app;
+grant execute on function set_fee_schedule, enter_action, cancel_action, request_action to tf_app;
 grant usage on sequence transfer_group to tf_broker;
 grant update (detail) on process_status to tf_broker;
 
@@ -45,14 +45,15 @@ grant execute on function observer_portfolios to tf_observer;
 -- Observers: SELECT alone, and only the portfolios granted to the user of the session whose token is set.
 
 grant select on portfolio, portfolio_grant, asset, instrument, instrument_version, instrument_current, account,
-    transfer, orders, order_event, hold, fill, lot, lot_close, equity_mark to tf_observer;
+    transfer, orders, order_event, hold, fill, lot, lot_close, equity_mark,
+    corporate_action, action_effect, lot_action to tf_observer;
 grant select (id, public_id, username, display_name, role) on app_user to tf_observer;
 
 do $$
 declare t text;
 begin
     foreach t in array array['portfolio', 'portfolio_grant', 'account', 'transfer', 'orders', 'fill', 'lot', 'lot_close',
-                             'equity_mark']
+                             'equity_mark', 'action_effect', 'lot_action']
     loop
         execute format('alter table %I enable row level security', t);
         execute format('drop policy if exists %I on %I', t || '_staff', t);
