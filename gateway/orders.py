@@ -45,6 +45,7 @@ class TicketBody(BaseModel):
     take_profit: str | None = Text
     stop_loss: str | None = Text
     oco_limit: str | None = Text
+    strategy: str | None = Text
 
 
 class ChangeBody(BaseModel):
@@ -71,7 +72,10 @@ def order_routes(floor: Floor) -> APIRouter:
 
     @router.post("/preview")
     def preview(request: Request, portfolio_id: int, body: TicketBody) -> JSONResponse:
-        """What placing it would cost now; writes nothing. Money in minor units of ``currency``."""
+        """What placing it would cost now, and in ``refusals`` all that is in its way; writes nothing.
+
+        Money in minor units of ``currency``. 422 with the one refusal where a cost can't be worked out.
+        """
         answer = desk.preview(floor, writer(floor, request), portfolio_id, Ticket(**body.model_dump()))
         if isinstance(answer, Refusal):
             return answered(answer, 200)

@@ -198,9 +198,10 @@ class TestAWholeFloor:
         assert "TRADEFLOOR_APP_PORT=" in done.stderr
 
     def test_verify_finds_it_consistent(self, floor: Floor) -> None:
-        done = floor.tradefloor("verify", "--json")
-        assert done.returncode == 0, done.stdout
-        assert json.loads(done.stdout)["ok"] is True
+        for which in ([], ["--incremental"]):
+            done = floor.tradefloor("verify", *which, "--json")
+            assert done.returncode == 0, done.stdout
+            assert json.loads(done.stdout)["ok"] is True
 
     def test_ingest_reports_what_it_took_and_what_it_refused(self, floor: Floor, tmp_path: Path) -> None:
         good, bad = tmp_path / "GOOD.csv", tmp_path / "BAD.csv"

@@ -28,6 +28,7 @@ from trading.adapters.postgres.people_store import PostgresPeople
 from trading.adapters.postgres.pool import Pool, connection_of, open_pool
 from trading.adapters.postgres.query_store import ObserverSessions, PostgresQueries
 from trading.adapters.postgres.reference import keep_instruments
+from trading.adapters.postgres.risk_store import PostgresRisk
 from trading.adapters.postgres.verify_store import PostgresVerify
 from trading.domain.fees import FeeSchedule
 from trading.domain.instruments import Instrument
@@ -93,6 +94,7 @@ class TradingFloor:
             batches=PostgresBatches(self.pool),
             ledger=PostgresLedger(self.pool),
             halt=PostgresHalt(self.pool),
+            risk=PostgresRisk(self.pool),
             actions=PostgresActions(self.pool),
             verify=PostgresVerify(self.pool),
             log=PostgresLog(self.pool),

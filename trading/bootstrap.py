@@ -21,6 +21,7 @@ from trading.adapters.postgres.people_store import PostgresPeople
 from trading.adapters.postgres.pool import Pool, connection_of, open_pool
 from trading.adapters.postgres.query_store import ObserverSessions, PostgresQueries
 from trading.adapters.postgres.reference import keep_instruments
+from trading.adapters.postgres.risk_store import PostgresRisk
 from trading.adapters.postgres.verify_store import PostgresVerify
 from trading.adapters.redis_bus import RedisBus
 from trading.config import Settings
@@ -67,6 +68,7 @@ def _floor(settings: Settings, app_pool: Pool, observer_pool: Pool, bus: RedisBu
         batches=PostgresBatches(app_pool),
         ledger=PostgresLedger(app_pool),
         halt=PostgresHalt(app_pool),
+        risk=PostgresRisk(app_pool),
         actions=PostgresActions(app_pool),
         verify=PostgresVerify(app_pool),
         log=PostgresLog(app_pool),

@@ -125,12 +125,17 @@ def ingest(
 
 
 @app.command(epilog="Exit status: 0 consistent, 1 a break was found, 2 no floor to work on.")
-def verify(as_json: AsJson = False) -> None:
+def verify(
+    incremental: Annotated[
+        bool, typer.Option("--incremental", help="Only what is new since the books were last found sound.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Prove ledger, holds, orders, fills and positions consistent."""
     from trading.config import Settings
     from trading.processes.commands import verify_floor
 
-    raise typer.Exit(verify_floor(Settings(), as_json))
+    raise typer.Exit(verify_floor(Settings(), incremental, as_json))
 
 
 @app.command(epilog="Exit status: 0 the night succeeded, 1 it failed, 2 no floor to work on.")

@@ -14,7 +14,10 @@ _COUNTED = {
     "lot": "lots",
     "input_log": "log blocks",
     "ledger_block": "sealed blocks",
+    "more_breaks": "more breaks",
+    "milliseconds": "ms",
 }
+_SCOPES = {"nightly": "Nightly", "new": "What is new"}
 
 
 def show() -> None:
@@ -28,7 +31,7 @@ def show() -> None:
         Row(
             [
                 formats.moment(each["ts_ns"], now_ns),
-                "Nightly" if each["scope"] == "nightly" else "Check",
+                _SCOPES.get(each["scope"], "Check"),
                 ("Books agree", "up") if each["ok"] else (f"{len(each['breaks'])} breaks", "down"),
                 (", ".join(_counted(what, count) for what, count in each["counts"].items()), "dim"),
             ]
@@ -46,4 +49,4 @@ def show() -> None:
 
 def _counted(what: str, count: int) -> str:
     word = _COUNTED.get(what, what.replace("_", " "))
-    return f"{count:,} {word.removesuffix('s') if count == 1 else word}"
+    return f"{count:,} {word.removesuffix('s') if count == 1 and word != 'ms' else word}"

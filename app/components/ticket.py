@@ -38,6 +38,7 @@ _GOOD_FOR = (
     "once, the rest is dropped. FOK: all at once or nothing."
 )
 _AMOUNT, _PERCENT = "Amount", "Percent"
+_UNREADY = "Fill in quantity and price to see what the order costs."
 
 
 def ticket(instrument: Instrument, portfolio_id: int, reference: str | None) -> None:
@@ -67,7 +68,7 @@ def ticket(instrument: Instrument, portfolio_id: int, reference: str | None) -> 
         key=f"send_{key}",
         type="primary",
         width="stretch",
-        disabled=isinstance(answer, Refusal),
+        disabled=bool(desk.refusals_of(answer)),
         on_click=_send,
         args=(instrument, portfolio_id, key),
     )
@@ -181,10 +182,12 @@ def _ready(asked: Ticket) -> bool:
 
 def _cost(answer: desk.Preview | Refusal, instrument: Instrument, asked: Ticket) -> None:
     """What the order costs, or why it would be refused; as high either way, so that nothing below it jumps."""
+    refusals = desk.refusals_of(answer)
+    ready = _ready(asked)
+    whys = [explain(each, instrument) for each in refusals] if ready else [_UNREADY]
+    warned = "".join(f'<p class="{"warn" if ready else "dim"}">{escape(why)}</p>' for why in whys)
     if isinstance(answer, Refusal):
-        ready = _ready(asked)
-        why = explain(answer, instrument) if ready else "Fill in quantity and price to see what the order costs."
-        st.html(f'<div class="tf-cost"><p class="{"warn" if ready else "dim"}">{escape(why)}</p></div>')
+        st.html(f'<div class="tf-cost">{warned}</div>')
         return
     currency, scale = instrument.currency.code, instrument.currency.scale
 
@@ -200,7 +203,9 @@ def _cost(answer: desk.Preview | Refusal, instrument: Instrument, asked: Ticket)
     ]
     rows = "".join(f"<div><span>{label}</span><b>{cash(minor)}</b></div>" for label, minor in lines)
     worst = f"Never fills at {'more' if buys else 'less'} than {formats.price(answer.protection_price)}."
-    st.html(f'<div class="tf-cost">{rows}<span>{worst}{escape(_others(asked))}</span></div>')
+    st.html(
+        f'<div class="tf-cost">{rows}<span>{worst}{escape(_others(asked))}</span>{warned if refusals else ""}</div>'
+    )
 
 
 def _charges(answer: desk.Preview) -> list[tuple[str, int]]:

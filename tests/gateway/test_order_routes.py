@@ -73,6 +73,9 @@ def test_a_bracket_is_one_call_and_is_found_again_as_a_group(client: Client, flo
 def test_a_preview_writes_nothing(client: Client, floor: TradingFloor) -> None:
     answer = client.ask("POST", "/preview", LIMIT).json()
     assert (answer["cash_hold"], answer["estimated_price"], answer["currency"]) == (99_100, "99.00", "USD")
+    assert answer["refusals"] == []
+    dear = client.ask("POST", "/preview", LIMIT | {"quantity": "11000"}).json()
+    assert [each["code"] for each in dear["refusals"]] == ["max_order_notional", "insufficient_cash"]
     assert floor.query("select count(*) from orders") == [(0,)]
 
 

@@ -191,8 +191,8 @@ class Day:
         ]
         self.strategy = LiveStrategy(self, self._buses[2], *self.floor.add_trader("robot", str(ROBOT_CASH)))
         self.floor.query(
-            "insert into risk_limit (portfolio_id, version, max_order_notional, max_open_orders, price_band_ppm)"
-            " select id, 2, 100000000000, 100000, 200000 from portfolio"
+            "insert into risk_limit (tier, version, max_order_notional, max_open_orders, price_band_ppm)"
+            " values ('standard', 2, 100000000000, 100000, 200000)"
         )
         own = {**environment, "TRADEFLOOR_BROKER_LATENCY": LATENCY, "TRADEFLOOR_SEED": str(SEED)}
         self.brokers = Brokers(self.floor, own, folder)

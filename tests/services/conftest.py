@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,5 +19,15 @@ def rich(floor: TradingFloor) -> TradingFloor:
 @pytest.fixture
 def floor(database: Database, tmp_path: Path) -> Iterator[TradingFloor]:
     own = TradingFloor(database, tmp_path / "lake")
+    yield own
+    own.close()
+
+
+@pytest.fixture(scope="module")
+def wide_floor(
+    make_database: Callable[[], Database], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TradingFloor]:
+    """One floor for all tests of a module that change nothing on it."""
+    own = TradingFloor(make_database(), tmp_path_factory.mktemp("wide") / "lake")
     yield own
     own.close()

@@ -57,6 +57,18 @@ EXPECTED: dict[str, dict[str, str]] = {
     "ingest.ingest_inbox": ADMIN,
     "ingest.ingest_path": ADMIN,
     "ingest.ingest_shipped": ADMIN,
+    "limits.current": ADMIN,
+    "limits.history": ADMIN,
+    "limits.own": READS,
+    "limits.reset_drawdown": ADMIN_ANY,
+    "limits.restrict": ADMIN,
+    "limits.restriction_history": ADMIN,
+    "limits.restrictions": EVERYONE,
+    "limits.set_limits": ADMIN,
+    "limits.set_tier": ADMIN,
+    "limits.tier_of": ADMIN,
+    "limits.tiers": ADMIN,
+    "limits.worth": ADMIN,
     "ledger.deposit": ADMIN_ANY,
     "ledger.withdraw": ADMIN_ANY,
     "market_data.instrument_list": EVERYONE,
@@ -100,7 +112,11 @@ EXPECTED: dict[str, dict[str, str]] = {
     "research_data.bars": EVERYONE,
     "research_data.ingest_reports": STAFF,
     "research_data.series_list": EVERYONE,
+    "statements.first_line_ns": READS,
+    "statements.keep_balances": NOBODY,
+    "statements.period": READS,
     "verify.run": ADMIN,
+    "verify.run_new": ADMIN,
 }
 
 SAMPLES: dict[str, Any] = {
@@ -141,6 +157,12 @@ SAMPLES: dict[str, Any] = {
     "run": None,
     "tracking_id": "",
     "table": None,
+    "tier": "basic",
+    "figures": None,
+    "instrument_id": 0,
+    "ban": "x",
+    "from_ns": 0,
+    "to_ns": 1,
 }
 
 

@@ -15,11 +15,12 @@ from trading.domain.instruments import Instrument
 from trading.domain.ledger import FloorAccounts, Hold, OpenOrder
 from trading.domain.money import Asset
 from trading.domain.orders import Change, GroupRole, OrderState, OrderType, Refusal, Side, Ticket, TimeInForce
+from trading.domain.risk import RiskLimits
 from trading.exchange.engine import Engine
 from trading.exchange.messages import BUY, SELL, Body, Cancel, Group, Halt, Input, Link, Modify, Submit, Tick
 from trading.services.changes import decide_change
 from trading.services.ports.broker import Batch
-from trading.services.ports.desk import Decision, DeskContext, RiskLimits, Standing
+from trading.services.ports.desk import Decision, DeskContext, Standing
 from trading.services.settlement import Settlement
 from trading.services.tickets import BestQuote, decide
 
@@ -144,7 +145,7 @@ class Floor:
             if order.group_id is not None and each.group_id == order.group_id and each.id != order.id
         ]
         standing = Standing(order, None, None, mates, False)  # type: ignore[arg-type]  # no judgement asks for these
-        new = decide_change(self.context(order.portfolio_id), standing, change, self.best)
+        new = decide_change(self.context(order.portfolio_id), standing, change, self.best, self.now_ns)
         if isinstance(new, Refusal):
             return
         accounts = (("cash", order.cash.account_id, new.extra_cash), ("asset", order.asset.account_id, new.extra_asset))

@@ -243,14 +243,14 @@ def test_two_admins_who_demote_each_other_at_once_leave_one(floor: TradingFloor)
     assert [user.role for user in people.users(floor.floor, SYSTEM)].count("admin") == 1
 
 
-def test_a_new_portfolio_has_its_cash_account_and_limits(floor: TradingFloor) -> None:
+def test_a_new_portfolio_has_its_cash_account_and_the_limits_of_its_owners_tier(floor: TradingFloor) -> None:
     owner = add(floor, "ann")
     made = people.create_portfolio(floor.floor, SYSTEM, owner.id, " Growth ")
     assert (made.name, made.owner, made.currency, made.kind) == ("Growth", "Ann", "USD", "cash")
     assert floor.query("select posted, held, floor_zero from account where portfolio_id = %s", made.id) == [
         (0, 0, True)
     ]
-    assert floor.query("select version from risk_limit where portfolio_id = %s", made.id) == [(1,)]
+    assert floor.query("select tier from app_user where id = %s", owner.id) == [("standard",)]
     watcher = add(floor, "oli", "observer")
     for owner_id, name, currency, code in (
         (watcher.id, "X", "USD", "not_a_trader"),

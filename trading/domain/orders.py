@@ -137,6 +137,7 @@ class Ticket:
     ``trail`` is a distance in the currency, ``trail_percent`` one in percent of the price. ``expires_at`` is ISO 8601,
     in UTC where it names no offset. ``take_profit`` and ``stop_loss`` make a bracket: exits that are sized to what the
     entry fills. ``oco_limit`` adds a limit order beside the stop; what one of the two trades the other gives up.
+    ``strategy`` names the program that sends it: the kill switch can stop it by that name.
     """
 
     symbol: str
@@ -154,6 +155,7 @@ class Ticket:
     take_profit: str | None = None
     stop_loss: str | None = None
     oco_limit: str | None = None
+    strategy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

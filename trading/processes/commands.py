@@ -16,21 +16,23 @@ from trading.processes.environment import resolved
 from trading.processes.opening import reachable_database
 
 
-def verify_floor(given: Settings, as_json: bool) -> int:
-    """Prove the floor consistent; returns the exit status, 1 where a break was found."""
+def verify_floor(given: Settings, incremental: bool, as_json: bool) -> int:
+    """Prove the floor, or what is new on it, consistent; returns the exit status, 1 where a break was found."""
     with reachable_database(given) as settings:
         from trading.bootstrap import open_floor
         from trading.services import verify
         from trading.services.access import SYSTEM
 
         with open_floor(settings) as floor:
-            report = verify.run(floor, SYSTEM)
+            report = (verify.run_new if incremental else verify.run)(floor, SYSTEM)
     if as_json:
         print(json.dumps({"v": 1, **asdict(report)}, default=str, indent=2))  # noqa: T201 - the answer
     else:
         console = Console()
-        looked_at = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in report.counts.items())
-        console.print(f"Looked at {looked_at}.", highlight=False)
+        counts = dict(report.counts)
+        took_s = counts.pop("milliseconds", 0) / 1000
+        looked_at = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items())
+        console.print(f"Looked at {looked_at} in {took_s:.2f} s.", highlight=False)
         for found in report.breaks:
             console.print(
                 f"  break: {found['check']} {found['subject']}: expected {found['expected']}, found {found['found']}",

@@ -6,11 +6,11 @@ from dataclasses import replace
 from trading.domain import risk
 from trading.domain.errors import Invalid
 from trading.domain.ledger import OpenOrder, hold_needed, shared_hold
-from trading.domain.money import INT64_MAX
 from trading.domain.orders import (
     CONDITIONAL,
     TERMINAL,
     Change,
+    Effect,
     GroupRole,
     OrderState,
     OrderType,
@@ -18,6 +18,7 @@ from trading.domain.orders import (
     Side,
     Terms,
 )
+from trading.services.order_limits import change_refusals
 from trading.services.ports.desk import Alteration, DeskContext, Standing
 from trading.services.tickets import (
     NO_QUOTE,
@@ -30,7 +31,6 @@ from trading.services.tickets import (
     price_refusal,
     prices_asked,
     size_refusal,
-    size_ticks,
     terms_of,
     unused_refusal,
 )
@@ -39,7 +39,7 @@ _WAITING = frozenset({OrderState.ACCEPTED, OrderState.PENDING_TRIGGER})
 
 
 def decide_change(
-    context: DeskContext, standing: Standing, change: Change, quote: BestQuote | None
+    context: DeskContext, standing: Standing, change: Change, quote: BestQuote | None, now_ns: int
 ) -> Alteration | Refusal:
     """Judge new terms by the rules for new orders, and on what the order and its group have done so far.
 
@@ -62,7 +62,7 @@ def decide_change(
     best = (quote or NO_QUOTE).opposite(buy)
     refusal = (
         _state_refusal(standing)
-        or portfolio_refusal(context, buy)
+        or portfolio_refusal(context, standing.effect is Effect.OPEN, standing.strategy)
         or size_refusal(context, lots)
         or _lots_refusal(standing, lots)
         or unused_refusal(order.terms.type, asked)
@@ -76,12 +76,8 @@ def decide_change(
     after = replace(order, terms=terms, quantity_lots=lots)
     if after == order:
         return Refusal("nothing_changed", "These are the terms the order has.")
-    notional = order.instrument.notional(lots * size_ticks(order.side, terms, best))
-    if notional > INT64_MAX // 4:
-        return Refusal("out_of_range", "The order's value is out of range.")
-    refusal = _group_refusal(after, standing.mates)
-    if refusal is None and not order.is_exit:
-        refusal = risk.notional_breach(notional, context.limits.max_order_notional)
+    breaches = change_refusals(context, order, standing.effect, terms, lots, best, now_ns)
+    refusal = _group_refusal(after, standing.mates) or next(breaches, None)
     if refusal is not None:
         return refusal
     sharing = [mate for mate in standing.mates if mate.holder_id == order.holder_id]

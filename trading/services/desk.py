@@ -12,7 +12,7 @@ from trading.market.ticks import Ticks
 from trading.services.access import Actor, Reach, Role, operation
 from trading.services.changes import decide_change
 from trading.services.floor import Floor
-from trading.services.tickets import BestQuote, decide
+from trading.services.tickets import BestQuote, decide, judge
 
 QUOTE_MAX_AGE_NS = 5_000_000_000
 """A market order needs a quote at most this old, like the engine's fills."""
@@ -25,6 +25,7 @@ _EVERYONE = dict.fromkeys(Role, Reach.NO_PORTFOLIO)
 class Preview:
     """What an order would cost now, by the same code that accepts it. Money in the instrument's currency.
 
+    ``refusals`` are all for which it would be refused; where there are none it would be accepted.
     ``charges`` are the lines of fees and taxes at the estimated price.
     """
 
@@ -37,6 +38,7 @@ class Preview:
     cash_hold: int
     cash_available: int
     cash_after_hold: int
+    refusals: tuple[Refusal, ...] = ()
 
 
 @operation(_OWN)
@@ -65,19 +67,22 @@ def submit(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket, key: s
 
 @operation(_OWN)
 def preview(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket) -> Preview | Refusal:
-    """What `submit` would do now, without doing it; of a bracket the price is the entry's."""
+    """What `submit` would do now, without doing it; of a bracket the price is the entry's.
+
+    A refusal is the answer only where a cost can't be worked out.
+    """
     context = floor.desk.context(actor.user_id, portfolio_id, ticket.symbol, ticket.venue)
     if context is None:
         return Refusal("unknown_instrument", f"{ticket.symbol[:20]!r} is not traded on {ticket.venue[:10]}.")
     now_ns = floor.clock.now_ns()
     quote = best_quote(newest_ticks(floor, [context.instrument.id]), context.instrument.id, now_ns)
-    judged = decide(context, ticket, quote, now_ns)
-    if isinstance(judged, Refusal):
-        return judged
-    main = next((order for order in judged if order.role is GroupRole.ENTRY), judged[0])
+    judged = judge(context, ticket, quote, now_ns)
+    if not judged.orders:
+        return judged.refusals[0]
+    main = next((order for order in judged.orders if order.role is GroupRole.ENTRY), judged.orders[0])
     instrument, buy = context.instrument, main.side is Side.BUY
     price = _likely_ticks(main.terms, buy, 0 if quote is None else quote.opposite(buy))
-    held = sum(order.cash_hold for order in judged)
+    held = sum(order.cash_hold for order in judged.orders)
     notional = instrument.notional(price * main.quantity_lots)
     charges = instrument.fee.lines(main.side, main.quantity_lots, notional)
     return Preview(
@@ -90,7 +95,13 @@ def preview(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket) -> Pr
         cash_hold=held,
         cash_available=context.cash_available,
         cash_after_hold=context.cash_available - held,
+        refusals=judged.refusals,
     )
+
+
+def refusals_of(answer: Preview | Refusal) -> tuple[Refusal, ...]:
+    """All for which an order would be refused."""
+    return (answer,) if isinstance(answer, Refusal) else answer.refusals
 
 
 @operation(_OWN)
@@ -111,7 +122,7 @@ def modify(
         key,
         change,
         lambda context, standing: decide_change(
-            context, standing, change, best_quote(ticks, context.instrument.id, now_ns)
+            context, standing, change, best_quote(ticks, context.instrument.id, now_ns), now_ns
         ),
         now_ns,
         actor.origin,

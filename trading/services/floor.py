@@ -12,6 +12,7 @@ from trading.services.ports.jobs import JobRunner
 from trading.services.ports.lake import LakeStore
 from trading.services.ports.people import PeopleStore
 from trading.services.ports.queries import ObserverQueries, QueryStore
+from trading.services.ports.risk import RiskStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Floor:
     batches: BatchStore
     ledger: LedgerStore
     halt: HaltStore
+    risk: RiskStore
     actions: ActionStore
     verify: VerifyStore
     log: LogStore

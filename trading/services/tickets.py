@@ -1,5 +1,6 @@
 """Judging tickets: from what was typed and what was read to orders with their holds, or a refusal. Pure."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -8,7 +9,7 @@ from trading.domain import risk
 from trading.domain.errors import Invalid
 from trading.domain.instruments import Instrument
 from trading.domain.ledger import hold_needed, shared_hold
-from trading.domain.money import INT64_MAX, to_units
+from trading.domain.money import to_units
 from trading.domain.orders import (
     CONDITIONAL,
     PPM_STEP,
@@ -23,6 +24,7 @@ from trading.domain.orders import (
     Ticket,
     TimeInForce,
 )
+from trading.services.order_limits import limit_refusals
 from trading.services.ports.desk import Decision, DeskContext
 
 GTD_MAX_NS = 366 * 86_400_000_000_000
@@ -36,6 +38,21 @@ _NAMES = {
     OrderType.TRAILING_STOP: "trailing stop",
 }
 _AT_ONCE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+_PRICED_YET = frozenset(
+    {
+        "portfolio_archived",
+        "kind_not_open",
+        "halted",
+        "too_large",
+        "bad_strategy",
+        "expires_past",
+        "expires_too_far",
+        "stop_side",
+        "price_band",
+    }
+)
+"""Refusals of a ticket whose cost can be worked out all the same."""
+_STRATEGY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +85,14 @@ class Asked:
     expires_ns: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a ticket comes to: its orders, and all that is in the way of them, in the order of asking."""
+
+    orders: tuple[Decision, ...]
+    refusals: tuple[Refusal, ...]
+
+
 def decide(
     context: DeskContext, ticket: Ticket, quote: BestQuote | None, now_ns: int
 ) -> tuple[Decision, ...] | Refusal:
@@ -78,34 +103,44 @@ def decide(
     the fee that does not depend on the price. Two that exclude each other share one hold. A bracket holds the entry's
     cash and its exits' least fees; what the entry buys is held for the exits when it is bought.
     """
+    judged = judge(context, ticket, quote, now_ns)
+    return judged.refusals[0] if judged.refusals else judged.orders
+
+
+def judge(context: DeskContext, ticket: Ticket, quote: BestQuote | None, now_ns: int) -> Judged:
+    """As `decide`, with everything that is in the way; orders too wherever they can be worked out."""
     try:
         asked = _asked(context.instrument, ticket)
     except Invalid as error:
-        return invalid(error)
+        return Judged((), (invalid(error),))
     lots, quote, buy = asked.lots or 0, quote or NO_QUOTE, ticket.side is Side.BUY
     best = quote.opposite(buy)
-    refusal = (
-        portfolio_refusal(context, buy)
-        or size_refusal(context, lots)
-        or _shape_refusal(ticket, asked)
-        or numbers_refusal(asked)
-        or _time_refusal(ticket, asked, now_ns)
-        or price_refusal(context, ticket.type, buy, asked, best)
+    refusals = _given(
+        portfolio_refusal(context, buy, ticket.strategy),
+        size_refusal(context, lots),
+        _strategy_refusal(ticket),
+        _shape_refusal(ticket, asked),
+        numbers_refusal(asked),
+        _time_refusal(ticket, asked, now_ns),
+        price_refusal(context, ticket.type, buy, asked, best),
     )
-    if refusal is not None:
-        return refusal
+    if any(refusal.code not in _PRICED_YET for refusal in refusals):
+        return Judged((), refusals)
     band = context.limits.price_band_ppm
     terms = terms_of(ticket.type, buy, asked, best, band)
-    refusal = _group_refusal(context, ticket, asked, terms, quote)
-    if refusal is not None:
-        return refusal
     if asked.take_profit is not None or asked.stop_loss is not None:
         orders = _bracket(context.instrument, ticket, asked, terms, lots, band)
     elif asked.oco_limit is not None:
         orders = _pair(context.instrument, ticket, asked, terms, lots)
     else:
         orders = (_order(context.instrument, ticket, asked, terms, lots),)
-    return _limits_refusal(context, orders, best) or _cover_refusal(context, orders) or orders
+    refusals += _given(_group_refusal(context, ticket, asked, terms, quote))
+    refusals += tuple(limit_refusals(context, orders, best, now_ns)) + _given(_cover_refusal(context, orders))
+    return Judged(orders, refusals)
+
+
+def _given(*refusals: Refusal | None) -> tuple[Refusal, ...]:
+    return tuple(refusal for refusal in refusals if refusal is not None)
 
 
 # What was typed -----------------------------------------------------------------------------------------------------
@@ -165,7 +200,7 @@ def invalid(error: Invalid) -> Refusal:
 # What is not let through --------------------------------------------------------------------------------------------
 
 
-def portfolio_refusal(context: DeskContext, opens: bool) -> Refusal | None:
+def portfolio_refusal(context: DeskContext, opens: bool, strategy: str | None) -> Refusal | None:
     """The portfolio or a halt does not take this order."""
     if context.portfolio_archived:
         return Refusal("portfolio_archived", "This portfolio is archived; choose another.")
@@ -174,10 +209,18 @@ def portfolio_refusal(context: DeskContext, opens: bool) -> Refusal | None:
     if context.action_waits:
         return Refusal("corporate_action", "A split or dividend is being booked. Try again in a moment.")
     for scope, mode in sorted(context.halts.items()):
+        if scope.startswith("strategy:") and scope != f"strategy:{strategy}":
+            continue
         if mode == "halted" or (mode == "reducing" and opens):
             what = "halted" if mode == "halted" else "limited to closing positions"
             return Refusal("halted", f"Trading is {what} ({scope}).", {"scope": scope, "mode": mode})
     return None
+
+
+def _strategy_refusal(ticket: Ticket) -> Refusal | None:
+    if ticket.strategy is None or _STRATEGY.fullmatch(ticket.strategy):
+        return None
+    return Refusal("bad_strategy", "A strategy's name is letters, digits, dots, dashes and underscores, 40 at most.")
 
 
 def size_refusal(context: DeskContext, lots: int) -> Refusal | None:
@@ -313,26 +356,6 @@ def _group_refusal(
     return None
 
 
-def _limits_refusal(context: DeskContext, orders: Sequence[Decision], best: int) -> Refusal | None:
-    """The portfolio's limits. An order's size is judged at the worst a buy can pay, the best a sale is known to get."""
-    instrument, limits = context.instrument, context.limits
-    for order in orders:
-        notional = instrument.notional(order.quantity_lots * size_ticks(order.side, order.terms, best))
-        if notional > INT64_MAX // 4:
-            return Refusal("out_of_range", "The order's value is out of range.")
-        # Exits only undo what their entry did: that was judged.
-        is_exit = order.role in (GroupRole.TAKE_PROFIT, GroupRole.STOP_LOSS)
-        refusal = None if is_exit else risk.notional_breach(notional, limits.max_order_notional)
-        if refusal is not None:
-            return refusal
-    return risk.open_orders_breach(context.open_orders, len(orders), limits.max_open_orders)
-
-
-def size_ticks(side: Side, terms: Terms, best: int) -> int:
-    """The price at which an order's size is judged."""
-    return terms.protection_ticks if side is Side.BUY else max(best, terms.protection_ticks, terms.stop_ticks or 0)
-
-
 def _cover_refusal(context: DeskContext, orders: Sequence[Decision]) -> Refusal | None:
     return cover_refusal(context, sum(order.cash_hold for order in orders), sum(order.asset_hold for order in orders))
 
@@ -382,6 +405,7 @@ def _order(instrument: Instrument, ticket: Ticket, asked: Asked, terms: Terms, l
         fee_at_most=instrument.fee.at_most(ticket.side, lots, instrument.notional(lots * terms.protection_ticks)),
         post_only=ticket.post_only,
         expires_ns=asked.expires_ns,
+        strategy=ticket.strategy,
     )
 
 
@@ -418,6 +442,7 @@ def _bracket(
             asset_hold=0,
             fee_at_most=instrument.fee.at_most(Side.SELL, lots, instrument.notional(lots * leg.protection_ticks)),
             role=role,
+            strategy=ticket.strategy,
         )
         for n, (role, leg) in enumerate(legs)
     )

@@ -5,11 +5,15 @@ import pytest
 from shared_servers import Database
 from trading_floor import TradingFloor
 
+from trading.services import verify
+from trading.services.access import SYSTEM
+
 
 @pytest.fixture
 def floor(database: Database, tmp_path: Path) -> Iterator[TradingFloor]:
     """A floor on which ten AAPL were bought, an order rests and one was changed, and a pair would sell the rest."""
     own = TradingFloor(database, tmp_path / "lake")
+    verify.run(own.floor, SYSTEM)  # all that comes now is new
     own.quote("99.99", "100.00")
     own.accepted("buy", "10")
     own.run_broker()

@@ -92,7 +92,7 @@ def test_the_broker_can_not_accept_orders_or_deposit(floor: TradingFloor) -> Non
     with psycopg.connect(floor.database.dsn("tf_broker"), autocommit=True) as connection:
         for statement in (
             "select post_cash(0, 'deposit', 1, 100, 'k', '', '', '', 0)",
-            "select desk_accept(1, 'x', 'k', 'o', '{}')",
+            "select desk_accept(1, 'x', 'k', '', 'o', '{}')",
             "insert into app_user (username, display_name, role, password_hash) values ('evil', 'E', 'admin', 'x')",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):

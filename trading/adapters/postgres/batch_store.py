@@ -103,19 +103,20 @@ class _Work:
     def _judge(self, connection: Connection[Any], ticket: Ticket, decide: DecideTicket) -> Acceptance | Refusal:
         found = scalar(
             connection,
-            "select desk_context(%s, %s, %s, %s, true)",
-            (self._user_id, self._portfolio_id, ticket.symbol, ticket.venue),
+            "select desk_context(%s, %s, (select id from instrument where venue = %s and symbol = %s), 0, true)",
+            (self._user_id, self._portfolio_id, ticket.venue, ticket.symbol),
         )
         if "unknown_instrument" in found:
             return desk_store.unknown_instrument(ticket)
         judged = decide(desk_store.context_of(found), ticket)
         if isinstance(judged, Refusal):
             return judged
-        orders = [desk_store.order_row(decision, found, self._portfolio_id, self._ts_ns) for decision in judged]
+        row = desk_store.orders_row(judged, found, self._portfolio_id, self._ts_ns)
+        # Without a key: the batch's own answer is kept under it.
         stored = scalar(
             connection,
-            "select desk_accept(%s, %s, %s, %s, %s)",
-            (self._user_id, SUBMIT, self._key, self._origin, Jsonb({"orders": orders})),
+            "select desk_accept(%s, %s, null, null, %s, %s)",
+            (self._user_id, SUBMIT, self._origin, Jsonb(row)),
         )
         return desk_store.acceptance_of(stored)
 

@@ -4,33 +4,41 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from operator import attrgetter
 from typing import Any, LiteralString
 
-from psycopg import ClientCursor, Connection, errors
+from psycopg import Connection, errors
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.pool import Pool, connection_of, scalar
-from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, instrument_of, open_order_of
+from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, exposure_of, instrument_of, limits_of, open_order_of
+from trading.adapters.postgres.short_transaction import ShortTransaction, short_transaction
 from trading.domain.errors import Conflict, Halted
 from trading.domain.instruments import Instrument
 from trading.domain.ledger import Hold
-from trading.domain.orders import Acceptance, Change, Effect, OrderState, Refusal, Ticket, TimeInForce
+from trading.domain.orders import Acceptance, Change, Effect, OrderState, Refusal, Terms, Ticket, TimeInForce
 from trading.services.ports.desk import (
     Alteration,
     Decide,
     DecideChange,
     Decision,
     DeskContext,
-    RiskLimits,
     Standing,
 )
 
 SUBMIT, CHANGE = "desk.submit", "desk.modify"
 KEY_WAIT_MS = 1500
-"""How long a retry waits for the call that holds its key; less than the roles' transaction_timeout."""
+"""How long a call waits for one that has its key or its accounts; less than the roles' transaction_timeout."""
 BEGIN: LiteralString = f"begin; set local lock_timeout = {KEY_WAIT_MS}; "
+OPEN = b"select desk_open($1, $2, $3, $4, $5, $6, $7)"
+ACCEPT = b"select desk_accept($1, $2, $3, $4, $5, $6)"
+REFUSE = b"select desk_refuse($1, $2, $3, $4, $5, $6, $7)"
+OPEN_CHANGE = b"select desk_open_change($1, $2, $3, $4, $5, $6)"
+TAKE_CHANGE = b"select desk_change($1, $2, $3, $4, $5, $6)"
+_TERMS = tuple(field.name for field in fields(Terms))
+_ticket_body = attrgetter(*(field.name for field in fields(Ticket)))
+_change_body = attrgetter(*(field.name for field in fields(Change)))
 
 
 class PostgresDesk:
@@ -39,30 +47,27 @@ class PostgresDesk:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._ids: dict[tuple[str, str], int] = {}
+        self._newest: dict[int, Instrument] = {}
 
     def submit(
         self, user_id: int, portfolio_id: int, key: str, ticket: Ticket, decide: Decide, ts_ns: int, origin: str
     ) -> Acceptance | Refusal:
         """See the port. A second call with the same key waits for the first, then gets its answer."""
-        call = _Call(user_id, SUBMIT, key, origin, portfolio_id)
-        digest = digest_of([portfolio_id, asdict(ticket)])
-        with desk_connection(self._pool) as connection:
-            found = _told(
-                connection,
-                BEGIN + "select desk_open(%s, %s, %s, %s, %s, %s, %s)",
-                (user_id, SUBMIT, key, digest, portfolio_id, ticket.symbol, ticket.venue),
-            )
+        instrument_id = self.instrument_id(ticket.symbol, ticket.venue)
+        newest = self._newest.get(instrument_id or 0)
+        call = _Call(user_id, SUBMIT, key, digest_of([portfolio_id, *_ticket_body(ticket)]), origin, portfolio_id)
+        with self._transaction() as transaction:
+            version = 0 if newest is None else newest.version
+            found = call.open(transaction, OPEN, portfolio_id, instrument_id, version)
             known = _known(found)
             if known is not None:
                 return known
             if "unknown_instrument" in found:
-                judged: Sequence[Decision] | Refusal = unknown_instrument(ticket)
-            else:
-                judged = decide(context_of(found))
+                return call.refuse(transaction, unknown_instrument(ticket))
+            judged = decide(self._context(found, newest))
             if isinstance(judged, Refusal):
-                return call.refuse(connection, judged)
-            orders = [order_row(decision, found, portfolio_id, ts_ns) for decision in judged]
-            return call.accept(connection, "select desk_accept(%s, %s, %s, %s, %s); commit", {"orders": orders})
+                return call.refuse(transaction, judged)
+            return call.accept(transaction, ACCEPT, orders_row(judged, found, portfolio_id, ts_ns))
 
     def change(
         self,
@@ -76,32 +81,40 @@ class PostgresDesk:
         origin: str,
     ) -> Acceptance | Refusal:
         """See the port."""
-        call = _Call(user_id, CHANGE, key, origin, portfolio_id)
-        digest = digest_of([portfolio_id, order_id, asdict(change)])
-        with desk_connection(self._pool) as connection:
-            found = _told(
-                connection,
-                BEGIN + "select desk_open_change(%s, %s, %s, %s, %s, %s)",
-                (user_id, CHANGE, key, digest, portfolio_id, order_id),
-            )
+        digest = digest_of([portfolio_id, order_id, *_change_body(change)])
+        call = _Call(user_id, CHANGE, key, digest, origin, portfolio_id)
+        with self._transaction() as transaction:
+            found = call.open(transaction, OPEN_CHANGE, portfolio_id, order_id)
             known = _known(found)
             if known is not None:
                 return known
             if "unknown_order" in found:
-                return call.refuse(connection, _unknown_order())
-            judged = decide(context_of(found), _standing(found))
+                return call.refuse(transaction, _unknown_order())
+            instrument = instrument_of(found["instrument"])
+            judged = decide(context_of(found, instrument), _standing(found, instrument))
             if isinstance(judged, Refusal):
-                return call.refuse(connection, judged)
-            row = _change_row(judged, found, ts_ns)
-            return call.accept(connection, "select desk_change(%s, %s, %s, %s, %s); commit", row)
+                return call.refuse(transaction, judged)
+            return call.accept(transaction, TAKE_CHANGE, _change_row(judged, found, ts_ns))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[ShortTransaction]:
+        with desk_connection(self._pool) as connection, short_transaction(connection) as transaction:
+            yield transaction
 
     def context(self, user_id: int, portfolio_id: int, symbol: str, venue: str) -> DeskContext | None:
         """The reads alone."""
+        instrument_id = self.instrument_id(symbol, venue)
         with connection_of(self._pool) as connection:
             found = scalar(
-                connection, "select desk_context(%s, %s, %s, %s, false)", (user_id, portfolio_id, symbol, venue)
+                connection, "select desk_context(%s, %s, %s, 0, false)", (user_id, portfolio_id, instrument_id)
             )
         return None if "unknown_instrument" in found else context_of(found)
+
+    def _context(self, found: Mapping[str, Any], newest: Instrument | None) -> DeskContext:
+        """What was read. The instrument's terms come only where its newest version is another than ``newest``."""
+        if newest is None or found["instrument"] is not None:
+            newest = self._newest[found["instrument_id"]] = instrument_of(found["instrument"])
+        return context_of(found, newest)
 
     def cancel(self, user_id: int, portfolio_id: int, order_id: int, ts_ns: int, origin: str) -> str | None:
         """See the port."""
@@ -137,7 +150,7 @@ class PostgresDesk:
 
 @contextmanager
 def desk_connection(pool: Pool) -> Iterator[Connection[Any]]:
-    """For one transaction, begun and committed in the statements: what is open at the end, the pool ends."""
+    """For one transaction: what is open at the end, the pool ends."""
     try:
         with connection_of(pool) as connection:
             yield connection
@@ -156,40 +169,28 @@ class _Call:
     user_id: int
     operation: str
     key: str
+    digest: bytes
     origin: str
     portfolio_id: int
 
-    def refuse(self, connection: Connection[Any], refusal: Refusal) -> Refusal:
-        """Keep the refusal as the key's answer."""
-        _told(
-            connection,
-            "select desk_refuse(%s, %s, %s, %s, %s, %s); commit",
-            (
-                self.user_id,
-                self.operation,
-                self.key,
-                self.origin,
-                self.portfolio_id,
-                Jsonb({"v": 1, **asdict(refusal)}),
-            ),
+    def open(self, transaction: ShortTransaction, statement: bytes, *about: object) -> dict[str, Any]:
+        """Claim the key and read what is to be judged, or what was answered before."""
+        found: dict[str, Any] = json.loads(
+            transaction.ask(statement, self.user_id, self.operation, self.key, self.digest, *about)
         )
+        return found
+
+    def refuse(self, transaction: ShortTransaction, refusal: Refusal) -> Refusal:
+        """Keep the refusal as the key's answer."""
+        answer = _json({"v": 1, **asdict(refusal)})
+        parameters = (self.user_id, self.operation, self.key, self.digest, self.origin, self.portfolio_id, answer)
+        transaction.end(REFUSE, *parameters)
         return refusal
 
-    def accept(self, connection: Connection[Any], statement: LiteralString, row: Mapping[str, Any]) -> Acceptance:
+    def accept(self, transaction: ShortTransaction, statement: bytes, row: Mapping[str, Any]) -> Acceptance:
         """Let a server function write everything and answer."""
-        return acceptance_of(
-            _told(connection, statement, (self.user_id, self.operation, self.key, self.origin, Jsonb(dict(row))))
-        )
-
-
-def _told(connection: Connection[Any], statements: LiteralString, parameters: Sequence[Any]) -> Any:
-    """What the one query among ``statements`` answers; all of them are one message, and so one round trip."""
-    cursor = ClientCursor(connection)
-    cursor.execute(statements, parameters)
-    for result in cursor.results():
-        if result.description is not None:
-            return result.fetchall()[0][0]
-    raise LookupError("the statements answered nothing")
+        parameters = (self.user_id, self.operation, self.key, self.digest, self.origin, _json(row))
+        return acceptance_of(json.loads(transaction.end(statement, *parameters)))
 
 
 def unknown_instrument(ticket: Ticket) -> Refusal:
@@ -204,7 +205,7 @@ def _unknown_order() -> Refusal:
 
 def digest_of(body: Any) -> bytes:
     """What tells whether a key is used again for the same call."""
-    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).digest()
+    return hashlib.sha256(json.dumps(body).encode()).digest()
 
 
 def _known(found: Mapping[str, Any]) -> Acceptance | Refusal | None:
@@ -223,11 +224,15 @@ def answer_of(stored: Mapping[str, Any]) -> Acceptance | Refusal:
     return acceptance_of(stored)
 
 
-def context_of(found: Mapping[str, Any]) -> DeskContext:
-    """What ``desk_context`` read."""
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def context_of(found: Mapping[str, Any], instrument: Instrument | None = None) -> DeskContext:
+    """What ``desk_context`` read, with the instrument where it is known."""
     limits = found["limits"]
     return DeskContext(
-        instrument=instrument_of(found["instrument"]),
+        instrument=instrument or instrument_of(found["instrument"]),
         portfolio_kind=found["portfolio"]["kind"],
         portfolio_archived=found["portfolio"]["archived"],
         cash_account=found["cash_account"],
@@ -236,24 +241,24 @@ def context_of(found: Mapping[str, Any]) -> DeskContext:
         position_lots=found["position"],
         position_held=found["position_held"],
         open_orders=found["open_orders"],
-        limits=RiskLimits(
-            limits["version"], limits["max_order_notional"], limits["max_open_orders"], limits["price_band_ppm"]
-        ),
+        limits=limits_of(limits),
         action_waits=found["action_waits"],
         halts=found["halt"] or {},
+        exposure=exposure_of(limits),
     )
 
 
-def _standing(found: Mapping[str, Any]) -> Standing:
+def _standing(found: Mapping[str, Any], instrument: Instrument) -> Standing:
     row, holds = found["order"], found["holds"]
-    instrument = instrument_of(found["instrument"])
     cash = Hold(found["cash_account"], holds.get("cash", 0))
     asset = Hold(found["asset_account"], holds.get("asset", 0))
     everyone = [row, *found["mates"]]
     entry = next((each for each in everyone if each["group_role"] == "entry"), None)
     planned = 0 if entry is None else entry["quantity_lots"] - entry["filled_lots"]
     order, *mates = (open_order_of(each, instrument, cash, asset, planned) for each in everyone)
-    return Standing(order, Effect(row["effect"]), TimeInForce(row["tif"]), mates, found["change_waits"])
+    return Standing(
+        order, Effect(row["effect"]), TimeInForce(row["tif"]), mates, found["change_waits"], row["strategy"]
+    )
 
 
 def _holds(found: Mapping[str, Any], cash: int, asset: int) -> list[dict[str, Any]]:
@@ -261,22 +266,28 @@ def _holds(found: Mapping[str, Any], cash: int, asset: int) -> list[dict[str, An
     return [{"leg": leg, "account_id": account, "amount": amount} for leg, account, amount in accounts if amount]
 
 
-def order_row(decision: Decision, found: Mapping[str, Any], portfolio_id: int, ts_ns: int) -> dict[str, Any]:
-    """An order as ``desk_accept`` takes it."""
+def orders_row(judged: Sequence[Decision], found: Mapping[str, Any], portfolio_id: int, ts_ns: int) -> dict[str, Any]:
+    """The orders of a ticket as ``desk_accept`` takes them."""
+    orders = [_order_row(decision, found, portfolio_id, ts_ns) for decision in judged]
+    return {"owner_id": found["portfolio"]["owner_id"], "orders": orders}
+
+
+def _order_row(decision: Decision, found: Mapping[str, Any], portfolio_id: int, ts_ns: int) -> dict[str, Any]:
     return {
         "portfolio_id": portfolio_id,
-        "instrument_id": found["instrument"]["instrument_id"],
-        "instrument_version": found["instrument"]["version"],
+        "instrument_id": found["instrument_id"],
+        "instrument_version": found["version"],
         "limit_version": found["limits"]["version"],
         "side": decision.side,
         "effect": decision.effect,
         "tif": decision.time_in_force,
         "quantity_lots": decision.quantity_lots,
-        **asdict(decision.terms),
+        **{name: getattr(decision.terms, name) for name in _TERMS},
         "post_only": decision.post_only,
         "expires_ns": decision.expires_ns,
-        "role": decision.role,
-        "ts_ns": ts_ns,
+        "group_role": decision.role,
+        "strategy": decision.strategy,
+        "accepted_ts_ns": ts_ns,
         "holds": _holds(found, decision.cash_hold, decision.asset_hold),
     }
 

@@ -1,11 +1,21 @@
-"""Deposits and withdrawals."""
+"""Postings of people and of the floor: each is one call of a server function, once for each key."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, LiteralString
 
 from psycopg import errors
 
 from trading.adapters.postgres.pool import Pool, connection_of, scalar
 from trading.domain.errors import Conflict, Invalid, NotFound
+from trading.domain.money import minor_to_decimal
+from trading.services.ports.desk import Posting
+
+_REFUSALS = {
+    "insufficient_cash": "only {available} {asset} are available, {needed} are needed",
+    "insufficient_position": "only {available} {asset} are available, {needed} are needed",
+    "second_admin_needed": "above {available} {asset} a second admin must agree: make it a request",
+}
 
 
 class PostgresLedger:
@@ -14,17 +24,39 @@ class PostgresLedger:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
+    def post(self, posting: Posting) -> int:
+        """See `LedgerStore`."""
+        body = repr((posting.portfolio_id, posting.lines, posting.memo))
+        answer = self._call(
+            "select post_group(%s, %s, %s, %s, %s, %s::int[], %s::bigint[], %s::text[], %s::text[], %s, %s, %s)",
+            (
+                posting.actor_id,
+                posting.portfolio_id,
+                posting.operation,
+                posting.key,
+                hashlib.sha256(body.encode()).digest(),
+                [line.asset_id for line in posting.lines],
+                [line.amount for line in posting.lines],
+                [line.against for line in posting.lines],
+                [line.kind for line in posting.lines],
+                posting.memo,
+                posting.origin,
+                posting.ts_ns,
+            ),
+        )
+        return int(answer["group_id"])
+
     def deposit(
         self, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, origin: str, ts_ns: int
     ) -> int:
         """Outside world to portfolio."""
-        return self._post("deposit", admin_id, portfolio_id, amount, key, memo, origin, ts_ns)
+        return self._post_cash("deposit", admin_id, portfolio_id, amount, key, memo, origin, ts_ns)
 
     def withdraw(
         self, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, origin: str, ts_ns: int
     ) -> int:
-        """Portfolio to outside world; `Invalid` with code ``insufficient_cash``."""
-        return self._post("withdrawal", admin_id, portfolio_id, amount, key, memo, origin, ts_ns)
+        """Portfolio to outside world."""
+        return self._post_cash("withdrawal", admin_id, portfolio_id, amount, key, memo, origin, ts_ns)
 
     def scale(self, portfolio_id: int) -> int | None:
         """Decimal places of the portfolio's base currency."""
@@ -34,17 +66,27 @@ class PostgresLedger:
             ).fetchone()
         return None if row is None else int(row[0])
 
-    def _post(
+    def keep_balances(self, ts_ns: int) -> int:
+        """See `LedgerStore`."""
+        with connection_of(self._pool) as connection, connection.transaction():
+            connection.execute("set local transaction_timeout = 0")
+            return int(scalar(connection, "select keep_balances(%s)", (ts_ns,)))
+
+    def _post_cash(
         self, kind: str, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, origin: str, ts_ns: int
     ) -> int:
         body = hashlib.sha256(f"{kind}|{portfolio_id}|{amount}|{memo}".encode()).digest()
+        answer = self._call(
+            "select post_cash(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            (admin_id, kind, portfolio_id, amount, key, body, memo, origin, ts_ns),
+        )
+        return int(answer["group_id"])
+
+    def _call(self, statement: LiteralString, parameters: Sequence[Any]) -> Mapping[str, Any]:
+        """The answer of a server function of the ledger; a refusal is raised with its numbers."""
         try:
             with connection_of(self._pool) as connection:
-                found = scalar(
-                    connection,
-                    "select post_cash(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                    (admin_id, kind, portfolio_id, amount, key, body, memo, origin, ts_ns),
-                )
+                found = scalar(connection, statement, parameters)
         except errors.NumericValueOutOfRange:
             raise Invalid("the balance would be out of range", "out_of_range") from None
         except errors.DatabaseError as error:
@@ -53,7 +95,12 @@ class PostgresLedger:
             raise
         if "conflict" in found:
             raise Conflict("this key was used for another posting", "key_reused")
-        answer = found["answer"]
+        answer: Mapping[str, Any] = found["answer"]
         if "refused" in answer:
-            raise Invalid(f"only {answer['available']} minor units are available", "insufficient_cash")
-        return int(answer["group_id"])
+            raise _refusal(answer)
+        return answer
+
+
+def _refusal(answer: Mapping[str, Any]) -> Invalid:
+    words = {name: f"{minor_to_decimal(answer[name], answer['scale']):,f}" for name in ("available", "needed")}
+    return Invalid(_REFUSALS[answer["refused"]].format(asset=answer["asset"], **words), answer["refused"])

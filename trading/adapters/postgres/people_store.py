@@ -19,8 +19,6 @@ WAIT_MAX_S = 60
 """The longest wait: a stranger can slow the owner down, never lock them out."""
 FORGET_AFTER = timedelta(minutes=15)
 """Failures older than this no longer count."""
-DEFAULT_LIMITS = {"max_order_notional": 1_000_000, "max_open_orders": 200, "price_band_ppm": 50_000}
-"""First limits of a portfolio: notional in whole units of its currency."""
 
 _USER = "id, public_id, username, display_name, role, token_version, disabled_at is not null as disabled"
 _PORTFOLIO = """select p.id, p.public_id, p.owner_id, u.display_name as owner, p.name, p.kind, a.code as currency
@@ -47,6 +45,7 @@ class PostgresPeople:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._owned: set[tuple[int, int]] = set()
 
     # Users ------------------------------------------------------------------------------------------------------
 
@@ -204,7 +203,7 @@ class PostgresPeople:
     def create_portfolio(self, owner_id: int, name: str, kind: str, currency: str, actor_id: int) -> Portfolio:
         """See `PeopleStore`."""
         with cursor(self._pool, transaction=True) as rows:
-            rows.execute("select id, scale from asset where code = %s and kind = 'currency'", (currency,))
+            rows.execute("select id from asset where code = %s and kind = 'currency'", (currency,))
             asset = rows.fetchone()
             if asset is None:
                 raise Invalid(f"the floor does not keep accounts in {currency}", "unknown_currency")
@@ -218,16 +217,6 @@ class PostgresPeople:
             )
             portfolio_id = _one(rows)["id"]
             rows.execute("select account_of(%s, %s)", (portfolio_id, asset["id"]))
-            rows.execute(
-                "insert into risk_limit (portfolio_id, version, max_order_notional, max_open_orders, price_band_ppm)"
-                " values (%s, 1, %s, %s, %s)",
-                (
-                    portfolio_id,
-                    DEFAULT_LIMITS["max_order_notional"] * 10 ** asset["scale"],
-                    DEFAULT_LIMITS["max_open_orders"],
-                    DEFAULT_LIMITS["price_band_ppm"],
-                ),
-            )
             _audit(rows, actor_id, "create_portfolio", name, {"owner_id": owner_id, "portfolio_id": portfolio_id})
             rows.execute(f"{_PORTFOLIO} where p.id = %s", (portfolio_id,))
             return Portfolio(**_one(rows))
@@ -287,8 +276,13 @@ class PostgresPeople:
             return rows.fetchall()
 
     def owns(self, user_id: int, portfolio_id: int) -> bool:
-        """See `PeopleStore`."""
-        return self._exists("select 1 from portfolio where owner_id = %s and id = %s", (user_id, portfolio_id))
+        """See `PeopleStore`. A portfolio keeps its owner, so what was found once is remembered."""
+        if (user_id, portfolio_id) in self._owned:
+            return True
+        found = self._exists("select 1 from portfolio where owner_id = %s and id = %s", (user_id, portfolio_id))
+        if found:
+            self._owned.add((user_id, portfolio_id))
+        return found
 
     def is_granted(self, user_id: int, portfolio_id: int) -> bool:
         """See `PeopleStore`."""

@@ -1,12 +1,13 @@
 """Reads for the screens, on the app's role or, for observers, on their own with row level security."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from psycopg.rows import DictRow
 
+from trading.adapters.postgres import statement_rows
 from trading.adapters.postgres.pool import Pool, cursor
 
 Row = dict[str, Any]
@@ -99,6 +100,15 @@ class PostgresQueries:
             rows.execute("select set_config('tradefloor.session', %s, true)", (self._session_token,))
             yield rows
 
+    @contextmanager
+    def _moment(self) -> Iterator[psycopg.Cursor[DictRow]]:
+        """As `_cursor`, for reads that must see one moment."""
+        with cursor(self._pool, transaction=True) as rows:
+            rows.execute("set transaction isolation level repeatable read, read only")
+            if self._session_token is not None:
+                rows.execute("select set_config('tradefloor.session', %s, true)", (self._session_token,))
+            yield rows
+
     def _all(self, query: str, parameters: Any) -> Sequence[Row]:
         with self._cursor() as rows:
             return rows.execute(query, parameters).fetchall()
@@ -151,6 +161,16 @@ class PostgresQueries:
     def ledger(self, portfolio_id: int, limit: int, order_id: int | None = None) -> Sequence[Row]:
         """See `QueryStore`."""
         return self._all(_LEDGER, {"portfolio_id": portfolio_id, "limit": limit, "order_id": order_id})
+
+    def statement(self, portfolio_id: int, from_ns: int, to_ns: int, limit: int) -> Mapping[str, Any]:
+        """See `QueryStore`."""
+        with self._moment() as rows:
+            return statement_rows.read(rows, portfolio_id, from_ns, to_ns, limit)
+
+    def first_line_ns(self, portfolio_id: int) -> int | None:
+        """See `QueryStore`."""
+        with self._cursor() as rows:
+            return statement_rows.first_line_ns(rows, portfolio_id)
 
     def equity_marks(self, portfolio_id: int) -> Sequence[Row]:
         """See `QueryStore`."""

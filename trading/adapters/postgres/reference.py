@@ -8,7 +8,7 @@ from psycopg.types.json import Json
 from trading.domain.fees import charges_to_json
 from trading.market.profiles import VENUE, Profile
 
-CURRENCIES = (("USD", 2),)
+CURRENCIES = (("USD", 2), ("EUR", 2), ("GBP", 2))
 
 
 def keep_instruments(connection: Connection[tuple[object, ...]], profiles: Iterable[Profile]) -> None:

@@ -10,6 +10,7 @@ from trading.domain.ledger import Hold, OpenOrder
 from trading.domain.money import Asset
 from trading.domain.orders import EXITS, GroupRole, OrderState, OrderType, Side, Terms
 from trading.domain.positions import FillId, Lot
+from trading.domain.risk import Exposure, LimitSet, RiskLimits, strictest
 
 INSTRUMENT_COLUMNS = """
     v.instrument_id, v.version, v.symbol, v.venue, v.name, v.asset_id, v.currency_id, v.tick_size, v.lot_size,
@@ -97,4 +98,26 @@ def open_order_of(row: Mapping[str, Any], instrument: Instrument, cash: Hold, as
         role=role,
         planned_lots=planned if role in EXITS else 0,
         maker_price_lots=int(row.get("maker_price_lots", 0)),
+    )
+
+
+def limits_of(found: Mapping[str, Any]) -> RiskLimits:
+    """The strictest limits out of what the server function ``desk_limits`` says."""
+    return strictest(found["version"], [LimitSet(*each) for each in found["sets"]])
+
+
+def exposure_of(found: Mapping[str, Any]) -> Exposure:
+    """What limits are compared with, out of the same."""
+    day_ns, day_equity, equity, drawdown_ppm = found["state"] or (0, 0, 0, None)
+    return Exposure(
+        other_orders=found["others"],
+        recent_ns=tuple(found["recent"]),
+        user_recent_ns=tuple(found["user_recent"]),
+        buying_lots=int(found["buys"]),
+        selling_lots=int(found["sells"]),
+        day_ns=day_ns,
+        day_equity=day_equity,
+        equity=equity,
+        drawdown_ppm=drawdown_ppm,
+        ban=None if found["ban"] is None else tuple(found["ban"]),
     )

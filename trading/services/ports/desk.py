@@ -1,7 +1,7 @@
 """Stores behind desk, ledger, kill switch and verification."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from trading.domain.instruments import Instrument
@@ -18,6 +18,7 @@ from trading.domain.orders import (
     Ticket,
     TimeInForce,
 )
+from trading.domain.risk import Exposure, RiskLimits
 
 
 class AuditStore(Protocol):
@@ -29,21 +30,12 @@ class AuditStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RiskLimits:
-    """Limits of a portfolio, versioned. Money in minor units of the order's currency."""
-
-    version: int
-    max_order_notional: int
-    max_open_orders: int
-    price_band_ppm: int
-
-
-@dataclass(frozen=True, slots=True)
 class DeskContext:
     """What the desk decides on, read under the portfolio's lock. Money in minor units, positions in lots.
 
-    ``halts`` maps the scopes that concern this order (floor, its user, its instrument) to their mode. ``action_waits``
-    says that a split or dividend of the instrument is being booked.
+    ``halts`` maps the scopes that may concern this order to their mode: the floor, its user, instrument and portfolio,
+    and all strategies that are not running.
+    ``action_waits`` says that a split or dividend of the instrument is being booked.
     """
 
     instrument: Instrument
@@ -57,6 +49,7 @@ class DeskContext:
     open_orders: int
     limits: RiskLimits
     halts: Mapping[str, str]
+    exposure: Exposure = field(default_factory=Exposure)
     action_waits: bool = False
 
 
@@ -78,6 +71,7 @@ class Decision:
     post_only: bool = False
     expires_ns: int | None = None
     role: GroupRole | None = None
+    strategy: str | None = None
 
     @property
     def type(self) -> OrderType:
@@ -98,6 +92,7 @@ class Standing:
     time_in_force: TimeInForce
     mates: Sequence[OpenOrder]
     change_waits: bool
+    strategy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,28 +149,66 @@ class DeskStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a group as its portfolio sees it: ``amount`` in minor units is signed, + comes in.
+
+    ``against`` is the kind of the floor's account on the other side, ``kind`` the transfer's.
+    """
+
+    asset_id: int
+    amount: int
+    against: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """Lines that are booked together or not at all, once for each ``key`` of the actor's ``operation``."""
+
+    actor_id: int
+    portfolio_id: int
+    operation: str
+    key: str
+    lines: tuple[Line, ...]
+    memo: str
+    origin: str
+    ts_ns: int
+
+
 class LedgerStore(Protocol):
-    """Postings that people make."""
+    """Postings that people and the floor make. Each raises `Conflict` on a key that was used for another body."""
+
+    def post(self, posting: Posting) -> int:
+        """Book a group; returns its id. `Invalid` with ``insufficient_cash`` or ``insufficient_position``."""
+        ...
 
     def deposit(
         self, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, origin: str, ts_ns: int
     ) -> int:
-        """Move cash in minor units from the outside world to the portfolio; returns the transfer group's id."""
+        """Move cash in minor units from the outside world to the portfolio; returns the transfer group's id.
+
+        Raises `Invalid` with ``second_admin_needed`` above the currency's limit, where a person asks.
+        """
         ...
 
     def withdraw(
         self, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, origin: str, ts_ns: int
     ) -> int:
-        """Move cash out; raises `Invalid` with code ``insufficient_cash``."""
+        """Move cash out; `Invalid` with ``insufficient_cash`` too."""
         ...
 
     def scale(self, portfolio_id: int) -> int | None:
         """Decimal places of the portfolio's base currency; None where there is no such portfolio."""
         ...
 
+    def keep_balances(self, ts_ns: int) -> int:
+        """Keep the balance before ``ts_ns`` of each portfolio account that moved since the last; how many."""
+        ...
+
 
 class HaltStore(Protocol):
-    """The kill switch: scopes ``floor``, ``user:ID``, ``instrument:ID``; modes running, reducing, halted."""
+    """The kill switch: scopes and modes as `trading.services.halt` names them."""
 
     def set(self, actor_id: int, scope: str, mode: str, reason: str, ts_ns: int, origin: str) -> None:
         """Exclusive lock, the row, its command and audit; commit."""
@@ -186,11 +219,32 @@ class HaltStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check of the books found in one snapshot.
+
+    ``breaks`` are ``{"check", "subject", "expected", "found"}``; ``counts`` how many rows of each table were looked at,
+    and ``milliseconds``; ``mark`` is where the snapshot stood.
+    """
+
+    breaks: Sequence[Mapping[str, Any]]
+    counts: Mapping[str, int]
+    mark: Mapping[str, Any]
+
+
 class VerifyStore(Protocol):
     """Reads for `trading.services.verify`."""
 
-    def breaks(self) -> tuple[Sequence[dict[str, Any]], Mapping[str, int]]:
-        """Every violated invariant as check, subject, expected, found; and rows looked at by table. One snapshot."""
+    def all(self) -> Checked:
+        """Every invariant over all rows."""
+        ...
+
+    def new(self) -> Checked | None:
+        """What is new since the last mark that was kept; None where none was."""
+        ...
+
+    def keep_mark(self, mark: Mapping[str, Any], ts_ns: int) -> None:
+        """The books were sound up to ``mark``."""
         ...
 
     def record(self, scope: str, ts_ns: int, breaks: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> None:

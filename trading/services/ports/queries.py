@@ -1,6 +1,6 @@
 """Reads for the screens. Every query names its portfolio."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 
@@ -55,6 +55,18 @@ class QueryStore(Protocol):
 
         id, group_id, ts_ns, kind, asset, scale, amount (signed), balance (of that account after the entry), order_id.
         """
+        ...
+
+    def statement(self, portfolio_id: int, from_ns: int, to_ns: int, limit: int) -> Mapping[str, Any]:
+        """A period [from, to) as of one moment, in minor units.
+
+        ``ends``: account_id, asset, asset_kind, scale, opening, closing of each account; ``totals``: account_id, kind,
+        lines, received, paid; ``lines``: the first ``limit`` by time, amounts signed.
+        """
+        ...
+
+    def first_line_ns(self, portfolio_id: int) -> int | None:
+        """When the portfolio's first ledger line was booked."""
         ...
 
     def equity_marks(self, portfolio_id: int) -> Sequence[dict[str, Any]]:

@@ -1,16 +1,5 @@
 -- Schedules of fees and taxes, corporate actions and what they did.
 
-alter table account drop constraint if exists account_kind_check;
-alter table account add constraint account_kind_check check (kind in
-    ('portfolio', 'market', 'fees', 'deposits', 'taxes', 'interest', 'dividends', 'fx', 'actions'));
-alter table transfer drop constraint if exists transfer_kind_check;
-alter table transfer add constraint transfer_kind_check check (kind in
-    ('deposit', 'withdrawal', 'trade', 'fee', 'tax', 'dividend', 'interest', 'fx', 'split', 'reversal', 'archive'));
-insert into account (asset_id, kind, floor_zero)
-    select a.id, k, false from asset a cross join unnest(array['taxes', 'dividends', 'actions']) k
-    where a.kind = 'currency' or k = 'actions'
-    on conflict (kind, asset_id) where kind <> 'portfolio' do nothing;
-
 -- Fees ---------------------------------------------------------------------------------------------------------------
 
 alter table instrument_version

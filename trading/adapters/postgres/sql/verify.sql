@@ -1,5 +1,8 @@
 -- Every invariant of ledger, holds, orders, fills, lots and positions, recomputed from the rows of record.
 -- Each query returns (check, subject, expected, found) for what is broken, nothing where all is well.
+--
+-- Between two full runs the queries marked (open) are asked again as they are: they look at what is open now. Those
+-- marked (new) see, under the tables' own names, only the rows that verify_new.sql picks; `public.` means the whole table.
 
 -- a portfolio account's balance is the sum of its transfers
 select 'balance' as "check", 'account:' || a.id as subject, coalesce(t.net, 0)::text as expected, a.posted::text as found
@@ -9,25 +12,27 @@ from account a left join (
     group by account_id) t on t.account_id = a.id
 where a.kind = 'portfolio' and a.posted <> coalesce(t.net, 0);
 
--- a balance held is the sum of what open holds have left
+-- a balance held is the sum of what open holds have left and what withdrawals that wait for an admin will take (open)
 select 'held' as "check", 'account:' || a.id, coalesce(h.left_over, 0)::text, a.held::text
 from account a left join (
-    select account_id, sum(amount - used - released) as left_over from hold where not resolved group by account_id
-) h on h.account_id = a.id
+    select account_id, sum(left_over) as left_over from (
+        select account_id, amount - used - released as left_over from hold where not resolved
+        union all select account_id, amount from cash_request where state = 'pending' and kind = 'withdrawal') e
+    group by account_id) h on h.account_id = a.id
 where a.held <> coalesce(h.left_over, 0);
 
--- cash accounts never go below zero, holds included
+-- cash accounts never go below zero, holds included (open)
 select 'available' as "check", 'account:' || id, '>= 0', (posted - held)::text from account
 where floor_zero and posted - held < 0;
 
--- a hold is over when every order it serves is: its own, or of a group's first order all but the entry
+-- a hold is over when every order it serves is: its own, or of a group's first order all but the entry (open)
 select 'hold_resolved' as "check", 'order:' || o.id || ' ' || h.leg, 'true' as expected, h.resolved::text as found
 from hold h join orders o on o.id = h.order_id
 where not h.resolved and not exists (
     select 1 from orders s where s.state not in ('filled', 'rejected', 'cancelled', 'expired') and (s.id = o.id or (
         o.group_role in ('take_profit', 'stop_loss', 'oco') and s.group_id = o.group_id and s.group_role <> 'entry')));
 
--- an open sale has the shares it may still sell on hold, once, and no more unless a change is on its way
+-- an open sale has the shares it may still sell on hold, once, and no more unless a change is on its way (open)
 select 'sale_hold' as "check", 'order:' || o.id, n.open_lots::text as expected, coalesce(h.left_over, 0)::text as found
 from orders o
 cross join lateral (
@@ -43,7 +48,7 @@ where o.side = 'sell' and o.state not in ('filled', 'rejected', 'cancelled', 'ex
   and (coalesce(h.left_over, 0) < n.open_lots
        or not exists (select 1 from command c where c.kind = 'modify' and c.input_seq is null and c.order_id = o.id));
 
--- an order's terms are those of its last change
+-- an order's terms are those of its last change (new)
 select 'order_terms' as "check", 'order:' || o.id, e.terms::text as expected, n.terms::text as found
 from orders o
 cross join lateral (
@@ -52,7 +57,7 @@ cross join lateral (
 join lateral (select detail -> 'terms' as terms from order_event where order_id = o.id and detail ? 'terms'
               order by id desc limit 1) e on e.terms <> n.terms;
 
--- an order's totals are the sums of its fills
+-- an order's totals are the sums of its fills (new)
 select 'order_totals' as "check", 'order:' || o.id,
        concat_ws(' ', coalesce(f.lots, 0), coalesce(f.price_lots, 0), coalesce(f.notional, 0), coalesce(f.fee, 0)),
        concat_ws(' ', o.filled_lots, o.price_lots_sum, o.notional, o.fee)
@@ -62,21 +67,22 @@ from orders o left join (
 where (o.filled_lots, o.price_lots_sum, o.notional, o.fee)
       is distinct from (coalesce(f.lots, 0), coalesce(f.price_lots, 0), coalesce(f.notional, 0), coalesce(f.fee, 0));
 
--- a filled order is filled, a partly filled one partly
+-- a filled order is filled, a partly filled one partly (new)
 select 'order_state' as "check", 'order:' || id, state, filled_lots || ' of ' || quantity_lots from orders
 where (state = 'filled') <> (filled_lots = quantity_lots)
    or (state = 'partially_filled' and filled_lots = 0)
    or (state in ('accepted', 'pending_trigger', 'working', 'rejected') and filled_lots > 0);
 
--- the last event of an order says the state it has, and each event starts where the one before ended
+-- the last event of an order says the state it has (new)
 select 'order_events' as "check", 'order:' || o.id, o.state, coalesce(e.target, 'no event') from orders o
 left join lateral (select target from order_event where order_id = o.id order by id desc limit 1) e on true
 where e.target is distinct from o.state;
+-- each event starts where the one before ended (new)
 select 'order_chain' as "check", 'event:' || id, before, source from (
     select id, source, lag(target, 1, 'new') over (partition by order_id order by id) as before from order_event) e
 where source <> before;
 
--- no fill beyond the protection price that the order had then
+-- no fill beyond the protection price that the order had then (new)
 select 'protection' as "check", 'fill:' || f.order_id || '/' || f.input_seq || '/' || f.n, p.ticks::text as expected,
        f.price_ticks::text as found
 from fill f join orders o on o.id = f.order_id
@@ -87,7 +93,7 @@ cross join lateral (select coalesce(
      and e.detail ? 'was' and e.input_seq > f.input_seq order by e.id limit 1), o.protection_ticks) as ticks) p
 where (f.side = 'buy' and f.price_ticks > p.ticks) or (f.side = 'sell' and f.price_ticks < p.ticks);
 
--- a fill's transfers say what the fill says
+-- a fill's transfers say what the fill says (new)
 select 'fill_transfers' as "check", 'fill:' || f.order_id || '/' || f.input_seq || '/' || f.n,
        concat_ws(' ', f.quantity_lots, f.notional, f.fee - f.tax, f.tax), concat_ws(' ', t.lots, t.cash, t.fee, t.tax)
 from fill f
@@ -99,11 +105,11 @@ left join lateral (
                                           and (a.kind = 'portfolio') = (f.side = 'buy')), 0) as cash,
            coalesce(sum(t.amount) filter (where t.kind = 'fee' and t.asset_id = v.currency_id), 0) as fee,
            coalesce(sum(t.amount) filter (where t.kind = 'tax' and t.asset_id = v.currency_id), 0) as tax
-    from transfer t join account a on a.id = t.debit_id
+    from public.transfer t join public.account a on a.id = t.debit_id
     where t.order_id = f.order_id and t.input_seq = f.input_seq and t.n = f.n and t.portfolio_id = f.portfolio_id) t on true
 where (f.quantity_lots, f.notional, f.fee - f.tax, f.tax) is distinct from (t.lots, t.cash, t.fee, t.tax);
 
--- a fill's named charges are what it was charged
+-- a fill's named charges are what it was charged (new)
 select 'fill_charges' as "check", 'fill:' || f.order_id || '/' || f.input_seq || '/' || f.n,
        concat_ws(' ', f.fee, f.tax) as expected, concat_ws(' ', c.fee, c.tax) as found
 from fill f cross join lateral (
@@ -112,18 +118,19 @@ from fill f cross join lateral (
     from jsonb_array_elements(f.charges) line) c
 where f.charges <> '[]' and (f.fee, f.tax) is distinct from (c.fee, c.tax);
 
--- every trade and fee, and every tax of an order, belongs to a fill
+-- every trade and fee, and every tax of an order, belongs to a fill (new)
 select 'orphan_transfer' as "check", 'transfer:' || t.id, 'a fill', 'none' from transfer t
-left join fill f on f.order_id = t.order_id and f.input_seq = t.input_seq and f.n = t.n
+left join public.fill f on f.order_id = t.order_id and f.input_seq = t.input_seq and f.n = t.n
 where (t.kind in ('trade', 'fee') or (t.kind = 'tax' and t.order_id is not null)) and f.order_id is null;
 
--- a position is its open lots, and its fills
+-- a position is its open lots (new)
 select 'position_lots' as "check", 'account:' || a.id, coalesce(l.lots, 0)::text, a.posted::text
 from account a join asset s on s.id = a.asset_id and s.kind = 'instrument'
 left join (select l.portfolio_id, v.asset_id, sum(l.remaining_lots) as lots from lot l
            join instrument_version v on v.instrument_id = l.instrument_id and v.version = 1
            group by 1, 2) l on l.portfolio_id = a.portfolio_id and l.asset_id = a.asset_id
 where a.kind = 'portfolio' and a.posted <> coalesce(l.lots, 0);
+-- a position is its fills and what splits made of them
 select 'position_fills' as "check", 'account:' || a.id, (coalesce(f.lots, 0) + coalesce(x.lots, 0))::text, a.posted::text
 from account a join asset s on s.id = a.asset_id and s.kind = 'instrument'
 left join (select f.portfolio_id, v.asset_id, sum(case f.side when 'buy' then f.quantity_lots else -f.quantity_lots end) as lots
@@ -159,31 +166,76 @@ select 'orphan_transfer' as "check", 'transfer:' || t.id, 'an action', 'none' fr
 left join action_effect e on e.group_id = t.group_id and e.portfolio_id = t.portfolio_id
 where (t.kind in ('dividend', 'split') or (t.kind = 'tax' and t.order_id is null)) and e.action_id is null;
 
--- a lot is what was bought less what its sales closed
+-- a lot is what was bought less what its sales closed (new)
 select 'lot' as "check", 'lot:' || l.id, concat_ws(' ', l.quantity_lots - coalesce(c.lots, 0), l.cost - coalesce(c.cost, 0)),
        concat_ws(' ', l.remaining_lots, l.remaining_cost)
 from lot l left join (select lot_id, sum(quantity_lots) as lots, sum(cost) as cost from lot_close group by lot_id) c
     on c.lot_id = l.id
 where (l.remaining_lots, l.remaining_cost) is distinct from (l.quantity_lots - coalesce(c.lots, 0), l.cost - coalesce(c.cost, 0));
 
--- the broker's inputs have no hole and the cursor stands at their end
+-- the broker's inputs have no hole (new)
 select 'input_log' as "check", 'input:' || first_seq, (before + 1)::text, first_seq::text from (
     select first_seq, lag(last_seq) over (order by first_seq) as before from input_log) l
 where before is not null and first_seq <> before + 1;
+-- the cursor stands at their end (new)
 select 'cursor' as "check", 'cursor', coalesce((select max(last_seq) from input_log), c.input_seq)::text, c.input_seq::text
 from broker_cursor c where c.input_seq <> coalesce((select max(last_seq) from input_log), c.input_seq);
 
--- sealed blocks still hash to what was sealed
+-- an approved request was booked once, as it was asked for
+select 'cash_request' as "check", 'request:' || r.id, concat_ws(' ', r.kind, r.amount), coalesce(t.found, 'none')
+from cash_request r left join lateral (
+    select string_agg(concat_ws(' ', t.kind, t.amount), ', ') as found from transfer t
+    where t.portfolio_id = r.portfolio_id and t.group_id = r.group_id and t.asset_id = r.asset_id) t on true
+where r.state = 'approved' and t.found is distinct from concat_ws(' ', r.kind, r.amount);
+
+-- interest booked is what its days say
+select 'interest' as "check", 'portfolio:' || coalesce(d.portfolio_id, t.portfolio_id), coalesce(d.booked, 0)::text,
+       coalesce(t.net, 0)::text
+from (select portfolio_id, asset_id, sum(booked) as booked from interest_day group by 1, 2) d
+full join (select t.portfolio_id, t.asset_id, sum(case when a.id = t.credit_id then -t.amount else t.amount end) as net
+           from transfer t join account a on a.id in (t.debit_id, t.credit_id) and a.kind = 'portfolio'
+           where t.kind = 'interest' group by 1, 2) t using (portfolio_id, asset_id)
+where coalesce(d.booked, 0) <> coalesce(t.net, 0);
+
+-- balances kept for statements are the sums of the lines before them
+select 'balance_mark' as "check", 'account:' || m.account_id || ' at ' || m.ts_ns, e.total::text, m.balance::text
+from (select account_id, ts_ns, balance - lag(balance, 1, 0::bigint) over w as change,
+             lag(ts_ns, 1, -1::bigint) over w as before, balance from balance_mark
+      window w as (partition by account_id order by ts_ns)) m
+cross join lateral (
+    select coalesce(sum(case when t.credit_id = m.account_id then t.amount else -t.amount end), 0) as total
+    from account a join transfer t on t.portfolio_id = a.portfolio_id and a.id in (t.debit_id, t.credit_id)
+    where a.id = m.account_id and t.ts_ns >= m.before and t.ts_ns < m.ts_ns) e
+where m.change <> e.total;
+
+-- the balances that new lines are checked from are the sums of the lines before them
+select 'verified_balance' as "check", 'account:' || b.account_id, coalesce(t.net, 0)::text, b.balance::text
+from verified_balance b left join (
+    select account_id, sum(amount) as net from (
+        select credit_id as account_id, amount, xid from transfer union all select debit_id, -amount, xid from transfer) e
+    where xid < (select xid from verified) group by account_id) t on t.account_id = b.account_id
+where b.balance <> coalesce(t.net, 0);
+
+-- sealed blocks still hash to what was sealed, transfers (new)
 select 'ledger_block' as "check", 'block:' || b.id, encode(b.root, 'hex'), encode(r.root, 'hex')
 from ledger_block b cross join lateral (
-    select sha256(coalesce(string_agg(t.leaf, ''::bytea order by t.id), ''::bytea)) as root from transfer t
+    select sha256(coalesce(string_agg(t.leaf, ''::bytea order by t.id), ''::bytea)) as root from public.transfer t
     where t.xid >= b.xid_from and t.xid < b.xid_to) r
 where b.root <> r.root;
-select 'block_chain' as "check", 'block:' || id, encode(sha256(prev_hash || root), 'hex'), encode(hash, 'hex') from (
-    select *, lag(hash, 1, ''::bytea) over (order by id) as before from ledger_block) b
-where hash <> sha256(prev_hash || root) or prev_hash <> before;
-select 'leaf' as "check", 'transfer:' || id, 'its own hash', encode(leaf, 'hex') from transfer
-where leaf <> sha256(
-    int8send(id) || int8send(group_id) || int4send(asset_id) || int8send(debit_id) || int8send(credit_id)
-    || int8send(amount) || kind::bytea || int8send(portfolio_id) || int8send(coalesce(order_id, -1))
-    || int8send(coalesce(input_seq, -1)) || int4send(coalesce(n, -1)) || int8send(ts_ns));
+-- and fills (new)
+select 'ledger_block' as "check", 'block:' || b.id || ' fills', encode(b.fills_root, 'hex'), encode(r.root, 'hex')
+from ledger_block b cross join lateral (
+    select sha256(coalesce(string_agg(fill_leaf(f), ''::bytea order by f.order_id, f.input_seq, f.n), ''::bytea)) as root
+    from public.fill f where f.xid >= b.xid_from and f.xid < b.xid_to) r
+where b.fills_root <> r.root;
+-- blocks follow each other without a hole (new)
+select 'block_chain' as "check", 'block:' || b.id,
+       encode(sha256(coalesce(o.hash, ''::bytea) || b.root || coalesce(b.fills_root, ''::bytea)), 'hex'), encode(b.hash, 'hex')
+from ledger_block b left join public.ledger_block o on o.id = b.id - 1
+where b.hash <> sha256(b.prev_hash || b.root || coalesce(b.fills_root, ''::bytea))
+   or b.prev_hash <> coalesce(o.hash, ''::bytea) or b.xid_from <> coalesce(o.xid_to, '0'::xid8)
+   or (b.id > 1 and o.id is null);
+
+-- each transfer has its own hash (new)
+select 'leaf' as "check", 'transfer:' || t.id, encode(transfer_leaf(t), 'hex'), encode(leaf, 'hex') from transfer t
+where leaf <> transfer_leaf(t);

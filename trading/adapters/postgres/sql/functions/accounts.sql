@@ -19,11 +19,9 @@ end $$;
 -- The floor's own accounts of an asset appear with the asset.
 create or replace function open_floor_accounts() returns trigger language plpgsql security definer set search_path = public as $$
 begin
-    insert into account (asset_id, kind, floor_zero) values (new.id, 'market', false), (new.id, 'actions', false);
-    if new.kind = 'currency' then
-        insert into account (asset_id, kind, floor_zero) values (new.id, 'fees', false), (new.id, 'deposits', false),
-            (new.id, 'taxes', false), (new.id, 'dividends', false);
-    end if;
+    insert into account (asset_id, kind, floor_zero) select new.id, k, false from unnest(
+        case new.kind when 'currency' then array['market', 'actions', 'fees', 'deposits', 'taxes', 'interest', 'dividends',
+                                                 'fx'] else array['market', 'actions'] end) k;
     return null;
 end $$;
 create or replace trigger asset_accounts after insert on asset

@@ -20,149 +20,207 @@ begin
     return jsonb_build_object('answer', known.answer);
 end $$;
 
+-- Idempotency of the desk: whoever calls with a key has it alone until the transaction ends, and leaves its answer with
+-- it (`answer_key`). Null when the key is new; else as `claim_key`. A concurrent call waits here for at most 1.5 s.
+create or replace function open_key(p_user bigint, p_operation text, p_key text, p_hash bytea) returns jsonb
+language plpgsql security definer set search_path = public set lock_timeout = '1500ms'
+set plan_cache_mode = force_generic_plan as $$
+declare
+    known record;
+begin
+    perform pg_advisory_xact_lock(hashtextextended(p_operation || ' ' || p_key, p_user));
+    select request_hash, answer into known from idempotency_key
+        where user_id = p_user and operation = p_operation and key = p_key;
+    if not found then
+        return null;
+    end if;
+    return case when known.request_hash <> p_hash then jsonb_build_object('conflict', 'key_reused')
+                else jsonb_build_object('answer', known.answer) end;
+end $$;
+
+create or replace function answer_key(p_user bigint, p_operation text, p_key text, p_hash bytea, p_answer jsonb) returns void
+language sql security definer set search_path = public as $$
+    insert into idempotency_key (user_id, operation, key, request_hash, answer)
+        values (p_user, p_operation, p_key, p_hash, p_answer);
+$$;
+
+-- A version of an instrument as services know it.
+create or replace function instrument_terms(p_instrument int, p_version int) returns jsonb
+language sql stable security definer set search_path = public as $$
+    select to_jsonb(n) - 'profile' || jsonb_build_object(
+        'symbol', i.symbol, 'venue', i.venue, 'asset_code', a.code, 'asset_scale', a.scale, 'currency_code', c.code,
+        'currency_scale', c.scale)
+    from instrument_version n join instrument i on i.id = n.instrument_id
+    join asset a on a.id = n.asset_id join asset c on c.id = n.currency_id
+    where n.instrument_id = p_instrument and n.version = p_version;
+$$;
+
 -- What the desk decides on. With p_lock the halt lock and the portfolio's accounts are held until the transaction ends.
-create or replace function desk_context(p_user bigint, p_portfolio bigint, p_symbol text, p_venue text, p_lock boolean)
-returns jsonb language plpgsql security definer set search_path = public
+-- The instrument's terms are told where its newest version is not p_version, the one that the caller knows.
+drop function if exists desk_context(bigint, bigint, text, text, boolean);
+create or replace function desk_context(p_user bigint, p_portfolio bigint, p_instrument int, p_version int, p_lock boolean)
+returns jsonb language plpgsql security definer set search_path = public set lock_timeout = '1500ms'
 set plan_cache_mode = force_generic_plan as $$
 declare
     v record;
+    found_accounts account[];
     cash account;
     shares account;
 begin
     if p_lock then
         perform pg_advisory_xact_lock_shared(7001);
     end if;
-    -- Not from instrument_current: it would first find the newest version of every instrument.
-    select i.symbol, i.venue, n.*, a.code as asset_code, a.scale as asset_scale, c.code as currency_code,
-           c.scale as currency_scale into v
-        from instrument i
-        cross join lateral (select * from instrument_version where instrument_id = i.id order by version desc limit 1) n
-        join asset a on a.id = n.asset_id join asset c on c.id = n.currency_id
-        where i.venue = p_venue and i.symbol = p_symbol;
+    select version, asset_id, currency_id into v from instrument_version
+        where instrument_id = p_instrument order by version desc limit 1;
     if not found then
         return jsonb_build_object('unknown_instrument', true);
     end if;
     if p_lock then
-        if (select count(*) from account where portfolio_id = p_portfolio and asset_id in (v.currency_id, v.asset_id)
-            and kind = 'portfolio') < 2 then
+        -- Rows that were waited for come as they are after the wait.
+        select array_agg(a) into found_accounts from (
+            select * from account where portfolio_id = p_portfolio and asset_id in (v.currency_id, v.asset_id)
+            and kind = 'portfolio' order by id for no key update) a;
+        if coalesce(cardinality(found_accounts), 0) < 2 then
             perform account_of(p_portfolio, v.currency_id);
             perform account_of(p_portfolio, v.asset_id);
+            return desk_context(p_user, p_portfolio, p_instrument, p_version, true);
         end if;
-        perform 1 from account where portfolio_id = p_portfolio and asset_id in (v.currency_id, v.asset_id)
-            and kind = 'portfolio' order by id for no key update;
+    else
+        select array_agg(a) into found_accounts from account a where portfolio_id = p_portfolio
+            and asset_id in (v.currency_id, v.asset_id) and kind = 'portfolio';
     end if;
-    select * into cash from account
-        where portfolio_id = p_portfolio and asset_id = v.currency_id and kind = 'portfolio';
-    select * into shares from account
-        where portfolio_id = p_portfolio and asset_id = v.asset_id and kind = 'portfolio';
+    for n in 1 .. coalesce(cardinality(found_accounts), 0) loop
+        if found_accounts[n].asset_id = v.currency_id then
+            cash := found_accounts[n];
+        else
+            shares := found_accounts[n];
+        end if;
+    end loop;
     return jsonb_build_object(
-        'instrument', to_jsonb(v),
-        'portfolio', (select jsonb_build_object('kind', kind, 'archived', archived_at is not null)
+        'instrument_id', p_instrument, 'version', v.version,
+        'instrument', case when v.version <> p_version then instrument_terms(p_instrument, v.version) end,
+        'portfolio', (select jsonb_build_object('kind', kind, 'archived', archived_at is not null, 'owner_id', owner_id)
                       from portfolio where id = p_portfolio),
         'cash_account', cash.id, 'cash_available', coalesce(cash.posted - cash.held, 0),
         'asset_account', shares.id, 'position', coalesce(shares.posted, 0), 'position_held', coalesce(shares.held, 0),
         'open_orders', (select count(*) from orders where portfolio_id = p_portfolio
                         and state not in ('filled', 'rejected', 'cancelled', 'expired')),
-        'limits', (select to_jsonb(r) from risk_limit r where portfolio_id = p_portfolio order by version desc limit 1),
+        'limits', desk_limits(p_user, p_portfolio, p_instrument),
         'action_waits', exists (select 1 from command where kind = 'action' and input_seq is null
-                                and (payload ->> 'instrument_id')::int = v.instrument_id),
+                                and (payload ->> 'instrument_id')::int = p_instrument),
         'halt', (select jsonb_object_agg(scope, mode) from halt_state where scope in
-                 ('floor', 'user:' || p_user, 'instrument:' || v.instrument_id)));
+                 ('floor', 'user:' || p_user, 'instrument:' || p_instrument, 'portfolio:' || p_portfolio)
+                 or scope like 'strategy:%' and mode <> 'running'));
 end $$;
 
 -- First half of acceptance: the key, then everything the desk decides on, locked.
-create or replace function desk_open(p_user bigint, p_operation text, p_key text, p_hash bytea, p_portfolio bigint, p_symbol text,
-                          p_venue text)
-returns jsonb language sql security definer set search_path = public as $$
-    select coalesce(claim_key(p_user, p_operation, p_key, p_hash),
-                    desk_context(p_user, p_portfolio, p_symbol, p_venue, true));
-$$;
+drop function if exists desk_open(bigint, text, text, bytea, bigint, text, text);
+create or replace function desk_open(p_user bigint, p_operation text, p_key text, p_hash bytea, p_portfolio bigint,
+                          p_instrument int, p_version int)
+returns jsonb language plpgsql security definer set search_path = public as $$
+declare
+    known jsonb := open_key(p_user, p_operation, p_key, p_hash);
+begin
+    return coalesce(known, desk_context(p_user, p_portfolio, p_instrument, p_version, true));
+end $$;
 
 -- Second half of acceptance, for one order or a group: orders, holds, events, audit, command and answer, in the caller's
--- transaction. `p` is {"orders": [...]} in the order in which the exchange takes them: exits before their entry.
-create or replace function desk_accept(p_user bigint, p_operation text, p_key text, p_origin text, p jsonb) returns jsonb
-language plpgsql security definer set search_path = public
+-- transaction. `p` is {"owner_id", "orders": [...]} in the order in which the exchange takes them: exits before their
+-- entry. An order has the columns of its row and its holds. Each row is written by a statement of its own: for the one
+-- to three orders of a ticket that is half the time of statements over sets. Without a key no answer is kept.
+drop function if exists desk_accept(bigint, text, text, text, jsonb);
+create or replace function desk_accept(p_user bigint, p_operation text, p_key text, p_hash bytea, p_origin text, p jsonb)
+returns jsonb language plpgsql security definer set search_path = public
 set plan_cache_mode = force_generic_plan as $$
 declare
     many int := jsonb_array_length(p -> 'orders');
-    ids bigint[];
-    put orders[];
+    who text := 'user:' || p_user;
+    item jsonb;
+    h jsonb;
+    o orders;
     main orders;
-    owner bigint;
-    cash bigint;
-    payloads jsonb;
+    ids bigint[];
+    cash bigint := 0;
+    payload jsonb;
+    payloads jsonb := '[]';
     reply jsonb;
+    asset int;
 begin
-    select array_agg(nextval('orders_id_seq')) into ids from generate_series(1, many);
-    with written as (
+    for n in 0 .. many - 1 loop
+        item := p -> 'orders' -> n;
+        o := jsonb_populate_record(null::orders, item);
+        o.id := nextval('orders_id_seq');
+        ids := ids || o.id;
         insert into orders (id, portfolio_id, instrument_id, instrument_version, limit_version, side, type, effect, tif,
                             quantity_lots, limit_ticks, protection_ticks, stop_ticks, trail, trail_ppm, post_only,
-                            expires_ns, group_id, group_role, state, actor_id, accepted_ts_ns, updated_ts_ns)
-        overriding system value
-        select ids[r.n], r.portfolio_id, r.instrument_id, r.instrument_version, r.limit_version, r.side, r.type,
-               r.effect, r.tif, r.quantity_lots, r.limit_ticks, r.protection_ticks, r.stop_ticks, r.trail, r.trail_ppm,
-               r.post_only, r.expires_ns, case when many > 1 then ids[1] end, r.role, 'accepted', p_user, r.ts_ns,
-               r.ts_ns
-        from rows from (jsonb_to_recordset(p -> 'orders') as (portfolio_id bigint, instrument_id int,
-            instrument_version int, limit_version int, side text, type text, effect text, tif text, quantity_lots bigint,
-            limit_ticks bigint, protection_ticks bigint, stop_ticks bigint, trail bigint, trail_ppm bigint,
-            post_only boolean, expires_ns bigint, role text, ts_ns bigint)) with ordinality r
-                (portfolio_id, instrument_id, instrument_version, limit_version, side, type, effect, tif, quantity_lots,
-                 limit_ticks, protection_ticks, stop_ticks, trail, trail_ppm, post_only, expires_ns, role, ts_ns, n)
-        returning orders)
-    select array_agg(w.orders order by (w.orders).id) into put from written w;
-    -- The answer speaks of the entry, or of the first of two that exclude each other.
-    select u.* into main from unnest(put) u order by u.group_role = 'entry' desc, u.id limit 1;
-    select owner_id into owner from portfolio where id = main.portfolio_id;
-    with held as (
-        insert into hold (order_id, leg, account_id, asset_id, amount)
-            select ids[o.n], h.leg, h.account_id, a.asset_id, h.amount
-            from jsonb_array_elements(p -> 'orders') with ordinality o (item, n)
-            cross join jsonb_to_recordset(o.item -> 'holds') h (leg text, account_id bigint, amount bigint)
-            join account a on a.id = h.account_id and a.portfolio_id = main.portfolio_id
-            returning account_id, leg, amount),
-    moved as (
-        update account a set held = a.held + h.amount
-            from (select account_id, sum(amount) as amount from held group by account_id) h
-            where a.id = h.account_id)
-    select coalesce(sum(amount) filter (where leg = 'cash'), 0) into cash from held;
-    insert into order_event (order_id, ts_ns, source, target, cause, actor)
-        select o.id, o.accepted_ts_ns, 'new', 'accepted', 'desk', 'user:' || p_user from unnest(put) o order by o.id;
-    select jsonb_agg(jsonb_build_object(
-        'v', 1, 'order_id', o.id, 'portfolio_id', o.portfolio_id, 'user_id', owner,
-        'instrument_id', o.instrument_id, 'side', o.side, 'type', o.type, 'tif', o.tif,
-        'quantity_lots', o.quantity_lots, 'limit_ticks', o.limit_ticks, 'protection_ticks', o.protection_ticks,
-        'trigger', case when o.trail is not null then 'trail' when o.trail_ppm is not null then 'trail_ppm'
-                        when o.stop_ticks is not null then 'stop' else '' end,
-        'stop_ticks', coalesce(o.stop_ticks, 0), 'trail', coalesce(o.trail, o.trail_ppm, 0),
-        'post_only', o.post_only, 'expires_ns', o.expires_ns,
-        'link', case when o.group_role = 'entry' then 'entry'
-                     when o.group_role = 'oco' then case when o.id = ids[1] then '' else 'oco' end
-                     when o.group_role is null then ''
-                     when o.id = ids[1] then 'held' else 'held_oco' end,
-        'link_order_id', case when o.id = ids[1] then 0 else ids[1] end) order by o.id)
-        into payloads from unnest(put) o;
-    insert into command (kind, order_id, payload, ts_ns) values (
-        case when many > 1 then 'group' else 'submit' end, main.id,
-        case when many > 1 then jsonb_build_object('v', 1, 'orders', payloads) else payloads -> 0 end,
-        main.accepted_ts_ns);
-    reply := jsonb_build_object('v', 1, 'order_id', main.id, 'public_id', main.public_id, 'state', main.state,
+                            expires_ns, group_id, group_role, strategy, state, actor_id, accepted_ts_ns, updated_ts_ns)
+            overriding system value
+            values (o.id, o.portfolio_id, o.instrument_id, o.instrument_version, o.limit_version, o.side, o.type, o.effect,
+                    o.tif, o.quantity_lots, o.limit_ticks, o.protection_ticks, o.stop_ticks, o.trail, o.trail_ppm,
+                    o.post_only, o.expires_ns, case when many > 1 then ids[1] end, o.group_role, o.strategy, 'accepted',
+                    p_user, o.accepted_ts_ns, o.accepted_ts_ns)
+            returning public_id into o.public_id;
+        for k in 0 .. jsonb_array_length(item -> 'holds') - 1 loop
+            h := item -> 'holds' -> k;
+            update account set held = held + (h ->> 'amount')::bigint
+                where id = (h ->> 'account_id')::bigint and portfolio_id = o.portfolio_id returning asset_id into asset;
+            if not found then
+                raise exception 'a hold names an account of another portfolio' using errcode = 'TF006';
+            end if;
+            insert into hold (order_id, leg, account_id, asset_id, amount)
+                values (o.id, h ->> 'leg', (h ->> 'account_id')::bigint, asset, (h ->> 'amount')::bigint);
+            if h ->> 'leg' = 'cash' then
+                cash := cash + (h ->> 'amount')::bigint;
+            end if;
+        end loop;
+        insert into order_event (order_id, ts_ns, source, target, cause, actor)
+            values (o.id, o.accepted_ts_ns, 'new', 'accepted', 'desk', who);
+        insert into outbox (event) values (jsonb_build_object(
+            'v', 1, 'topic', 'order', 'portfolio_id', o.portfolio_id, 'order_id', o.id, 'state', 'accepted'));
+        payload := jsonb_build_object(
+            'v', 1, 'order_id', o.id, 'portfolio_id', o.portfolio_id, 'user_id', p -> 'owner_id',
+            'instrument_id', o.instrument_id, 'side', o.side, 'type', o.type, 'tif', o.tif,
+            'quantity_lots', o.quantity_lots, 'limit_ticks', o.limit_ticks, 'protection_ticks', o.protection_ticks,
+            'trigger', case when o.trail is not null then 'trail' when o.trail_ppm is not null then 'trail_ppm'
+                            when o.stop_ticks is not null then 'stop' else '' end,
+            'stop_ticks', coalesce(o.stop_ticks, 0), 'trail', coalesce(o.trail, o.trail_ppm, 0),
+            'post_only', o.post_only, 'expires_ns', o.expires_ns, 'strategy', o.strategy,
+            'link', case when o.group_role = 'entry' then 'entry'
+                         when o.group_role = 'oco' then case when n = 0 then '' else 'oco' end
+                         when o.group_role is null then ''
+                         when n = 0 then 'held' else 'held_oco' end,
+            'link_order_id', case when n = 0 then 0 else ids[1] end);
+        -- The answer speaks of the entry, or of the first of two that exclude each other.
+        if n = 0 or o.group_role = 'entry' then
+            main := o;
+        end if;
+        if many > 1 then
+            payloads := payloads || payload;
+        end if;
+    end loop;
+    if many > 1 then
+        payload := jsonb_build_object('v', 1, 'orders', payloads);
+    end if;
+    insert into command (kind, order_id, payload, ts_ns)
+        values (case when many > 1 then 'group' else 'submit' end, main.id, payload, main.accepted_ts_ns);
+    reply := jsonb_build_object('v', 1, 'order_id', main.id, 'public_id', main.public_id, 'state', 'accepted',
         'quantity_lots', main.quantity_lots, 'protection_ticks', main.protection_ticks, 'cash_held', cash,
         'group', case when many > 1 then to_jsonb(ids) else '[]' end);
     insert into audit (user_id, action, subject, result, origin, detail)
         values (p_user, p_operation, 'order:' || main.id, 'ok', p_origin, reply);
-    insert into outbox (event)
-        select jsonb_build_object('v', 1, 'topic', 'order', 'portfolio_id', o.portfolio_id, 'order_id', o.id,
-                                  'state', o.state)
-        from unnest(put) o order by o.id;
-    update idempotency_key set answer = reply where user_id = p_user and operation = p_operation and key = p_key;
+    if p_key is not null then
+        insert into idempotency_key (user_id, operation, key, request_hash, answer)
+            values (p_user, p_operation, p_key, p_hash, reply);
+    end if;
     return reply;
 end $$;
 
-create or replace function desk_refuse(p_user bigint, p_operation text, p_key text, p_origin text, p_portfolio bigint, p_answer jsonb)
+drop function if exists desk_refuse(bigint, text, text, text, bigint, jsonb);
+create or replace function desk_refuse(p_user bigint, p_operation text, p_key text, p_hash bytea, p_origin text,
+                            p_portfolio bigint, p_answer jsonb)
 returns void language plpgsql security definer set search_path = public as $$
 begin
-    update idempotency_key set answer = p_answer where user_id = p_user and operation = p_operation and key = p_key;
+    perform answer_key(p_user, p_operation, p_key, p_hash, p_answer);
     insert into audit (user_id, action, subject, result, code, origin, detail)
         values (p_user, p_operation, 'portfolio:' || p_portfolio, 'refused', p_answer ->> 'code', p_origin, p_answer);
 end $$;
@@ -179,19 +237,16 @@ language plpgsql security definer set search_path = public as $$
 declare
     o orders;
     context jsonb;
-    v instrument_version;
 begin
     select * into o from orders where id = p_order and portfolio_id = p_portfolio;
     if not found then
         return jsonb_build_object('unknown_order', true);
     end if;
-    select desk_context(p_user, p_portfolio, i.symbol, i.venue, true) into context
-        from instrument i where i.id = o.instrument_id;
+    context := desk_context(p_user, p_portfolio, o.instrument_id, o.instrument_version, true);
     select * into o from orders where id = p_order for no key update;
-    -- Units and fees are those of the version that the order was accepted on.
-    select * into v from instrument_version where instrument_id = o.instrument_id and version = o.instrument_version;
     return context || jsonb_build_object(
-        'instrument', (context -> 'instrument') || to_jsonb(v),
+        -- Units and fees are those of the version that the order was accepted on.
+        'instrument', instrument_terms(o.instrument_id, o.instrument_version),
         'order', to_jsonb(o),
         'mates', (select coalesce(jsonb_agg(to_jsonb(m) order by m.id), '[]') from orders m
                   where m.group_id = o.group_id and m.id <> o.id
@@ -206,13 +261,14 @@ end $$;
 create or replace function desk_open_change(p_user bigint, p_operation text, p_key text, p_hash bytea, p_portfolio bigint,
                                  p_order bigint)
 returns jsonb language sql security definer set search_path = public as $$
-    select coalesce(claim_key(p_user, p_operation, p_key, p_hash), desk_standing(p_user, p_portfolio, p_order));
+    select coalesce(open_key(p_user, p_operation, p_key, p_hash), desk_standing(p_user, p_portfolio, p_order));
 $$;
 
 -- New terms are on their way: what they need beyond what is held is held from now on, the order itself changes when the
 -- exchange has taken them. `p` has the terms of the command and `holds` to add.
-create or replace function desk_change(p_user bigint, p_operation text, p_key text, p_origin text, p jsonb) returns jsonb
-language plpgsql security definer set search_path = public as $$
+drop function if exists desk_change(bigint, text, text, text, jsonb);
+create or replace function desk_change(p_user bigint, p_operation text, p_key text, p_hash bytea, p_origin text, p jsonb)
+returns jsonb language plpgsql security definer set search_path = public as $$
 declare
     o orders;
     at_ns bigint := (p ->> 'ts_ns')::bigint;
@@ -241,7 +297,7 @@ begin
         values (p_user, p_operation, 'order:' || o.id, 'ok', p_origin, reply);
     insert into outbox (event) values (jsonb_build_object('v', 1, 'topic', 'order', 'portfolio_id', o.portfolio_id,
         'order_id', o.id, 'state', o.state));
-    update idempotency_key set answer = reply where user_id = p_user and operation = p_operation and key = p_key;
+    perform answer_key(p_user, p_operation, p_key, p_hash, reply);
     return reply;
 end $$;
 

@@ -10,12 +10,12 @@ begin
         raise exception 'order %: % may not become %', old.id, old.state, new.state using errcode = 'TF004';
     end if;
     if (new.id, new.public_id, new.portfolio_id, new.instrument_id, new.instrument_version, new.limit_version, new.side,
-        new.type, new.effect, new.tif, new.post_only, new.expires_ns, new.group_id, new.group_role, new.actor_id,
-        new.accepted_ts_ns)
+        new.type, new.effect, new.tif, new.post_only, new.expires_ns, new.group_id, new.group_role, new.strategy,
+        new.actor_id, new.accepted_ts_ns)
        is distinct from
        (old.id, old.public_id, old.portfolio_id, old.instrument_id, old.instrument_version, old.limit_version, old.side,
-        old.type, old.effect, old.tif, old.post_only, old.expires_ns, old.group_id, old.group_role, old.actor_id,
-        old.accepted_ts_ns) then
+        old.type, old.effect, old.tif, old.post_only, old.expires_ns, old.group_id, old.group_role, old.strategy,
+        old.actor_id, old.accepted_ts_ns) then
         raise exception 'order %: an accepted order is not rewritten', old.id using errcode = 'TF004';
     end if;
     if old.state in ('filled', 'rejected', 'cancelled', 'expired')
@@ -37,19 +37,25 @@ do $$
 declare t text;
 begin
     foreach t in array array['transfer', 'fill', 'order_event', 'audit', 'ledger_block', 'lot_close', 'reconciliation',
-                             'action_effect', 'lot_action']
+                             'restricted_instrument', 'balance_mark', 'cash_limit', 'interest_day', 'action_effect', 'lot_action']
     loop
         execute format('create or replace trigger %I before update or delete or truncate on %I
                         for each statement execute function refuse_edit()', t || '_kept', t);
     end loop;
 end $$;
 
--- What other rows name can't go away and its key never changes: that is what makes `references` of 0003 enough.
+-- What other rows name can't go away and its key never changes: that is what makes `references` of 0003 and 0004 enough.
+-- Nor does a portfolio change hands: services remember whose it is.
 create or replace trigger account_stays before delete or truncate or update of id, asset_id on account
     for each statement execute function refuse_edit();
-create or replace trigger portfolio_stays before delete or truncate or update of id on portfolio
+create or replace trigger portfolio_stays before delete or truncate or update of id, owner_id on portfolio
     for each statement execute function refuse_edit();
 create or replace trigger orders_stay before delete or truncate or update of id on orders
     for each statement execute function refuse_edit();
 create or replace trigger lot_stays before delete or truncate or update of id, order_id, input_seq, n on lot
+    for each statement execute function refuse_edit();
+create or replace trigger instrument_version_stays
+    before delete or truncate or update of instrument_id, version on instrument_version
+    for each statement execute function refuse_edit();
+create or replace trigger app_user_stays before delete or truncate or update of id on app_user
     for each statement execute function refuse_edit();

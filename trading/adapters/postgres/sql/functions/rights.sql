@@ -23,6 +23,8 @@ grant select on all tables in schema public to tf_app, tf_broker;
 grant insert on app_user, app_session, login_attempt, portfolio, portfolio_grant, asset, instrument, instrument_version,
     risk_limit, idempotency_key, audit, process_status, setting, lake_file, ingest_report, reconciliation, equity_mark
     to tf_app;
+grant insert on restricted_instrument, risk_tier to tf_app;
+grant update (tier) on app_user to tf_app;
 grant update (password_hash, role, display_name, disabled_at, token_version) on app_user to tf_app;
 grant update (revoked_at, expires_at) on app_session to tf_app;
 grant update on login_attempt, process_status, setting to tf_app;
@@ -33,6 +35,10 @@ grant delete on portfolio_grant, login_attempt, app_session to tf_app;
 -- Needed for `for share`/`for update` row locks of services only where a function below does not take them.
 grant execute on function desk_open, desk_context, desk_accept, desk_refuse, desk_open_change, desk_change, desk_cancel,
     post_cash, set_halt, account_of, seal_block, mark_equity, drop_archived_log, batch_open, batch_close to tf_app;
+grant execute on function desk_limits, reset_drawdown to tf_app;
+
+grant execute on function post_group, second_admin_above, transfer_leaf, fill_leaf, advance_verified,
+    keep_balances to tf_app;
 
 grant execute on function commit_batch, take_lease, renew_lease, save_snapshot, seal_block, publish_outbox,
     mark_equity, set_halt to tf_broker;
@@ -45,15 +51,16 @@ grant execute on function observer_portfolios to tf_observer;
 -- Observers: SELECT alone, and only the portfolios granted to the user of the session whose token is set.
 
 grant select on portfolio, portfolio_grant, asset, instrument, instrument_version, instrument_current, account,
-    transfer, orders, order_event, hold, fill, lot, lot_close, equity_mark,
-    corporate_action, action_effect, lot_action to tf_observer;
+    transfer, orders, order_event, hold, fill, lot, lot_close, equity_mark to tf_observer;
+grant select on balance_mark, cash_request to tf_observer;
+grant select on corporate_action, action_effect, lot_action to tf_observer;
 grant select (id, public_id, username, display_name, role) on app_user to tf_observer;
 
 do $$
 declare t text;
 begin
     foreach t in array array['portfolio', 'portfolio_grant', 'account', 'transfer', 'orders', 'fill', 'lot', 'lot_close',
-                             'equity_mark', 'action_effect', 'lot_action']
+                             'equity_mark', 'balance_mark', 'cash_request', 'action_effect', 'lot_action']
     loop
         execute format('alter table %I enable row level security', t);
         execute format('drop policy if exists %I on %I', t || '_staff', t);

@@ -1,0 +1,141 @@
+-- Risk before the trade: what the desk judges an order on beside money and shares.
+
+-- Limits that apply to an order, and what they are compared with; counted only where a limit asks for it. A call in the
+-- desk's transaction holds the portfolio's accounts, so nothing of the portfolio changes between this and the order;
+-- where the user's other portfolios count too, the user's lock is held to the end of the transaction.
+-- `sets` are arrays in the order of risk.LimitSet; `recent` has the times of the newest orders as far back as the limit
+-- reaches, for a ticket makes up to three.
+create or replace function desk_limits(p_user bigint, p_portfolio bigint, p_instrument int) returns jsonb
+language plpgsql as $$
+declare
+    many_orders constant int := 3;
+    sets jsonb;
+    newest int;
+    wants_position boolean;
+    user_counts boolean;
+    rate int;
+    user_rate int;
+    others bigint := 0;
+    buys bigint := 0;
+    sells bigint := 0;
+    times jsonb := '[]';
+    user_times jsonb := '[]';
+    marks jsonb;
+    ban jsonb;
+begin
+    select jsonb_agg(jsonb_build_array(s.scope, s.max_order_lots, s.max_order_notional, s.max_position_lots,
+               s.max_position_notional, s.max_open_orders, s.max_orders_per_minute, s.price_band_ppm, s.max_daily_loss,
+               s.max_drawdown_ppm, p_instrument = any (s.instruments))),
+           max(s.id), bool_or(s.max_position_lots is not null or s.max_position_notional is not null),
+           bool_or(s.portfolio_id is null and (s.max_open_orders is not null or s.max_orders_per_minute is not null)),
+           min(s.max_orders_per_minute) filter (where s.portfolio_id is not null),
+           min(s.max_orders_per_minute) filter (where s.portfolio_id is null)
+        into sets, newest, wants_position, user_counts, rate, user_rate
+        from (
+            (select 'tier:' || w.tier as scope, r.* from app_user w cross join lateral (
+                 select * from risk_limit where tier = w.tier order by version desc limit 1) r where w.id = p_user)
+            union all
+            (select 'user:' || p_user, r.* from risk_limit r where user_id = p_user order by version desc limit 1)
+            union all
+            (select 'portfolio:' || p_portfolio, r.* from risk_limit r where portfolio_id = p_portfolio
+             order by version desc limit 1)
+            union all
+            (select 'instrument:' || p_instrument, r.* from risk_limit r where instrument_id = p_instrument
+             order by version desc limit 1)) s;
+    if user_counts and exists (select 1 from portfolio where owner_id = p_user and id <> p_portfolio) then
+        perform pg_advisory_xact_lock(7005, p_user::int);
+        select count(*) into others from portfolio p join orders o on o.portfolio_id = p.id
+            where p.owner_id = p_user and p.id <> p_portfolio
+            and o.state not in ('filled', 'rejected', 'cancelled', 'expired');
+    end if;
+    if rate is not null then
+        select coalesce(jsonb_agg(r.accepted_ts_ns), '[]') into times from (
+            select accepted_ts_ns from orders where portfolio_id = p_portfolio
+            order by id desc offset greatest(rate - many_orders, 0) limit least(rate, many_orders)) r;
+    end if;
+    if user_rate is not null then
+        select coalesce(jsonb_agg(r.accepted_ts_ns), '[]') into user_times from (
+            select o.accepted_ts_ns from portfolio p cross join lateral (
+                select id, accepted_ts_ns from orders where portfolio_id = p.id order by id desc limit user_rate) o
+            where p.owner_id = p_user
+            order by o.id desc offset greatest(user_rate - many_orders, 0) limit least(user_rate, many_orders)) r;
+    end if;
+    if wants_position then
+        -- Of two that exclude each other one trades.
+        select coalesce(sum(lots) filter (where side = 'buy'), 0), coalesce(sum(lots) filter (where side = 'sell'), 0)
+            into buys, sells from (
+                select side, max(quantity_lots - filled_lots) as lots from orders
+                where portfolio_id = p_portfolio and instrument_id = p_instrument and effect = 'open'
+                and state not in ('filled', 'rejected', 'cancelled', 'expired')
+                group by side, coalesce(group_id, id)) open;
+    end if;
+    select jsonb_build_array(day_ns, day_equity, equity, tripped_ppm) into marks from risk_state
+        where portfolio_id = p_portfolio;
+    select jsonb_build_array(mode, reason) into ban from restricted_instrument
+        where instrument_id = p_instrument order by version desc limit 1;
+    return jsonb_build_object('version', coalesce(newest, 0), 'sets', coalesce(sets, '[]'), 'others', others,
+        'recent', times, 'user_recent', user_times, 'buys', buys, 'sells', sells, 'state', marks, 'ban', ban);
+end $$;
+
+-- Each mark of worth moves the day's start and the peak, and may trip the drawdown breaker. A deposit is no gain and a
+-- withdrawal no loss: the day's start moves by them, the peak in the proportion in which they change the worth.
+create or replace function watch_equity() returns trigger language plpgsql security definer set search_path = public as $$
+declare
+    day constant bigint := 86400000000000;
+    s risk_state;
+    drawdown bigint;
+    most int;
+begin
+    select * into s from risk_state where portfolio_id = new.portfolio_id for update;
+    if not found then
+        s.portfolio_id := new.portfolio_id;
+        s.day_ns := new.ts_ns - new.ts_ns % day;
+        s.equity := 0; s.day_equity := 0; s.peak_equity := 0;
+    elsif new.ts_ns <= s.ts_ns then
+        return null;
+    end if;
+    if new.ts_ns >= s.day_ns + day then
+        s.day_ns := new.ts_ns - new.ts_ns % day;
+        s.day_equity := s.equity;
+    end if;
+    s.day_equity := s.day_equity + new.flow;
+    s.peak_equity := greatest(new.equity, case when s.equity > 0 and s.equity + new.flow > 0
+        then (s.peak_equity::numeric * (s.equity + new.flow) / s.equity)::bigint else s.equity + new.flow end);
+    s.ts_ns := new.ts_ns;
+    s.equity := new.equity;
+    drawdown := case when s.peak_equity > 0
+        then least((s.peak_equity - s.equity)::numeric * 1000000 / s.peak_equity, 10000000)::bigint else 0 end;
+    select min(l.max_drawdown_ppm) into most from portfolio p join app_user u on u.id = p.owner_id cross join lateral (
+        (select max_drawdown_ppm from risk_limit where tier = u.tier order by version desc limit 1)
+        union all (select max_drawdown_ppm from risk_limit where user_id = u.id order by version desc limit 1)
+        union all (select max_drawdown_ppm from risk_limit where portfolio_id = p.id order by version desc limit 1)) l
+        where p.id = new.portfolio_id;
+    if drawdown > most and s.tripped_ts_ns is null then
+        s.tripped_ts_ns := new.ts_ns;
+        s.tripped_ppm := drawdown;
+        insert into audit (action, subject, result, code, origin, detail) values ('risk.drawdown',
+            'portfolio:' || new.portfolio_id, 'ok', 'drawdown', 'broker', jsonb_build_object('v', 1, 'limit_ppm', most,
+            'drawdown_ppm', drawdown, 'peak_equity', s.peak_equity, 'equity', s.equity, 'ts_ns', new.ts_ns));
+    end if;
+    insert into risk_state select s.* on conflict (portfolio_id) do update set ts_ns = s.ts_ns, equity = s.equity,
+        day_ns = s.day_ns, day_equity = s.day_equity, peak_equity = s.peak_equity, tripped_ts_ns = s.tripped_ts_ns,
+        tripped_ppm = s.tripped_ppm;
+    return null;
+end $$;
+create or replace trigger equity_watched after insert on equity_mark for each row execute function watch_equity();
+
+-- An admin takes the breaker back: from now on the peak is what the portfolio is worth. False where it had not tripped.
+create or replace function reset_drawdown(p_actor bigint, p_portfolio bigint, p_reason text, p_origin text) returns boolean
+language plpgsql security definer set search_path = public as $$
+declare was risk_state;
+begin
+    select * into was from risk_state where portfolio_id = p_portfolio and tripped_ts_ns is not null for update;
+    if not found then
+        return false;
+    end if;
+    update risk_state set peak_equity = equity, tripped_ts_ns = null, tripped_ppm = null where portfolio_id = p_portfolio;
+    insert into audit (user_id, action, subject, result, origin, detail) values (nullif(p_actor, 0),
+        'limits.reset_drawdown', 'portfolio:' || p_portfolio, 'ok', p_origin,
+        jsonb_build_object('v', 1, 'reason', p_reason, 'tripped_ppm', was.tripped_ppm, 'peak_equity', was.peak_equity));
+    return true;
+end $$;
