@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 
 from gateway.batches import batch_routes
+from gateway.margin import margin_routes
 from gateway.orders import order_routes
 from gateway.sessions import clear_cookie, comes_from_elsewhere, is_same_origin, origin_of, set_cookie, token_of
 from gateway.tape import PERIOD_S, Tape
@@ -43,6 +44,7 @@ def create_api(floor: Floor, monotonic_s: Callable[[], float]) -> FastAPI:
     api.add_exception_handler(TradefloorError, _refused)
     api.include_router(order_routes(floor))
     api.include_router(batch_routes(floor))
+    api.include_router(margin_routes(floor))
 
     @api.get("/health")
     def health() -> JSONResponse:

@@ -117,9 +117,9 @@ class TradingFloor:
 
     # People and things --------------------------------------------------------------------------------------------
 
-    def add_trader(self, name: str, cash: str) -> tuple[Actor, int]:
+    def add_trader(self, name: str, cash: str, kind: str = "cash") -> tuple[Actor, int]:
         user = self.floor.people.create_user(name, name.title(), "trader", "no-password", 0)
-        portfolio = self.floor.people.create_portfolio(user.id, "Main", "cash", "USD", 0)
+        portfolio = self.floor.people.create_portfolio(user.id, "Main", kind, "USD", 0)
         if Decimal(cash):
             ledger.deposit(self.floor, SYSTEM, portfolio.id, cash, f"opening-{name}")
         return Actor(user.id, name, Role.TRADER), portfolio.id

@@ -6,6 +6,7 @@ from decimal import Decimal
 import streamlit as st
 
 from app import formats, frame, room
+from app.components import margin
 from app.components.table import Row, table
 from trading.domain.orders import Refusal
 from trading.services import desk, queries
@@ -38,12 +39,15 @@ def summary(portfolio_id: int) -> None:
     money = queries.cash(floor, who, portfolio_id)
     currency = money[0].currency if money else "USD"
     total = sum((line.total for line in money), Decimal(0))
-    worth = sum((line.value if line.value is not None else line.cost for line in held), Decimal(0))
+    worth = sum((line.worth for line in held), Decimal(0))
+    on_margin = margin.show(portfolio_id)
     marked = [line.unrealised for line in held if line.unrealised is not None]
     frame.strip(
         [
             ("Equity", formats.money(total + worth, currency)),
-            ("Cash to spend", formats.money(sum((line.available for line in money), Decimal(0)), currency)),
+            ("Cash", formats.money(total, currency))
+            if on_margin
+            else ("Cash to spend", formats.money(sum((line.available for line in money), Decimal(0)), currency)),
             ("Held by orders", formats.money(sum((line.held for line in money), Decimal(0)), currency)),
             ("Open P&L", formats.gain(sum(marked, Decimal(0)), currency)),
             ("Realised P&L", formats.gain(queries.realised(floor, who, portfolio_id), currency)),
@@ -69,7 +73,7 @@ def positions(portfolio_id: int, empty: str = "No positions. Pick an instrument 
         )
         for line in queries.positions(room.floor(), room.actor(), portfolio_id)
     ]
-    columns = ["Symbol", ">Quantity", ">Average cost", ">Bid", ">Value", ">Open P&L", ">Realised P&L"]
+    columns = ["Symbol", ">Quantity", ">Average cost", ">Bid or ask", ">Value", ">Open P&L", ">Realised P&L"]
     table("positions", columns, rows, empty)
 
 

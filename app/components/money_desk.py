@@ -12,6 +12,9 @@ from trading.services import ledger, people, queries
 from trading.services.access import Actor
 from trading.services.ports.people import Portfolio
 
+_KINDS = {"cash": "Cash: no debt, no shorts", "margin": "Margin: debt and short sales"}
+_KIND_HELP = "A margin portfolio may borrow and sell short; below its requirement positions are closed. It stays so."
+
 
 def show(who: Actor) -> None:
     """Portfolios at the left; deposit, withdrawal and a new portfolio at the right."""
@@ -27,13 +30,14 @@ def show(who: Actor) -> None:
                     [
                         (each.name, "strong"),
                         each.owner,
+                        each.kind.capitalize(),
                         formats.money(sum((line.total for line in money), Decimal(0)), each.currency),
                         formats.money(sum((line.held for line in money), Decimal(0)), each.currency),
                         formats.money(sum((line.available for line in money), Decimal(0)), each.currency),
                     ]
                 )
             )
-        columns = ["Portfolio", "Owner", ">Cash", ">Held by orders", ">To spend"]
+        columns = ["Portfolio", "Owner", "Kind", ">Cash", ">Held by orders", ">To spend"]
         table("portfolios", columns, rows, "No portfolios yet. Open one for a trader.")
     with right:
         _cash(who, found)
@@ -74,5 +78,9 @@ def _open(who: Actor) -> None:
             st.caption("A portfolio belongs to a trader. Add one under Logins first.")
         owner = st.selectbox("Trader", list(traders), format_func=lambda key: traders[key].display_name)
         name = st.text_input("Name of the portfolio")
+        kind = st.selectbox("Kind", list(_KINDS), format_func=_KINDS.get, help=_KIND_HELP)
         if st.form_submit_button("Open", disabled=not traders) and owner:
-            do(lambda: people.create_portfolio(room.floor(), who, owner, name), f"Portfolio {name.strip()} is open.")
+            do(
+                lambda: people.create_portfolio(room.floor(), who, owner, name, kind=kind),
+                f"Portfolio {name.strip()} is open.",
+            )

@@ -15,7 +15,7 @@ from trading.domain.actions import (
     Action,
     ActionAccounts,
     Effect,
-    Holding,
+    Position,
     adjust,
     apply,
     dividend_of,
@@ -45,7 +45,7 @@ def lots_of(bought: list[tuple[int, int, int]], short: bool = False) -> list[Lot
 
 
 def booked(action: Action, lots: list[Lot]) -> Effect:
-    effect = apply(action, Holding(1, SHARE, CASH, SHARES, tuple(lots)), FLOOR)
+    effect = apply(action, Position(1, SHARE, CASH, SHARES, tuple(lots)), FLOOR)
     sums: dict[int, int] = {}
     for transfer in effect.transfers:
         assert transfer.amount > 0

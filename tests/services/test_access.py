@@ -13,6 +13,7 @@ from trading_floor import TradingFloor
 import trading.services
 from trading.domain.errors import Forbidden, TradefloorError
 from trading.domain.fees import FeeSchedule
+from trading.domain.margin import REG_T
 from trading.domain.orders import Change, OrderType, Side, Ticket
 from trading.services.access import OPERATIONS, Actor, Role
 
@@ -71,6 +72,10 @@ EXPECTED: dict[str, dict[str, str]] = {
     "limits.worth": ADMIN,
     "ledger.deposit": ADMIN_ANY,
     "ledger.withdraw": ADMIN_ANY,
+    "margin.account": READS,
+    "margin.calls": READS,
+    "margin.policies": EVERYONE,
+    "margin.set_policy": ADMIN,
     "market_data.instrument_list": EVERYONE,
     "market_data.quotes": EVERYONE,
     "market_data.sim_bars": EVERYONE,
@@ -129,7 +134,6 @@ SAMPLES: dict[str, Any] = {
     "ex_date": date(2026, 1, 2),
     "dividend": "x",
     "text": "",
-    "source": "",
     "schedule": FeeSchedule(1, -1, 0, 0),
     "scope": "floor",
     "mode": "running",
@@ -161,6 +165,9 @@ SAMPLES: dict[str, Any] = {
     "figures": None,
     "instrument_id": 0,
     "ban": "x",
+    "asset_class": "?",
+    "policy": REG_T,
+    "source": "test",
     "from_ns": 0,
     "to_ns": 1,
 }

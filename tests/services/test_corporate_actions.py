@@ -270,3 +270,47 @@ def test_the_preview_says_what_the_broker_then_does(rich: TradingFloor) -> None:
     actions.book(rich.floor, ADMIN, action)
     rich.run_broker()
     assert (rich.shares()[0], rich.cash()[0] - cash) == (12, touched.cash)
+
+
+def test_a_short_pays_the_dividend_and_what_it_is_short_of_is_split(rich: TradingFloor) -> None:
+    mia = rich.add_trader("mia", "10000.00", kind="margin")
+    short = rich.accepted("sell", "25", "99.99", who=mia)
+    more = rich.accepted("sell", "10", "110.00", who=mia)  # opens too: 110.00 is more than the ask and three percent
+    rich.run_broker()
+    rich.quote("99.99", "100.00")
+    assert rich.state(short.order_id)[0] == "filled"
+    cover = rich.accepted("buy", "25", "90.00", who=mia)  # closes: holds what it may close
+    rich.run_broker()
+    cash, held = rich.cash(mia[1])
+    assert held == Decimal("550.00") + 1
+    dividend(rich, "0.52", "30")
+    assert rich.cash(mia[1])[0] == cash - 13, "25 x 0.52, and no tax on what is paid"
+    assert order_row(rich, cover.order_id)[1] == 8948
+    split(rich, 3, 2, "90.00")  # 37.5: half a share of 60.00 is paid
+    assert rich.shares(portfolio=mia[1]) == (-37, 37)
+    assert rich.cash(mia[1])[0] == cash - 13 - 30
+    assert order_row(rich, cover.order_id)[:2] == (37, 5965)
+    assert order_row(rich, more.order_id)[:2] == (14, 7334), "fifteen would need five cents more than is held"
+    assert rich.query("select reserve_ticks from orders where id = %s", more.order_id) == [(6867,)]
+    assert rich.cash(mia[1])[1] <= held
+    rich.check()
+    rich.restart_broker()
+    rich.quote("59.00", "59.01")
+    assert rich.shares(portfolio=mia[1]) == (0, 0)
+    assert rich.shares() == (150, 0)
+    replays(rich)
+
+
+def test_a_call_is_judged_on_the_price_after_the_split(rich: TradingFloor) -> None:
+    mia = rich.add_trader("mia", "10000.00", kind="margin")
+    rich.accepted("buy", "150", "100.00", who=mia)
+    rich.run_broker()
+    rich.quote("99.99", "100.00")
+    split(rich, 2, 1)
+    rich.run_broker()
+    assert rich.query("select count(*) from margin_event") == [(0,)], "no price is no reason to call"
+    rich.quote("50.00", "50.01")
+    assert rich.query("select count(*) from margin_event") == [(0,)]
+    rich.quote("21.00", "21.01")
+    assert rich.query("select kind from margin_event order by id limit 1") == [("call",)]
+    replays(rich)

@@ -49,7 +49,7 @@ class ActionAccounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class Position:
     """A position as the ledger has it: its accounts and its open lots, all long or all short."""
 
     portfolio_id: int
@@ -75,7 +75,7 @@ class Effect:
     which less than one lot was left: it is gone, and what was paid for the fraction is all that came of it.
     """
 
-    holding: Holding
+    holding: Position
     lots_before: int
     lots_after: int
     cash: int
@@ -136,7 +136,7 @@ def fraction_of(instrument: Instrument, lots: int, ratio: Fraction, reference_ti
     return instrument.value(reference_ticks, (exact - int(exact)) / ratio)
 
 
-def apply(action: Action, holding: Holding, floor: ActionAccounts) -> Effect:
+def apply(action: Action, holding: Position, floor: ActionAccounts) -> Effect:
     """What an action does to a holding, which must have lots."""
     instrument, lots = holding.instrument, list(holding.lots)
     held, sign = sum(lot.remaining_lots for lot in lots), -1 if lots[0].short else 1

@@ -30,6 +30,7 @@ from trading.exchange.messages import (
     Group,
     Halt,
     Input,
+    Margin,
     Modified,
     Modify,
     Pending,
@@ -41,6 +42,7 @@ from trading.exchange.messages import (
     Tick,
     Timer,
     Triggered,
+    TurnAway,
     Working,
 )
 
@@ -56,7 +58,7 @@ def _fields_of(kind: type[Event]) -> Callable[[Event], tuple[Any, ...]]:
 _VERSION = 2
 _HEAD = struct.Struct("<BII")  # version, number of ticks, bytes of their columns; then the JSON of all else
 _BODIES: dict[str, type[Body]] = {
-    kind.__name__: kind for kind in (Submit, Cancel, Halt, Gap, Timer, Group, Modify, Session, Action)
+    kind.__name__: kind for kind in (Submit, Cancel, Halt, Gap, Timer, Group, Modify, Session, Margin, TurnAway, Action)
 }
 _SHAPES = {name: [(field.name, field.default) for field in fields(kind)] for name, kind in _BODIES.items()}
 _TICK_OF = struct.Struct("<iBbxxqqqqqqqq")

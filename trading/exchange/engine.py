@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from trading.domain.margin import Mark
 from trading.exchange import rows
 from trading.exchange.adjust import adjusted
 from trading.exchange.compiled.engine import CompiledEngine
@@ -22,16 +23,19 @@ from trading.exchange.messages import (
     Action,
     Adjusted,
     Cancel,
+    Closed,
     Event,
     Gap,
     Group,
     Halt,
     Input,
+    Margin,
     Modify,
     Run,
     Session,
     Submit,
     Tick,
+    TurnAway,
 )
 from trading.exchange.rows import LevelChange, Record
 from trading.exchange.telling import OpenOrder, Quote, Telling
@@ -68,6 +72,9 @@ class Engine:
             caused = self._ticks(step.seq, step.ts_ns, [astuple(body)])
             return caused[0][1] if caused else []
         self._follows(step.seq)
+        if isinstance(body, TurnAway):
+            self.seq = step.seq
+            return [Closed(body.order_id, "rejected", body.reason)]
         telling = Telling(self.orders, self._quotes, body)
         for event in self._run(self._rows(step)):
             telling.take(event)
@@ -85,9 +92,13 @@ class Engine:
         """When a `Timer` is due."""
         return self._core.next_expiry_ns()
 
-    def bids(self) -> Mapping[int, int]:
-        """Bid ticks of the newest quotes by instrument id, where there is a bid."""
-        return {key: quote[2] for key, quote in self._quotes.items() if quote[2] > 0}
+    def quote(self, instrument_id: int) -> Quote | None:
+        """The newest quote of an instrument."""
+        return self._quotes.get(instrument_id)
+
+    def marks(self) -> Mapping[int, Mark]:
+        """Best bid and ask of the newest quotes by instrument id."""
+        return {key: Mark(quote[2], quote[3]) for key, quote in self._quotes.items()}
 
     # State as a value ----------------------------------------------------------------------------------------------
 
@@ -170,6 +181,8 @@ class Engine:
             return [rows.gap_row(seq, ts_ns, self._symbol(body.instrument_id)), *rest]
         if isinstance(body, Session):
             return [rows.session_row(seq, ts_ns, self._symbol(body.instrument_id), body.open)]
+        if isinstance(body, Margin):
+            return []
         if isinstance(body, Gap):
             self._partial = {}  # what would have come next may be among what was lost
             return [rows.gap_row(seq, ts_ns)]

@@ -152,7 +152,30 @@ class Action:
     changes: tuple[tuple[int, int, int, int, int, int], ...] = ()
 
 
-Body = Tick | Submit | Cancel | Halt | Gap | Timer | Group | Modify | Session | Action
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """A margin account in one currency crossed a level: nothing for the books, but decided once and recorded.
+
+    ``kind`` is ``call``, ``close_out`` or ``met``; the amounts, in minor units, are those it was decided on.
+    """
+
+    portfolio_id: int
+    currency_id: int
+    kind: Literal["call", "close_out", "met"]
+    equity: int
+    maintenance: int
+    close_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnAway:
+    """An order that may not reach the books any more: what it was accepted to close has been closed meanwhile."""
+
+    order_id: int
+    reason: str
+
+
+Body = Tick | Submit | Cancel | Halt | Gap | Timer | Group | Modify | Session | Margin | TurnAway | Action
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from typing import Any
 
 from trading.domain import actions as domain
 from trading.domain.instruments import Instrument
-from trading.domain.ledger import OpenOrder
 from trading.exchange.latency import Latency
 from trading.exchange.messages import (
     BUY,
@@ -140,9 +139,8 @@ def action_of(command: Command) -> domain.Action:
     )
 
 
-def adjustment(action: domain.Action, instrument: Instrument | None, orders: Sequence[OpenOrder]) -> Action:
-    """What a corporate action says to the exchange; ``orders`` are all that are open in its instrument."""
-    made = domain.adjust(action, orders)
+def adjustment(action: domain.Action, instrument: Instrument | None, made: domain.Orders) -> Action:
+    """What a corporate action, and what it makes of the open orders of its instrument, says to the exchange."""
     return Action(
         action_id=action.id,
         instrument_id=action.instrument_id,

@@ -4,6 +4,7 @@ from trading.domain.errors import Invalid, NotFound
 from trading.domain.money import INT64_MAX, parse_decimal
 from trading.services.access import Actor, Reach, Role, operation
 from trading.services.floor import Floor
+from trading.services.margin import check_withdrawal
 
 _ADMIN = {Role.ADMIN: Reach.ANY, Role.SYSTEM: Reach.ANY}
 POSTING_MAX = 10**15
@@ -25,8 +26,12 @@ def deposit(floor: Floor, actor: Actor, portfolio_id: int, amount: str, key: str
 
 @operation(_ADMIN)
 def withdraw(floor: Floor, actor: Actor, portfolio_id: int, amount: str, key: str, memo: str = "") -> int:
-    """Take cash out; refused with code ``insufficient_cash`` beyond what is not held. Else like `deposit`."""
+    """Take cash out; refused with code ``insufficient_cash`` beyond what is not held. Else like `deposit`.
+
+    Out of a margin portfolio goes what its positions and open orders do not require, see `margin.check_withdrawal`.
+    """
     cents = _amount(floor, portfolio_id, amount)
+    check_withdrawal(floor, portfolio_id, cents)
     return floor.ledger.withdraw(
         actor.user_id, portfolio_id, cents, key, memo.strip()[:200], actor.origin, floor.clock.now_ns()
     )

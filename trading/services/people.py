@@ -203,12 +203,16 @@ def set_role(floor: Floor, actor: Actor, user_id: int, role: str) -> None:
 
 
 @operation(_ADMIN)
-def create_portfolio(floor: Floor, actor: Actor, owner_id: int, name: str, currency: str = "USD") -> Portfolio:
-    """A cash portfolio for a trader."""
+def create_portfolio(
+    floor: Floor, actor: Actor, owner_id: int, name: str, currency: str = "USD", kind: str = "cash"
+) -> Portfolio:
+    """A portfolio for a trader: ``cash``, or ``margin`` with debt and short sales. It stays what it is."""
     title = name.strip()[:80]
     if not title:
         raise Invalid("a portfolio needs a name", "bad_name")
-    return floor.people.create_portfolio(owner_id, title, "cash", currency, actor.user_id)
+    if kind not in ("cash", "margin"):
+        raise Invalid("a portfolio is of kind cash or margin", "bad_kind")
+    return floor.people.create_portfolio(owner_id, title, kind, currency, actor.user_id)
 
 
 @operation({Role.ADMIN: Reach.ANY, Role.SYSTEM: Reach.ANY})

@@ -34,7 +34,10 @@ class Cash:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A holding at the market. ``mark`` is the bid (longs); without a quote the marked figures are None."""
+    """A holding at the market: longs at the bid, shorts at the ask; without a quote the marked figures are None.
+
+    ``quantity`` and ``value`` of a short are negative, its ``cost`` is what it brought.
+    """
 
     instrument_id: int
     symbol: str
@@ -50,6 +53,13 @@ class Position:
     value: Decimal | None
     unrealised: Decimal | None
     realised: Decimal
+
+    @property
+    def worth(self) -> Decimal:
+        """Its value; without a quote what it cost, or as a short what it brought, which is owed."""
+        if self.value is not None:
+            return self.value
+        return -self.cost if self.quantity < 0 else self.cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +318,7 @@ def _base_cash(store: QueryStore, portfolio_id: int) -> tuple[int, int]:
 
 
 def _worth(lines: Sequence[Position]) -> Decimal:
-    return sum((line.cost if line.value is None else line.value for line in lines), Decimal(0))
+    return sum((line.worth for line in lines), Decimal(0))
 
 
 def _positions(floor: Floor, store: QueryStore, portfolio_id: int) -> list[Position]:
@@ -321,11 +331,12 @@ def _position(row: Mapping[str, Any], quote: Any) -> Position:
     scale, cost = row["scale"], minor_to_decimal(row["cost_minor"], row["scale"])
     quantity = row["lots"] * row["lot_size"]
     mark = value = unrealised = mark_ts_ns = None
-    if quote is not None and len(quote) and int(quote["bid_ticks"][0]) > 0:
-        mark = int(quote["bid_ticks"][0]) * row["tick_size"]
+    side = "ask_ticks" if quantity < 0 else "bid_ticks"
+    if quote is not None and len(quote) and int(quote[side][0]) > 0:
+        mark = int(quote[side][0]) * row["tick_size"]
         mark_ts_ns = int(quote["ts_ns"][0])
         value = _round(_EXACT.multiply(mark, quantity), scale)
-        unrealised = value - cost
+        unrealised = value + cost if quantity < 0 else value - cost
     return Position(
         instrument_id=row["instrument_id"],
         symbol=row["symbol"],
@@ -335,7 +346,7 @@ def _position(row: Mapping[str, Any], quote: Any) -> Position:
         quantity=quantity,
         held=row["held_lots"] * row["lot_size"],
         cost=cost,
-        average_cost=_EXACT.divide(cost, quantity) if quantity else Decimal(0),
+        average_cost=_EXACT.divide(cost, abs(quantity)) if quantity else Decimal(0),
         mark=mark,
         mark_ts_ns=mark_ts_ns,
         value=value,

@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from trading.domain.actions import Effect
 from trading.domain.ledger import (
     FloorAccounts,
+    OnMargin,
     OpenOrder,
     Posting,
-    Transfer,
-    hold_needed,
     post_end,
     post_fill,
     post_growth,
@@ -35,20 +33,11 @@ from trading.exchange.messages import (
     Triggered,
     Working,
 )
+from trading.services.action_rows import Acted, action_rows, transfer_row
 from trading.services.ports.broker import Batch
 
 LotsOf = Callable[[int, int], list[Lot]]
 AccountsOf = Callable[[OpenOrder], FloorAccounts]
-
-
-@dataclass(frozen=True, slots=True)
-class Acted:
-    """A corporate action of a batch: its input, and what it does to each holding."""
-
-    action_id: int
-    input_seq: int
-    ts_ns: int
-    effects: Sequence[Effect]
 
 
 @dataclass(slots=True)
@@ -96,6 +85,10 @@ class Settlement:
 
     def __init__(self, orders: Mapping[int, OpenOrder], lots_of: LotsOf, accounts_of: AccountsOf) -> None:
         self.orders: dict[int, OpenOrder] = {}
+        self.because: dict[int, str] = {}
+        """Why an order is cancelled that nobody asked to cancel, by its id; taken out when it is."""
+        self.on_fill: Callable[[Posting, int], None] | None = None
+        """Told of each fill, with its lots."""
         self._groups: dict[int, set[int]] = {}
         self._lots: dict[tuple[int, int], list[Lot]] = {}
         self._lots_of = lots_of
@@ -123,8 +116,10 @@ class Settlement:
         """
         groups = iter(group_ids)
         sums = _Sums()
+        reserves: dict[int, OnMargin] = {}
         for action in acted:
-            self._action_rows(batch, sums, action, groups)
+            self._act(batch, sums, action, groups)
+            reserves |= {order.id: order.margin for order in action.orders if order.margin is not None}
         for seq, ts_ns, events in steps:
             group = 0
             for event in events:
@@ -145,7 +140,13 @@ class Settlement:
                         rested=event.liquidity == "maker",
                     )
                     self._fill_rows(batch, event, posting, seq, ts_ns, group)
+                    if self.on_fill is not None:
+                        self.on_fill(posting, event.lots)
                 else:
+                    if isinstance(event, Closed) and order.id in self.because:
+                        event = replace(event, reason=self.because.pop(order.id))
+                    if isinstance(event, Adjusted):
+                        order = replace(order, margin=reserves.get(order.id))
                     posting = self._moved(order, event)
                 self._collect(batch, sums, event, order, posting, seq, ts_ns)
                 if order.role is GroupRole.ENTRY:
@@ -182,13 +183,8 @@ class Settlement:
 
     def _trim(self, order: OpenOrder) -> Posting:
         """Give back what the order, and those that share its hold, do not need."""
-        needs = [
-            hold_needed(
-                each.instrument, each.side, each.terms.protection_ticks, each.open_lots, each.done, each.planned_lots
-            )
-            for each in (order, *self._sharing(order))
-        ]
-        cash, asset = shared_hold(order.instrument, order.side, needs)
+        needs = [each.needed for each in (order, *self._sharing(order))]
+        cash, asset = shared_hold(order.instrument, order.side, needs, order.margin)
         return post_release(order, cash=max(order.cash.left - cash, 0), asset=max(order.asset.left - asset, 0))
 
     def _refit(self, order: OpenOrder) -> Posting:
@@ -202,7 +198,7 @@ class Settlement:
         return replace(posting, order=grown.order, uses=(*posting.uses, *grown.uses))
 
     def _exits_follow(self, batch: Batch, sums: _Sums, event: Event, entry: OpenOrder, seq: int, ts_ns: int) -> None:
-        """What an entry bought is held for its exits; what it will not buy any more is not planned for them.
+        """What an entry opened is held for its exits; what it will not open any more is not planned for them.
 
         ``entry`` is as it was before the event.
         """
@@ -319,56 +315,35 @@ class Settlement:
             }
         )
         for transfer in posting.transfers:
-            batch.transfers.append({**key, **_transfer_row(transfer, group, order.portfolio_id, ts_ns)})
+            batch.transfers.append({**key, **transfer_row(transfer, group, order.portfolio_id, ts_ns)})
         self._lot_rows(batch, posting, FillId(order.id, seq, event.n), event.lots, ts_ns)
 
-    def _action_rows(self, batch: Batch, sums: _Sums, action: Acted, groups: Iterator[int]) -> None:
+    def _act(self, batch: Batch, sums: _Sums, action: Acted, groups: Iterator[int]) -> None:
         """What a corporate action does to holdings; its orders come as events."""
-        effects: list[dict[str, Any]] = []
-        lots: list[dict[str, Any]] = []
+        row, transfers = action_rows(action, groups)
+        batch.actions.append(row)
+        batch.transfers += transfers
         for effect in action.effects:
-            holding, group = effect.holding, next(groups)
+            place = (effect.holding.portfolio_id, effect.holding.instrument.id)
             sums.post(effect.posted)
-            for transfer in effect.transfers:
-                row = _transfer_row(transfer, group, holding.portfolio_id, action.ts_ns)
-                batch.transfers.append({**row, "input_seq": action.input_seq})
-            effects.append(
-                {
-                    "portfolio_id": holding.portfolio_id,
-                    "lots_before": effect.lots_before,
-                    "lots_after": effect.lots_after,
-                    "cash": effect.cash,
-                    "tax": effect.tax,
-                    "dropped": effect.dropped,
-                    "group_id": group,
-                }
-            )
-            for change in effect.lots:
-                key = asdict(change.before.opened_by)
-                before = {"lots_before": change.before.remaining_lots, "cost_before": change.before.remaining_cost}
-                after = {"lots_after": change.after.remaining_lots, "cost_after": change.after.remaining_cost}
-                lots.append({**key, **before, **after})
             if effect.lots:
-                place = (holding.portfolio_id, holding.instrument.id)
                 self._lots[place] = [change.after for change in effect.lots if change.after.remaining_lots]
-            batch.outbox.append({"v": 1, "topic": "cash", "portfolio_id": holding.portfolio_id})
-        batch.actions.append(
-            {
-                "id": action.action_id,
-                "input_seq": action.input_seq,
-                "ts_ns": action.ts_ns,
-                "effects": effects,
-                "lots": lots,
-            }
-        )
+            batch.outbox.append({"v": 1, "topic": "cash", "portfolio_id": place[0]})
+
+    def lots(self, portfolio_id: int, instrument_id: int) -> list[Lot]:
+        """Open lots, oldest first, after all that was settled."""
+        place = (portfolio_id, instrument_id)
+        if place not in self._lots:
+            self._lots[place] = self._lots_of(*place)
+        return self._lots[place]
 
     def _lot_rows(self, batch: Batch, posting: Posting, fill: FillId, lots: int, ts_ns: int) -> None:
         order = posting.order
         place = (order.portfolio_id, order.instrument.id)
-        if place not in self._lots:
-            self._lots[place] = self._lots_of(*place)
-        if order.side is Side.BUY:
-            lot = open_lot(fill, ts_ns, lots, posting.notional, posting.fee)
+        self.lots(*place)
+        sale = order.side is Side.SELL
+        if order.opens:
+            lot = open_lot(fill, ts_ns, lots, posting.notional, posting.fee, short=sale)
             self._lots[place].append(lot)
             batch.lots.append(
                 {
@@ -380,10 +355,12 @@ class Settlement:
                     "acquired_ts_ns": ts_ns,
                     "quantity_lots": lots,
                     "cost": lot.cost,
+                    "short": lot.short,
                 }
             )
             return
-        self._lots[place], closes = close_fifo(self._lots[place], lots, posting.notional - posting.fee)
+        amount = posting.notional - posting.fee if sale else posting.notional + posting.fee
+        self._lots[place], closes = close_fifo(self._lots[place], lots, amount)
         for close in closes:
             batch.lot_closes.append(
                 {
@@ -400,19 +377,6 @@ class Settlement:
                     "proceeds": close.proceeds,
                 }
             )
-
-
-def _transfer_row(transfer: Transfer, group: int, portfolio_id: int, ts_ns: int) -> dict[str, Any]:
-    return {
-        "group_id": group,
-        "asset_id": transfer.asset_id,
-        "debit_id": transfer.debit_id,
-        "credit_id": transfer.credit_id,
-        "amount": transfer.amount,
-        "kind": transfer.kind,
-        "portfolio_id": portfolio_id,
-        "ts_ns": ts_ns,
-    }
 
 
 def _charged(posting: Posting) -> dict[str, Any]:

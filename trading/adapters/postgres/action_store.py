@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.pool import Pool, connection_of, cursor, scalar
 from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, LOT_COLUMNS, fees_of, instrument_of, lot_of
-from trading.domain.actions import Holding
+from trading.domain.actions import Position
 from trading.domain.errors import NotFound
 from trading.domain.fees import FeeSchedule, charges_to_json
 from trading.domain.positions import Lot
@@ -110,7 +110,7 @@ class PostgresActions:
             Holder(
                 row["portfolio"],
                 row["owner"],
-                Holding(row["portfolio_id"], instrument_of(row), 0, 0, tuple(lots.get(row["portfolio_id"], ()))),
+                Position(row["portfolio_id"], instrument_of(row), 0, 0, tuple(lots.get(row["portfolio_id"], ()))),
                 row["open_orders"],
             )
             for row in found

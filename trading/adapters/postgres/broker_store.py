@@ -17,17 +17,20 @@ from trading.adapters.postgres.pool import is_lost, scalar
 from trading.adapters.postgres.rows import (
     INSTRUMENT_COLUMNS,
     LOT_COLUMNS,
+    holding_of,
     instrument_of,
     lot_of,
     open_order_of,
 )
-from trading.domain.actions import ActionAccounts, Holding
+from trading.domain import actions
 from trading.domain.errors import Fenced, Halted, Stale, TradefloorError, Unavailable
 from trading.domain.instruments import Instrument
 from trading.domain.ledger import FloorAccounts, Hold, OpenOrder
+from trading.domain.margin import Mark
 from trading.domain.positions import Lot
-from trading.services.ports.broker import Batch, Command, LogChunk, Standing
+from trading.services.ports.broker import Batch, Command, LogChunk, MarginAccount, Standing
 
+_NO_MARK = Mark(0, 0)
 _ERRORS: dict[str, type[TradefloorError]] = {"TF001": Halted, "TF002": Fenced, "TF003": Stale}
 _GROUPS_AT_ONCE = 1000
 _EFFECTS = (
@@ -43,6 +46,8 @@ _EFFECTS = (
     "lot_closes",
     "actions",
     "outbox",
+    "margin_events",
+    "margin_orders",
 )
 COMMIT = b"""
     select commit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9), set_config(
@@ -56,6 +61,7 @@ _OPEN = "not in ('filled', 'rejected', 'cancelled', 'expired')"
 _OPEN_ORDERS = f"""
     select o.id, o.portfolio_id, o.side, o.quantity_lots, o.filled_lots, o.price_lots_sum, o.notional, o.fee, o.state,
            o.type, o.protection_ticks, o.limit_ticks, o.stop_ticks, o.trail, o.trail_ppm, o.group_id, o.group_role,
+           o.effect, o.reserve_ppm, o.reserve_ticks,
            o.instrument_id, o.instrument_version, cash.id as cash_account, shares.id as asset_account,
            coalesce(hc.amount - hc.used - hc.released, 0) as cash_left,
            coalesce(ha.amount - ha.used - ha.released, 0) as asset_left,
@@ -258,7 +264,7 @@ class PostgresBroker:
         )
         return [lot_of(row) for row in rows]
 
-    def holdings(self, instrument_id: int) -> Sequence[Holding]:
+    def holdings(self, instrument_id: int) -> Sequence[actions.Position]:
         """See the port. Units are those of the newest version."""
         rows = self._rows(
             f"select l.*, cash.id as cash_account, shares.id as asset_account, {INSTRUMENT_COLUMNS}"
@@ -275,13 +281,13 @@ class PostgresBroker:
         for row in rows:
             by_portfolio.setdefault(row["portfolio_id"], []).append(row)
         return [
-            Holding(
+            actions.Position(
                 key, instrument_of(own[0]), own[0]["cash_account"], own[0]["asset_account"], tuple(map(lot_of, own))
             )
             for key, own in by_portfolio.items()
         ]
 
-    def action_accounts(self, asset_id: int, currency_id: int) -> ActionAccounts:
+    def action_accounts(self, asset_id: int, currency_id: int) -> actions.ActionAccounts:
         """See the port."""
         rows = self._rows(
             "select id, kind, asset_id from account where kind in ('actions', 'dividends', 'taxes')"
@@ -289,7 +295,7 @@ class PostgresBroker:
             (asset_id, currency_id),
         )
         found = {(row["kind"], row["asset_id"]): row["id"] for row in rows}
-        return ActionAccounts(
+        return actions.ActionAccounts(
             shares=found["actions", asset_id],
             cash=found["actions", currency_id],
             dividends=found["dividends", currency_id],
@@ -321,6 +327,28 @@ class PostgresBroker:
             ]
         taken, self._groups = self._groups[:count], self._groups[count:]
         return taken
+
+    def order_id(self) -> int:
+        """See the port."""
+        number: int = self._scalar("select nextval('orders_id_seq')")
+        return number
+
+    def margin_accounts(self, portfolio_ids: Sequence[int]) -> Sequence[MarginAccount]:
+        """See the port."""
+        found = [row["account"] for row in self._rows("select margin_accounts(%s) as account", (list(portfolio_ids),))]
+        return [
+            MarginAccount(
+                portfolio_id=row["portfolio_id"],
+                owner_id=row["owner_id"],
+                currency_id=row["currency_id"],
+                cash_account=row["cash_account"],
+                cash=row["cash"],
+                state=row["state"],
+                holdings={held["instrument_id"]: holding_of(held) for held in row["holdings"]},
+                asset_accounts={held["instrument_id"]: held["asset_account"] for held in row["holdings"]},
+            )
+            for row in found
+        ]
 
     # Writing --------------------------------------------------------------------------------------------------------
 
@@ -365,8 +393,8 @@ class PostgresBroker:
         with self._open() as connection:
             connection.execute("select seal_block(%s)", (now,))
 
-    def mark_equity(self, ts_ns: int, bids: Mapping[int, int]) -> None:
-        """See the port. A position without a bid is marked at its cost."""
+    def mark_equity(self, ts_ns: int, marks: Mapping[int, Mark]) -> None:
+        """See the port. A position without a mark counts what it cost, or as a short what it brought."""
         cash = self._rows(
             "select p.id, a.posted from portfolio p"
             " join account a on a.portfolio_id = p.id and a.asset_id = p.currency_id"
@@ -374,15 +402,16 @@ class PostgresBroker:
         )
         positions = self._rows(
             f"select l.portfolio_id, l.lots, l.cost, {INSTRUMENT_COLUMNS} from"
-            " (select portfolio_id, instrument_id, sum(remaining_lots)::bigint as lots,"
-            "  sum(remaining_cost)::bigint as cost from lot where remaining_lots > 0 group by 1, 2) l"
+            " (select portfolio_id, instrument_id, sum(case when short then -remaining_lots else remaining_lots end)"
+            "  ::bigint as lots, sum(case when short then -remaining_cost else remaining_cost end)::bigint as cost"
+            "  from lot where remaining_lots > 0 group by 1, 2) l"
             " join instrument_current v on v.instrument_id = l.instrument_id"
             " join asset a on a.id = v.asset_id join asset c on c.id = v.currency_id"
         )
         worth: dict[int, int] = {}
         for row in positions:
-            bid = bids.get(row["instrument_id"], 0)
-            value = instrument_of(row).notional(bid * row["lots"]) if bid else row["cost"]
+            mark = marks.get(row["instrument_id"], _NO_MARK).closing(row["lots"])
+            value = instrument_of(row).notional(mark * row["lots"]) if mark else row["cost"]
             worth[row["portfolio_id"]] = worth.get(row["portfolio_id"], 0) + value
         with self._open() as connection, connection.pipeline():
             for row in cash:
@@ -411,5 +440,5 @@ def commit_parameters(batch: Batch) -> list[bytes]:
         batch.out_hash,
         batch.state_hash,
         json.dumps(effects, separators=(",", ":")).encode(),
-        b"t" if batch.commands or batch.orders else b"f",
+        b"t" if batch.commands or batch.orders or batch.margin_events else b"f",
     ]

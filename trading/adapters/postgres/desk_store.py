@@ -10,9 +10,18 @@ from typing import Any, LiteralString
 
 from psycopg import Connection, errors
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.pool import Pool, connection_of, scalar
-from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, exposure_of, instrument_of, limits_of, open_order_of
+from trading.adapters.postgres.rows import (
+    INSTRUMENT_COLUMNS,
+    exposure_of,
+    holding_of,
+    instrument_of,
+    limits_of,
+    open_order_of,
+    policy_of,
+)
 from trading.adapters.postgres.short_transaction import ShortTransaction, short_transaction
 from trading.domain.errors import Conflict, Halted
 from trading.domain.instruments import Instrument
@@ -24,6 +33,7 @@ from trading.services.ports.desk import (
     DecideChange,
     Decision,
     DeskContext,
+    MarginContext,
     Standing,
 )
 
@@ -48,6 +58,7 @@ class PostgresDesk:
         self._pool = pool
         self._ids: dict[tuple[str, str], int] = {}
         self._newest: dict[int, Instrument] = {}
+        self._margin: dict[int, bool] = {}
 
     def submit(
         self, user_id: int, portfolio_id: int, key: str, ticket: Ticket, decide: Decide, ts_ns: int, origin: str
@@ -135,6 +146,20 @@ class PostgresDesk:
                 known = scalar(connection, statement, (symbol, venue))
             if known is not None:
                 self._ids[symbol, venue] = known
+        return known
+
+    def set_margin_policy(self, admin_id: int, origin: str, policy: Mapping[str, Any]) -> None:
+        """See the port."""
+        with connection_of(self._pool) as connection:
+            connection.execute("select set_margin_policy(%s, %s, %s)", (admin_id, origin, Jsonb(dict(policy))))
+
+    def is_margin(self, portfolio_id: int) -> bool:
+        """See the port. Asked once."""
+        known = self._margin.get(portfolio_id)
+        if known is None:
+            with connection_of(self._pool) as connection:
+                statement = "select coalesce((select kind = 'margin' from portfolio where id = %s), false)"
+                known = self._margin[portfolio_id] = bool(scalar(connection, statement, (portfolio_id,)))
         return known
 
     def instruments(self, venue: str) -> Sequence[Instrument]:
@@ -245,7 +270,15 @@ def context_of(found: Mapping[str, Any], instrument: Instrument | None = None) -
         action_waits=found["action_waits"],
         halts=found["halt"] or {},
         exposure=exposure_of(limits),
+        margin=_margin(found["portfolio"]["margin"]),
     )
+
+
+def _margin(found: Mapping[str, Any] | None) -> MarginContext | None:
+    if found is None:
+        return None
+    holdings = [holding_of(row) for row in found["holdings"]]
+    return MarginContext(policy_of(found["policy"]), found["cash"], found["held"], holdings, found["opening"])
 
 
 def _standing(found: Mapping[str, Any], instrument: Instrument) -> Standing:
@@ -286,6 +319,8 @@ def _order_row(decision: Decision, found: Mapping[str, Any], portfolio_id: int, 
         "post_only": decision.post_only,
         "expires_ns": decision.expires_ns,
         "group_role": decision.role,
+        "reserve_ppm": None if decision.margin is None else decision.margin.reserve_ppm,
+        "reserve_ticks": None if decision.margin is None else decision.margin.reserve_ticks,
         "strategy": decision.strategy,
         "accepted_ts_ns": ts_ns,
         "holds": _holds(found, decision.cash_hold, decision.asset_hold),

@@ -9,6 +9,8 @@ from psycopg.rows import DictRow
 
 from trading.adapters.postgres import statement_rows
 from trading.adapters.postgres.pool import Pool, cursor
+from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, holding_of
+from trading.domain.margin import Holding
 
 Row = dict[str, Any]
 
@@ -27,6 +29,21 @@ _POSITIONS = """select v.instrument_id, v.symbol, v.venue, v.name, v.tick_size, 
             where e.portfolio_id = a.portfolio_id and s.instrument_id = v.instrument_id), 0))::bigint as realised_minor
     from account a join instrument_current v on v.asset_id = a.asset_id join asset c on c.id = v.currency_id
     where a.kind = 'portfolio' and a.portfolio_id = %s order by v.symbol"""
+
+_MARGIN_POSITIONS = f"""select {INSTRUMENT_COLUMNS}, own.posted as lots,
+        (select to_jsonb(m) from margin_policy m where m.asset_class in (v.asset_class, '')
+         order by m.asset_class desc, m.version desc limit 1) as policy
+    from account own join instrument_current v on v.asset_id = own.asset_id
+    join asset a on a.id = v.asset_id join asset c on c.id = v.currency_id
+    where own.kind = 'portfolio' and own.portfolio_id = %s and own.posted <> 0 order by v.instrument_id"""
+
+_MARGIN_EVENTS = """select e.ts_ns, e.input_seq, e.kind, c.code as currency, c.scale, e.equity, e.maintenance,
+        e.close_out
+    from margin_event e join asset c on c.id = e.currency_id where e.portfolio_id = %s order by e.id desc limit %s"""
+
+_MARGIN_STATES = """select distinct on (e.currency_id) c.code as currency, e.kind, e.ts_ns
+    from margin_event e join asset c on c.id = e.currency_id where e.portfolio_id = %s
+    order by e.currency_id, e.id desc"""
 
 _ORDERS = """select o.id, o.public_id, o.instrument_id, i.symbol, i.venue, v.tick_size, v.lot_size, c.code as currency,
         c.scale, o.side, o.type, o.effect, o.tif, o.quantity_lots, o.limit_ticks, o.protection_ticks, o.stop_ticks,
@@ -120,6 +137,34 @@ class PostgresQueries:
     def positions(self, portfolio_id: int) -> Sequence[Row]:
         """See `QueryStore`."""
         return self._all(_POSITIONS, (portfolio_id,))
+
+    def margin_currency(self, portfolio_id: int) -> str | None:
+        """See `QueryStore`."""
+        query = (
+            "select c.code from portfolio p join asset c on c.id = p.currency_id where p.id = %s and p.kind = 'margin'"
+        )
+        found = self._all(query, (portfolio_id,))
+        return found[0]["code"] if found else None
+
+    def margin_positions(self, portfolio_id: int) -> Sequence[Holding]:
+        """See `QueryStore`."""
+        return [holding_of(row) for row in self._all(_MARGIN_POSITIONS, (portfolio_id,))]
+
+    def margin_states(self, portfolio_id: int) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(_MARGIN_STATES, (portfolio_id,))
+
+    def margin_events(self, portfolio_id: int, limit: int) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(_MARGIN_EVENTS, (portfolio_id, limit))
+
+    def margin_policies(self) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all("select distinct on (asset_class) * from margin_policy order by asset_class, version desc", ())
+
+    def asset_classes(self) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all("select distinct asset_class from instrument_version order by 1", ())
 
     def orders(self, portfolio_id: int, open_only: bool, limit: int) -> Sequence[Row]:
         """See `QueryStore`."""

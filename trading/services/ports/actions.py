@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Protocol
 
-from trading.domain.actions import Holding
+from trading.domain.actions import Position
 from trading.domain.fees import FeeSchedule
 
 
@@ -40,7 +40,7 @@ class Holder:
 
     portfolio: str
     owner: str
-    holding: Holding
+    holding: Position
     open_orders: int
 
 

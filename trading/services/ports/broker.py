@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from trading.domain.actions import ActionAccounts, Holding
+from trading.domain.actions import ActionAccounts, Position
 from trading.domain.ledger import FloorAccounts, OpenOrder
+from trading.domain.margin import Holding, Mark
 from trading.domain.positions import Lot
 
 Row = dict[str, Any]
@@ -73,6 +74,25 @@ class Batch:
     lot_closes: list[Row] = field(default_factory=list)
     actions: list[Row] = field(default_factory=list)
     outbox: list[Row] = field(default_factory=list)
+    margin_events: list[Row] = field(default_factory=list)
+    margin_orders: list[Row] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class MarginAccount:
+    """A margin portfolio's cash and positions in one currency, and where it stands: ``met``, ``call``, ``close_out``.
+
+    ``holdings`` by instrument id (without their basis), ``asset_accounts`` likewise; ``cash_account`` is the id.
+    """
+
+    portfolio_id: int
+    owner_id: int
+    currency_id: int
+    cash_account: int
+    cash: int
+    state: str
+    holdings: dict[int, Holding]
+    asset_accounts: dict[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +195,7 @@ class BrokerStore(Protocol):
         """Open lots, oldest first."""
         ...
 
-    def holdings(self, instrument_id: int) -> Sequence[Holding]:
+    def holdings(self, instrument_id: int) -> Sequence[Position]:
         """Who holds an instrument, with all open lots, by portfolio."""
         ...
 
@@ -189,6 +209,14 @@ class BrokerStore(Protocol):
 
     def group_ids(self, count: int) -> Sequence[int]:
         """New transfer group ids."""
+        ...
+
+    def order_id(self) -> int:
+        """The id of a new order."""
+        ...
+
+    def margin_accounts(self, portfolio_ids: Sequence[int]) -> Sequence[MarginAccount]:
+        """Margin accounts with a position, debt or a call in force, and all of the portfolios named."""
         ...
 
     def begin_commit(self, batch: Batch) -> None:
@@ -214,8 +242,8 @@ class BrokerStore(Protocol):
         """Seal finished transfers into the hash chain."""
         ...
 
-    def mark_equity(self, ts_ns: int, bids: Mapping[int, int]) -> None:
-        """A mark for each portfolio that ever had cash; ``bids`` maps instrument ids to bid ticks."""
+    def mark_equity(self, ts_ns: int, marks: Mapping[int, Mark]) -> None:
+        """A mark for each portfolio that ever had cash; ``marks`` by instrument id."""
         ...
 
     def report(self, detail: Mapping[str, Any]) -> None:

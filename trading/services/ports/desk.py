@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from trading.domain.instruments import Instrument
-from trading.domain.ledger import OpenOrder
+from trading.domain.ledger import OnMargin, OpenOrder
+from trading.domain.margin import Holding, Policy
 from trading.domain.orders import (
     Acceptance,
     Change,
@@ -30,6 +31,18 @@ class AuditStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class MarginContext:
+    """A margin portfolio in the order's currency: its cash (below zero: debt), what open orders reserve of it, its
+    positions, the policy of the order's market, and how many open orders open a position, by side."""
+
+    policy: Policy
+    cash: int
+    held: int
+    holdings: Sequence[Holding]
+    opening: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class DeskContext:
     """What the desk decides on, read under the portfolio's lock. Money in minor units, positions in lots.
 
@@ -50,6 +63,7 @@ class DeskContext:
     limits: RiskLimits
     halts: Mapping[str, str]
     exposure: Exposure = field(default_factory=Exposure)
+    margin: MarginContext | None = None
     action_waits: bool = False
 
 
@@ -72,6 +86,7 @@ class Decision:
     expires_ns: int | None = None
     role: GroupRole | None = None
     strategy: str | None = None
+    margin: OnMargin | None = None
 
     @property
     def type(self) -> OrderType:
@@ -142,6 +157,14 @@ class DeskStore(Protocol):
 
     def instrument_id(self, symbol: str, venue: str) -> int | None:
         """The id of what is traded there under a symbol; it never changes."""
+        ...
+
+    def set_margin_policy(self, admin_id: int, origin: str, policy: Mapping[str, Any]) -> None:
+        """A market's next margin policy: the columns of ``margin_policy`` without its version."""
+        ...
+
+    def is_margin(self, portfolio_id: int) -> bool:
+        """Whether it is a margin portfolio; that never changes."""
         ...
 
     def instruments(self, venue: str) -> Sequence[Instrument]:

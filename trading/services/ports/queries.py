@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from trading.domain.margin import Holding
+
 
 class QueryStore(Protocol):
     """Rows as dictionaries, money in minor units, time as ``ts_ns``; the service turns them into what screens show.
@@ -16,6 +18,30 @@ class QueryStore(Protocol):
 
     def positions(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
         """instrument_id, name, lots, held_lots, cost_minor, realised_minor, with the instrument's units."""
+        ...
+
+    def margin_currency(self, portfolio_id: int) -> str | None:
+        """The base currency of a margin portfolio; None where it is none."""
+        ...
+
+    def margin_positions(self, portfolio_id: int) -> Sequence[Holding]:
+        """Positions with the policy of their market, without their basis."""
+        ...
+
+    def margin_states(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
+        """currency, kind, ts_ns of the newest margin event of each currency."""
+        ...
+
+    def margin_events(self, portfolio_id: int, limit: int) -> Sequence[dict[str, Any]]:
+        """ts_ns, input_seq, kind, currency, scale, equity, maintenance, close_out, newest first."""
+        ...
+
+    def margin_policies(self) -> Sequence[dict[str, Any]]:
+        """The newest policy of each market that has one: the table's columns."""
+        ...
+
+    def asset_classes(self) -> Sequence[dict[str, Any]]:
+        """asset_class of what is traded."""
         ...
 
     def orders(self, portfolio_id: int, open_only: bool, limit: int) -> Sequence[dict[str, Any]]:

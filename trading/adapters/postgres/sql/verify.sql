@@ -32,7 +32,7 @@ where not h.resolved and not exists (
     select 1 from orders s where s.state not in ('filled', 'rejected', 'cancelled', 'expired') and (s.id = o.id or (
         o.group_role in ('take_profit', 'stop_loss', 'oco') and s.group_id = o.group_id and s.group_role <> 'entry')));
 
--- an open sale has the shares it may still sell on hold, once, and no more unless a change is on its way (open)
+-- an open order that closes has the shares it may still trade on hold, once, no more unless a change is on its way (open)
 select 'sale_hold' as "check", 'order:' || o.id, n.open_lots::text as expected, coalesce(h.left_over, 0)::text as found
 from orders o
 cross join lateral (
@@ -43,7 +43,7 @@ cross join lateral (
 left join lateral (
     select h.amount - h.used - h.released as left_over from hold h where h.leg = 'asset' and h.order_id =
         case when o.group_role in ('take_profit', 'stop_loss', 'oco') then o.group_id else o.id end) h on true
-where o.side = 'sell' and o.state not in ('filled', 'rejected', 'cancelled', 'expired')
+where o.effect = 'close' and o.state not in ('filled', 'rejected', 'cancelled', 'expired')
   and coalesce(h.left_over, 0) <> n.open_lots
   and (coalesce(h.left_over, 0) < n.open_lots
        or not exists (select 1 from command c where c.kind = 'modify' and c.input_seq is null and c.order_id = o.id));
@@ -126,8 +126,8 @@ where (t.kind in ('trade', 'fee') or (t.kind = 'tax' and t.order_id is not null)
 -- a position is its open lots (new)
 select 'position_lots' as "check", 'account:' || a.id, coalesce(l.lots, 0)::text, a.posted::text
 from account a join asset s on s.id = a.asset_id and s.kind = 'instrument'
-left join (select l.portfolio_id, v.asset_id, sum(l.remaining_lots) as lots from lot l
-           join instrument_version v on v.instrument_id = l.instrument_id and v.version = 1
+left join (select l.portfolio_id, v.asset_id, sum(case when l.short then -l.remaining_lots else l.remaining_lots end) as lots
+           from lot l join instrument_version v on v.instrument_id = l.instrument_id and v.version = 1
            group by 1, 2) l on l.portfolio_id = a.portfolio_id and l.asset_id = a.asset_id
 where a.kind = 'portfolio' and a.posted <> coalesce(l.lots, 0);
 -- a position is its fills and what splits made of them
@@ -166,12 +166,32 @@ select 'orphan_transfer' as "check", 'transfer:' || t.id, 'an action', 'none' fr
 left join action_effect e on e.group_id = t.group_id and e.portfolio_id = t.portfolio_id
 where (t.kind in ('dividend', 'split') or (t.kind = 'tax' and t.order_id is null)) and e.action_id is null;
 
--- a lot is what was bought less what its sales closed (new)
-select 'lot' as "check", 'lot:' || l.id, concat_ws(' ', l.quantity_lots - coalesce(c.lots, 0), l.cost - coalesce(c.cost, 0)),
+-- a lot is what was opened less what closed it: a long at what it cost, a short at what it brought (new)
+select 'lot' as "check", 'lot:' || l.id, concat_ws(' ', l.quantity_lots - coalesce(c.lots, 0), l.cost - coalesce(c.own, 0)),
        concat_ws(' ', l.remaining_lots, l.remaining_cost)
-from lot l left join (select lot_id, sum(quantity_lots) as lots, sum(cost) as cost from lot_close group by lot_id) c
-    on c.lot_id = l.id
-where (l.remaining_lots, l.remaining_cost) is distinct from (l.quantity_lots - coalesce(c.lots, 0), l.cost - coalesce(c.cost, 0));
+from lot l left join (
+    select x.lot_id, sum(x.quantity_lots) as lots, sum(case when s.short then x.proceeds else x.cost end) as own
+    from lot_close x join lot s on s.id = x.lot_id group by x.lot_id) c on c.lot_id = l.id
+where (l.remaining_lots, l.remaining_cost) is distinct from (l.quantity_lots - coalesce(c.lots, 0), l.cost - coalesce(c.own, 0));
+
+-- a position is long or short, and a lot was opened by a fill of its side
+select 'lot_side' as "check", 'portfolio:' || portfolio_id || ' instrument:' || instrument_id, 'long or short', 'both'
+from lot where remaining_lots > 0 group by portfolio_id, instrument_id having bool_or(short) and bool_or(not short);
+select 'lot_side' as "check", 'lot:' || l.id, case when l.short then 'sell' else 'buy' end as expected, f.side as found
+from lot l join fill f on f.order_id = l.order_id and f.input_seq = l.input_seq and f.n = l.n
+where (f.side = 'sell') <> l.short;
+
+-- shorts and debt are for margin portfolios alone
+select 'cash_portfolio' as "check", 'lot:' || l.id, 'long' as expected, 'short' as found
+from lot l join portfolio p on p.id = l.portfolio_id where l.short and p.kind = 'cash';
+select 'floor_zero' as "check", 'account:' || a.id, (p.kind = 'cash')::text as expected, a.floor_zero::text as found
+from account a join portfolio p on p.id = a.portfolio_id where a.floor_zero <> (p.kind = 'cash');
+
+-- calls of an account follow one another: a call, perhaps its close-out, then it is met
+select 'margin_events' as "check", 'margin_event:' || id, before, kind from (
+    select id, kind, lag(kind, 1, 'met') over (partition by portfolio_id, currency_id order by id) as before
+    from margin_event) e
+where (before, kind) not in (('met', 'call'), ('call', 'close_out'), ('call', 'met'), ('close_out', 'met'));
 
 -- the broker's inputs have no hole (new)
 select 'input_log' as "check", 'input:' || first_seq, (before + 1)::text, first_seq::text from (

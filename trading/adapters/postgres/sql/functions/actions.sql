@@ -85,7 +85,8 @@ declare
     a record;
     changed int;
 begin
-    for a in select * from jsonb_to_recordset(p) r (id bigint, input_seq bigint, ts_ns bigint, effects jsonb, lots jsonb)
+    for a in select * from jsonb_to_recordset(p) r (id bigint, input_seq bigint, ts_ns bigint, effects jsonb, lots jsonb,
+        reserves jsonb)
     loop
         update corporate_action set state = 'applied', input_seq = a.input_seq, applied_ts_ns = a.ts_ns
             where id = a.id and state = 'requested';
@@ -110,5 +111,8 @@ begin
         if changed <> jsonb_array_length(a.lots) then
             raise exception 'a lot of action % is not as it was', a.id using errcode = 'TF006';
         end if;
+        update orders o set reserve_ticks = c.reserve_ticks
+            from jsonb_to_recordset(a.reserves) c (order_id bigint, reserve_ticks bigint) where o.id = c.order_id
+            and o.state not in ('filled', 'rejected', 'cancelled', 'expired');
     end loop;
 end $$;

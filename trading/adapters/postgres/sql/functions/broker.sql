@@ -62,6 +62,9 @@ begin
             raise exception 'CURSOR: a command was sequenced before' using errcode = 'TF003';
         end if;
     end if;
+    if jsonb_array_length(p -> 'margin_events') > 0 then
+        perform write_margin_events(p -> 'margin_events');
+    end if;
     if jsonb_array_length(p -> 'orders') = 0 and jsonb_array_length(p -> 'actions') = 0 then
         return '{}';
     end if;
@@ -71,6 +74,9 @@ begin
     perform 1 from orders where id in
         (select (o ->> 'id')::bigint from jsonb_array_elements(p -> 'orders') o) order by id for no key update;
 
+    if jsonb_array_length(p -> 'margin_orders') > 0 then
+        perform write_margin_orders(p -> 'margin_orders');
+    end if;
     -- Only with fills: the kill switch's trigger is one for each statement, rows or none, and cancels must pass it.
     if jsonb_array_length(p -> 'fills') > 0 then
         insert into fill (order_id, input_seq, n, portfolio_id, instrument_id, instrument_version, fee_version, side,
@@ -145,11 +151,11 @@ begin
     end if;
     if jsonb_array_length(p -> 'lots') > 0 then
         insert into lot (portfolio_id, instrument_id, order_id, input_seq, n, acquired_ts_ns, quantity_lots, remaining_lots,
-                         cost, remaining_cost)
+                         cost, remaining_cost, short)
             select portfolio_id, instrument_id, order_id, input_seq, n, acquired_ts_ns, quantity_lots, quantity_lots, cost,
-                   cost
+                   cost, short
             from jsonb_to_recordset(p -> 'lots') l (portfolio_id bigint, instrument_id int, order_id bigint, input_seq bigint,
-                n int, acquired_ts_ns bigint, quantity_lots bigint, cost bigint);
+                n int, acquired_ts_ns bigint, quantity_lots bigint, cost bigint, short boolean);
     end if;
     if jsonb_array_length(p -> 'lot_closes') > 0 then
         -- A lot is named by the fill that opened it: it may be opened and closed in one batch.
@@ -163,10 +169,12 @@ begin
         if changed <> jsonb_array_length(p -> 'lot_closes') then
             raise exception 'a lot of the batch is missing' using errcode = 'TF006';
         end if;
-        update lot l set remaining_lots = l.remaining_lots - d.quantity_lots, remaining_cost = l.remaining_cost - d.cost
-            from (select lot_order_id, lot_input_seq, lot_n, sum(quantity_lots)::bigint as quantity_lots, sum(cost)::bigint as cost
+        update lot l set remaining_lots = l.remaining_lots - d.quantity_lots,
+               remaining_cost = l.remaining_cost - case when l.short then d.proceeds else d.cost end
+            from (select lot_order_id, lot_input_seq, lot_n, sum(quantity_lots)::bigint as quantity_lots, sum(cost)::bigint as cost,
+                         sum(proceeds)::bigint as proceeds
                   from jsonb_to_recordset(p -> 'lot_closes') c (lot_order_id bigint, lot_input_seq bigint, lot_n int,
-                      quantity_lots bigint, cost bigint) group by 1, 2, 3) d
+                      quantity_lots bigint, cost bigint, proceeds bigint) group by 1, 2, 3) d
             where l.order_id = d.lot_order_id and l.input_seq = d.lot_input_seq and l.n = d.lot_n;
     end if;
     if jsonb_array_length(p -> 'actions') > 0 then

@@ -37,7 +37,8 @@ do $$
 declare t text;
 begin
     foreach t in array array['transfer', 'fill', 'order_event', 'audit', 'ledger_block', 'lot_close', 'reconciliation',
-                             'restricted_instrument', 'balance_mark', 'cash_limit', 'interest_day', 'action_effect', 'lot_action']
+                             'restricted_instrument', 'balance_mark', 'cash_limit', 'interest_day', 'margin_event',
+                             'action_effect', 'lot_action']
     loop
         execute format('create or replace trigger %I before update or delete or truncate on %I
                         for each statement execute function refuse_edit()', t || '_kept', t);
