@@ -120,6 +120,9 @@ EXPECTED: dict[str, dict[str, str]] = {
     "statements.first_line_ns": READS,
     "statements.keep_balances": NOBODY,
     "statements.period": READS,
+    "tax_report.open_lots": READS,
+    "tax_report.report": READS,
+    "tax_report.years": READS,
     "verify.run": ADMIN,
     "verify.run_new": ADMIN,
 }
@@ -131,6 +134,7 @@ SAMPLES: dict[str, Any] = {
     "change": Change(quantity="2"),
     "order_id": 1,
     "action_id": 1,
+    "year": 2026,
     "ex_date": date(2026, 1, 2),
     "dividend": "x",
     "text": "",
