@@ -29,4 +29,5 @@ def jobs(settings: Settings) -> Sequence[Job]:  # noqa: ARG001 - the first job t
         Job("ledger head", 60, books_jobs.keep_head),
         Job("balances", 600, books_jobs.keep_balances),
         Job("cash requests", 30, books_jobs.expire_requests),
+        Job("interest", 600, books_jobs.charge_interest),
     )
