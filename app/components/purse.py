@@ -94,3 +94,15 @@ def convert(who: Actor, portfolio: Portfolio) -> None:
                 )
 
             do(take, f"{sold} converted to {taken.buy}.")
+
+
+def reset(who: Actor, portfolio: Portfolio) -> None:
+    """Begin anew, by typing the portfolio's name."""
+    with st.expander("Begin anew"):
+        st.caption(
+            "The portfolio becomes an archive: its statements stay. A new one of the same name begins with the cash "
+            "that this one was opened with. Open orders have to be cancelled first."
+        )
+        typed = st.text_input(f"Type its name: {portfolio.name}", key="reset_name")
+        if st.button("Archive it and begin anew", disabled=typed.strip() != portfolio.name, key="reset_portfolio"):
+            do(lambda: wallet.reset(room.floor(), who, portfolio.id, typed), f"{portfolio.name} begins anew.")

@@ -22,3 +22,4 @@ else:
     with right:
         purse.withdraw(who, found)
         purse.convert(who, found)
+        purse.reset(who, found)

@@ -52,7 +52,7 @@ grant update (state, next_due_ns, updated_ts_ns) on schedule to tf_app;
 
 grant execute on function post_group, second_admin_above, transfer_leaf, fill_leaf, advance_verified,
     keep_balances, unsettled, request_cash, decide_cash, expire_requests, set_cash_limit,
-    post_fx to tf_app;
+    post_fx, reset_portfolio, charge_interest, set_debt_rate to tf_app;
 
 grant execute on function commit_batch, take_lease, renew_lease, save_snapshot, seal_block, publish_outbox,
     mark_equity, set_halt to tf_broker;
