@@ -14,6 +14,7 @@ from gateway.batches import batch_routes
 from gateway.margin import margin_routes
 from gateway.monitoring import monitoring_routes
 from gateway.orders import order_routes
+from gateway.parents import parent_routes
 from gateway.risk import risk_routes
 from gateway.schedules import schedule_routes
 from gateway.sessions import clear_cookie, comes_from_elsewhere, is_same_origin, origin_of, set_cookie, token_of
@@ -47,13 +48,24 @@ class Credentials(BaseModel):
     password: str = Field(max_length=1000)
 
 
+_ROUTES = (
+    order_routes,
+    batch_routes,
+    margin_routes,
+    monitoring_routes,
+    schedule_routes,
+    parent_routes,
+    risk_routes,
+)
+
+
 def create_api(floor: Floor, monotonic_s: Callable[[], float]) -> FastAPI:
     """The routes over one floor."""
     api = FastAPI(title="Tradefloor", docs_url=None, redoc_url=None, openapi_url=None)
     tape = Tape(floor, monotonic_s)
 
     api.add_exception_handler(TradefloorError, _refused)
-    for routes in (order_routes, batch_routes, margin_routes, monitoring_routes, risk_routes, schedule_routes):
+    for routes in _ROUTES:
         api.include_router(routes(floor))
 
     @api.get("/health")
