@@ -160,7 +160,10 @@ class TradingDay(RuleBasedStateMachine):
         self.floor.run_broker()
         self.floor.broker.snapshot(self.floor.clock.now_ns())
 
-    @rule(halted=st.sampled_from([True, False, False]), scope=st.sampled_from(["floor", "user", "instrument", "portfolio"]))
+    @rule(
+        halted=st.sampled_from([True, False, False]),
+        scope=st.sampled_from(["floor", "user", "instrument", "portfolio"]),
+    )
     def kill_switch(self, halted: bool, scope: str) -> None:
         number = {
             "user": self.floor.trader.user_id,
