@@ -31,13 +31,18 @@ class Reach(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who calls: resolved from a session (or the command line) against Postgres for each call, never cached."""
+    """Who calls: resolved from a session (or the command line) against Postgres for each call, never cached.
+
+    ``portfolio_id`` is the portfolio that a trader's session works in: a call that names another one of theirs is
+    refused with code ``other_portfolio``. None: no session, so no such bound.
+    """
 
     user_id: int
     username: str
     role: Role
     session_token: str = ""
     origin: str = "app"
+    portfolio_id: int | None = None
 
 
 SYSTEM = Actor(0, "system", Role.SYSTEM, origin="system")
@@ -62,12 +67,13 @@ R = TypeVar("R")
 
 
 def operation(
-    rule: Mapping[Role, Reach],
+    rule: Mapping[Role, Reach], *, scoped: bool = True
 ) -> Callable[[Callable[Concatenate[Floor, Actor, P], R]], Callable[Concatenate[Floor, Actor, P], R]]:
     """Register a use case ``f(floor, actor, ...)`` with its rule.
 
     Where a role's reach is OWN, GRANTED or ANY the third argument must be ``portfolio_id``. A call outside the rule
-    raises `Forbidden` before anything is read or written, and leaves an audit row.
+    raises `Forbidden` before anything is read or written, and leaves an audit row; so does, unless not ``scoped``, a
+    call for another portfolio than the one the actor's session works in.
     """
 
     def register(function: Callable[Concatenate[Floor, Actor, P], R]) -> Callable[Concatenate[Floor, Actor, P], R]:
@@ -85,6 +91,9 @@ def operation(
             if reach is None or not _within(floor, actor, reach, portfolio_id):
                 floor.audit.refused(actor.user_id, name, str(portfolio_id or "")[:40], "forbidden", actor.origin)
                 raise Forbidden(f"{actor.role} may not call {name}" + (" on this portfolio" if portfolio_id else ""))
+            if scoped and reach is Reach.OWN and _works_in_another(floor, actor, portfolio_id):
+                floor.audit.refused(actor.user_id, name, str(portfolio_id), "other_portfolio", actor.origin)
+                raise Forbidden(f"this session works in portfolio {actor.portfolio_id}", "other_portfolio")
             return function(floor, actor, *args, **kwargs)
 
         if name in OPERATIONS:
@@ -93,6 +102,13 @@ def operation(
         return cast(Callable[Concatenate[Floor, Actor, P], R], checked)
 
     return register
+
+
+def _works_in_another(floor: Floor, actor: Actor, portfolio_id: Any) -> bool:
+    """An archived portfolio is history that any session of its owner may look at."""
+    if actor.portfolio_id is None or portfolio_id == actor.portfolio_id:
+        return False
+    return any(each.id == portfolio_id for each in floor.people.portfolios_of(actor.user_id))
 
 
 def _within(floor: Floor, actor: Actor, reach: Reach, portfolio_id: Any) -> bool:
