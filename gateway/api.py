@@ -15,6 +15,7 @@ from gateway.margin import margin_routes
 from gateway.monitoring import monitoring_routes
 from gateway.orders import order_routes
 from gateway.parents import parent_routes
+from gateway.risk import risk_routes
 from gateway.schedules import schedule_routes
 from gateway.sessions import (
     clear_cookie,
@@ -44,8 +45,9 @@ _STATUS = {
     "no_session": 401,
     "not_found": 404,
     "conflict": 409,
-    "unavailable": 503,
+    "halt_file": 409,
     "halted": 423,
+    "unavailable": 503,
 }
 
 
@@ -62,18 +64,25 @@ class Choice(BaseModel):
     portfolio_id: int
 
 
+_ROUTES = (
+    order_routes,
+    batch_routes,
+    margin_routes,
+    monitoring_routes,
+    schedule_routes,
+    parent_routes,
+    risk_routes,
+)
+
+
 def create_api(floor: Floor, monotonic_s: Callable[[], float]) -> FastAPI:
     """The routes over one floor."""
     api = FastAPI(title="Tradefloor", docs_url=None, redoc_url=None, openapi_url=None)
     tape = Tape(floor, monotonic_s)
 
     api.add_exception_handler(TradefloorError, _refused)
-    api.include_router(order_routes(floor))
-    api.include_router(batch_routes(floor))
-    api.include_router(margin_routes(floor))
-    api.include_router(monitoring_routes(floor))
-    api.include_router(schedule_routes(floor))
-    api.include_router(parent_routes(floor))
+    for routes in _ROUTES:
+        api.include_router(routes(floor))
 
     @api.get("/health")
     def health() -> JSONResponse:

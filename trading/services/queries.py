@@ -10,6 +10,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 from trading.domain.errors import NotFound
+from trading.domain.fx import converted, mid
 from trading.domain.money import minor_to_decimal
 from trading.domain.orders import PPM_STEP
 from trading.services.access import Actor, Reach, Role, operation
@@ -255,7 +256,7 @@ def equity_curve(floor: Floor, actor: Actor, portfolio_id: int) -> list[EquityPo
     A position without a quote is taken at its cost, so the curve has no hole where the market is away.
     """
     store = _store(floor, actor)
-    scale, cash_minor = _base_cash(store, portfolio_id)
+    scale, cash_minor = _base_cash(floor, store, portfolio_id)
     points = [
         EquityPoint(
             row["ts_ns"],
@@ -313,10 +314,23 @@ def _cash(store: QueryStore, portfolio_id: int) -> list[Cash]:
     ]
 
 
-def _base_cash(store: QueryStore, portfolio_id: int) -> tuple[int, int]:
-    """Scale and posted minor units of the base currency. One currency for now: others join with conversion."""
+def _base_cash(floor: Floor, store: QueryStore, portfolio_id: int) -> tuple[int, int]:
+    """Scale of the base currency, and all cash in its minor units: other currencies at the mid of their pair.
+
+    For reports alone. Cash whose pair has never had a price is left out.
+    """
     rows = store.cash(portfolio_id)
-    return (rows[0]["scale"], rows[0]["posted"]) if rows else (2, 0)
+    if not rows:
+        return 2, 0
+    quotes = floor.bus.last_ticks() if len(rows) > 1 else {}
+    total = rows[0]["posted"]
+    for row in rows[1:]:
+        newest = quotes.get(row["pair_id"])
+        if newest is not None and len(newest):
+            price = mid(int(newest["bid_ticks"][0]), int(newest["ask_ticks"][0]), row["tick_size"])
+            if price is not None:
+                total += converted(row["posted"], row["scale"], row["base_scale"], price, row["sells_base"])
+    return rows[0]["scale"], total
 
 
 def _worth(lines: Sequence[Position]) -> Decimal:
