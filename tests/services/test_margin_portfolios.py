@@ -182,6 +182,27 @@ def test_a_bracket_on_margin_and_two_that_exclude_each_other(floor: TradingFloor
     checked(floor)
 
 
+def test_a_bracket_around_a_short_is_the_mirror_of_one_around_a_long(floor: TradingFloor, mia: Who) -> None:
+    floor.quote("100.00", "100.00")
+    wrong = floor.order("sell", "100", "100.00", who=mia, take_profit="110.00", stop_loss="90.00")
+    assert refusal(wrong) == "exit_prices"
+    entry = floor.accepted("sell", "100", "100.00", who=mia, take_profit="90.00", stop_loss="110.00")
+    floor.run_broker()
+    assert floor.shares(portfolio=mia[1]) == (-100, 100)
+    stop = entry.group[1]
+    assert refusal(floor.modify(stop, who=mia, stop_price="89.00")) in ("exit_prices", "stop_side")
+    floor.modify(stop, who=mia, stop_price="112.00")
+    floor.run_broker()
+    floor.quote("111.00", "111.01")
+    assert floor.shares(portfolio=mia[1])[0] == -100
+    floor.trade("112.00", 10)
+    floor.quote("112.00", "112.01")
+    assert floor.state(stop)[0] == "filled"
+    assert floor.state(entry.group[0])[::2] == ("cancelled", "oco")
+    assert floor.shares(portfolio=mia[1]) == (0, 0)
+    checked(floor)
+
+
 # Calls and close-outs -----------------------------------------------------------------------------------------------
 
 

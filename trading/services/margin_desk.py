@@ -43,8 +43,10 @@ def crossing_refusal(context: DeskContext, side: Side, effect: Effect, lots: int
 
 def exits_refusal(context: DeskContext, ticket: Ticket, effect: Effect) -> Refusal | None:
     """Exits belong to an order that opens a position."""
-    if context.margin is None or effect is Effect.OPEN or (ticket.take_profit is None and ticket.stop_loss is None):
+    if effect is Effect.OPEN or (ticket.take_profit is None and ticket.stop_loss is None):
         return None
+    if context.margin is None:
+        return Refusal("exits_not_for_sell", "Take profit and stop loss go with a buy.")
     return Refusal("exits_not_for_close", "Take profit and stop loss go with an order that opens a position.")
 
 
