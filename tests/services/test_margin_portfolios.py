@@ -1,5 +1,6 @@
 """Margin portfolios from the ticket to the close-out: debt, shorts, calls, and what a restart makes of them."""
 
+from datetime import date
 from decimal import Decimal
 
 import numpy as np
@@ -10,7 +11,7 @@ from trading.domain.orders import OrderType, Side, Ticket
 from trading.exchange.codec import decode
 from trading.exchange.engine import ENGINE_REV
 from trading.exchange.messages import Cancel, Input, Margin, Submit, TurnAway
-from trading.services import desk, halt, ledger, night
+from trading.services import actions, desk, halt, ledger, night
 from trading.services.access import SYSTEM, Actor, Role
 
 ADMIN = Actor(0, "boss", Role.ADMIN)
@@ -386,4 +387,23 @@ def test_a_halted_instrument_is_left_alone_until_it_trades_again(floor: TradingF
     floor.run_broker()
     floor.quote("41.00", "41.00")
     assert levels(floor)[-1] == "met"
+    checked(floor)
+
+
+def test_a_split_of_what_is_short_makes_no_call_on_the_price_before_it(floor: TradingFloor, mia: Who) -> None:
+    floor.quote("100.00", "100.00")
+    floor.accepted("sell", "150", "100.00", who=mia)
+    floor.run_broker()
+    split = actions.enter_split(floor.floor, ADMIN, "AAPL", date(2026, 9, 21), 2, 1, reference_price="100.00")
+    actions.book(floor.floor, ADMIN, split)
+    floor.run_broker()
+    floor.run_broker()
+    assert floor.shares(portfolio=mia[1]) == (-300, 0)
+    assert levels(floor) == []
+    floor.quote("50.00", "50.00")
+    assert levels(floor) == []
+    floor.quote("64.00", "64.00")  # equity 24,999 - 19,200 against 30 % of 19,200 = 5,760
+    assert levels(floor) == []
+    floor.quote("65.00", "65.00")
+    assert levels(floor) == ["call"]
     checked(floor)

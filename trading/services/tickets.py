@@ -25,7 +25,7 @@ from trading.domain.orders import (
     Ticket,
     TimeInForce,
 )
-from trading.services import margin_desk
+from trading.services import margin_desk, order_exits
 from trading.services.order_limits import limit_refusals
 from trading.services.ports.desk import Decision, DeskContext
 
@@ -140,7 +140,7 @@ def judge(
         margin_desk.crossing_refusal(context, ticket.side, effect, lots),
         _strategy_refusal(ticket),
         _shape_refusal(ticket, asked),
-        margin_desk.exits_refusal(context, ticket, effect),
+        order_exits.exits_refusal(context, ticket, effect),
         numbers_refusal(asked),
         _time_refusal(ticket, asked, now_ns),
         price_refusal(context, ticket.type, buy, asked, best),
@@ -366,7 +366,7 @@ def _group_refusal(
     """Exits around their entry, or two that exclude each other, must lie where one of them trades first."""
     buy = ticket.side is Side.BUY
     if asked.take_profit is not None or asked.stop_loss is not None:
-        low, high = _entry_range(buy, terms, quote)
+        low, high = order_exits.entry_range(buy, terms, quote.bid_ticks, quote.ask_ticks)
         return risk.exits_breach(buy, low, high, asked.take_profit, asked.stop_loss)
     if asked.oco_limit is not None:
         best = quote.opposite(buy)
@@ -375,19 +375,6 @@ def _group_refusal(
             breach = risk.price_band_breach(buy, asked.oco_limit, best, context.limits.price_band_ppm)
         return breach
     return None
-
-
-def _entry_range(buy: bool, terms: Terms, quote: BestQuote) -> tuple[int, int]:
-    """Between which prices an entry may trade as things stand, lowest and highest."""
-    best, other = (quote.ask_ticks, quote.bid_ticks) if buy else (quote.bid_ticks, quote.ask_ticks)
-    worst = better = terms.limit_ticks or terms.stop_ticks or best
-    if terms.type is OrderType.LIMIT and best:
-        better = best
-    if terms.type is OrderType.MARKET and other:
-        better = other
-    if terms.type is OrderType.STOP_LIMIT:
-        better = terms.stop_ticks or worst
-    return (min(worst, better), worst) if buy else (worst, max(worst, better))
 
 
 def _cover_refusal(context: DeskContext, orders: Sequence[Decision], marks: Mapping[int, Mark]) -> Refusal | None:
