@@ -13,8 +13,13 @@ import trading.services
 from trading.domain.errors import Forbidden, TradefloorError
 from trading.domain.fees import FeeSchedule
 from trading.domain.margin import REG_T
+from trading.domain.monitoring import Plan
 from trading.domain.orders import Change, OrderType, Side, Ticket
 from trading.services.access import OPERATIONS, Actor, Role
+from trading.services.parents import Working
+from trading.services.ports.audit import AuditFilter
+from trading.services.ports.parents import Style
+from trading.services.schedules import Timing
 
 for _module in pkgutil.iter_modules(trading.services.__path__):
     importlib.import_module(f"trading.services.{_module.name}")
@@ -30,6 +35,10 @@ NOBODY: dict[str, str] = {}
 
 # Written by hand and not read from the code: a rule that changes must be changed here too, by somebody who means it.
 EXPECTED: dict[str, dict[str, str]] = {
+    "audit.export": ADMIN,
+    "audit.search": ADMIN,
+    "backups.newest": ADMIN,
+    "backups.record": NOBODY,
     "batches.preview": DESK,
     "batches.submit": DESK,
     "brokerage.balances": CLIENT,
@@ -37,6 +46,12 @@ EXPECTED: dict[str, dict[str, str]] = {
     "brokerage.holdings": CLIENT,
     "brokerage.open_orders": CLIENT,
     "brokerage.order": CLIENT,
+    "compliance.erase_person": ADMIN,
+    "compliance.export_own": EVERYONE,
+    "compliance.export_person": ADMIN,
+    "compliance.prune": NOBODY,
+    "compliance.retention": ADMIN,
+    "compliance.set_retention": ADMIN,
     "desk.submit": DESK,
     "desk.preview": DESK,
     "desk.cancel": DESK,
@@ -50,6 +65,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "fx.quote": CLIENT,
     "halt.set_mode": ADMIN,
     "halt.current": EVERYONE,
+    "halt.scope_of": ADMIN,
     "ingest.ingest_inbox": ADMIN,
     "ingest.ingest_path": ADMIN,
     "ingest.ingest_shipped": ADMIN,
@@ -72,15 +88,29 @@ EXPECTED: dict[str, dict[str, str]] = {
     "ledger.withdraw": ADMIN_ANY,
     "margin.account": READS,
     "margin.calls": READS,
+    "margin.markets": EVERYONE,
     "margin.policies": EVERYONE,
     "margin.set_policy": ADMIN,
     "market_data.instrument_list": EVERYONE,
     "market_data.quotes": EVERYONE,
     "market_data.sim_bars": EVERYONE,
+    "monitoring.accounts": STAFF,
+    "monitoring.clear_plan": DESK,
+    "monitoring.open_account": ADMIN_ANY,
+    "monitoring.run_due": NOBODY,
+    "monitoring.run_now": CLIENT,
+    "monitoring.set_plan": DESK,
+    "monitoring.state_fair_price": ADMIN,
+    "monitoring.switch": CLIENT,
+    "monitoring.view": CLIENT,
     "night.archive_log": ADMIN,
     "night.replay": ADMIN,
     "night.tidy_lake": ADMIN,
-    "people.audit_trail": ADMIN,
+    "parents.cancel": DESK,
+    "parents.create": DESK,
+    "parents.listing": CLIENT,
+    "parents.resume": DESK,
+    "parents.work_all": NOBODY,
     "people.change_own_password": EVERYONE,
     "people.create_portfolio": ADMIN,
     "people.create_user": ADMIN,
@@ -115,6 +145,14 @@ EXPECTED: dict[str, dict[str, str]] = {
     "research_data.bars": EVERYONE,
     "research_data.ingest_reports": STAFF,
     "research_data.series_list": EVERYONE,
+    "schedules.cancel": DESK,
+    "schedules.create": DESK,
+    "schedules.fire_due": NOBODY,
+    "schedules.firings": CLIENT,
+    "schedules.listing": CLIENT,
+    "schedules.pause": DESK,
+    "schedules.preview": DESK,
+    "schedules.resume": DESK,
     "statements.first_line_ns": READS,
     "statements.keep_balances": NOBODY,
     "statements.period": READS,
@@ -136,9 +174,26 @@ EXPECTED: dict[str, dict[str, str]] = {
 }
 
 SAMPLES: dict[str, Any] = {
+    "wanted": AuditFilter(),
+    "form": "?",
+    "confirmation": "?",
+    "what": "?",
+    "days": 0,
+    "account_id": 0,
+    "adapter": "?",
+    "enabled": False,
+    "steps": (),
+    "plan": Plan(1),
+    "price": "1",
+    "lives_s": 1,
     "ticket": Ticket("AAPL", Side.BUY, OrderType.LIMIT, "1", "100.00"),
     "key": "k",
     "tickets": (),
+    "timing": Timing(cron="* * * * *"),
+    "schedule_id": 1,
+    "working": Working(Style.TWAP, 0),
+    "parent_id": 1,
+    "hours": "always",
     "change": Change(quantity="2"),
     "order_id": 1,
     "schedule": FeeSchedule(1, -1, 0, 0),
@@ -163,6 +218,7 @@ SAMPLES: dict[str, Any] = {
     "inbox": "/nonexistent",
     "series": "wiki/AAPL/D1",
     "result": None,
+    "made": None,
     "symbols": (),
     "params": {},
     "run": None,
@@ -170,10 +226,10 @@ SAMPLES: dict[str, Any] = {
     "table": None,
     "tier": "basic",
     "figures": None,
-    "instrument_id": 0,
     "ban": "x",
     "asset_class": "?",
     "policy": REG_T,
+    "words": "floor",
     "source": "test",
     "kind": "withdrawal",
     "request_id": 1,

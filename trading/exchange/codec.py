@@ -127,6 +127,8 @@ def _plain(body: Body) -> dict[str, Any]:
 def _body(kind: str, value: dict[str, Any]) -> Body:
     if kind == Group.__name__:
         return Group(tuple(Submit(**order) for order in value["orders"]))
+    if kind == Halt.__name__:
+        return Halt(value["scope"], value["mode"], tuple(value.get("order_ids", ())))
     return _BODIES[kind](**value)
 
 

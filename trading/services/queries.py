@@ -86,6 +86,8 @@ class OrderLine:
     expires_ts_ns: int | None
     group_id: int | None
     group_role: str
+    parent_id: int | None
+    child_n: int | None
     protection_price: Decimal
     average_price: Decimal | None
     notional: Decimal
@@ -396,6 +398,8 @@ def _order(row: Mapping[str, Any]) -> OrderLine:
         expires_ts_ns=row["expires_ns"],
         group_id=row["group_id"],
         group_role=row["group_role"] or "",
+        parent_id=row["parent_id"],
+        child_n=row["child_n"],
         protection_price=row["protection_ticks"] * tick,
         average_price=_EXACT.divide(row["price_lots_sum"] * tick, Decimal(filled)) if filled else None,
         notional=minor_to_decimal(row["notional"], scale),

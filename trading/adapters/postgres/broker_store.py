@@ -50,13 +50,15 @@ latest, for the server writes its log in order."""
 COMMIT_FORMATS = [Format.TEXT] * 5 + [Format.BINARY] * 3 + [Format.TEXT] * 2
 
 _OPEN = "not in ('filled', 'rejected', 'cancelled', 'expired')"
+_ORDER = """
+    o.id, o.portfolio_id, o.side, o.quantity_lots, o.filled_lots, o.price_lots_sum, o.notional, o.fee, o.state, o.type,
+    o.protection_ticks, o.limit_ticks, o.stop_ticks, o.trail, o.trail_ppm, o.group_id, o.group_role, o.effect,
+    o.reserve_ppm, o.reserve_ticks, o.instrument_id, o.instrument_version,
+    coalesce(hc.amount - hc.used - hc.released, 0) as cash_left,
+    coalesce(ha.amount - ha.used - ha.released, 0) as asset_left
+"""
 _OPEN_ORDERS = f"""
-    select o.id, o.portfolio_id, o.side, o.quantity_lots, o.filled_lots, o.price_lots_sum, o.notional, o.fee, o.state,
-           o.type, o.protection_ticks, o.limit_ticks, o.stop_ticks, o.trail, o.trail_ppm, o.group_id, o.group_role,
-           o.effect, o.reserve_ppm, o.reserve_ticks,
-           o.instrument_id, o.instrument_version, cash.id as cash_account, shares.id as asset_account,
-           coalesce(hc.amount - hc.used - hc.released, 0) as cash_left,
-           coalesce(ha.amount - ha.used - ha.released, 0) as asset_left,
+    select {_ORDER}, cash.id as cash_account, shares.id as asset_account,
            coalesce((select e.quantity_lots - e.filled_lots from orders e where e.group_id = o.group_id
                      and e.group_role = 'entry' and e.state {_OPEN}), 0) as planned,
            case when o.filled_lots = 0 then 0 else coalesce((
@@ -78,10 +80,15 @@ _WAITING = f"""
     select c.id as command_id, c.kind, c.order_id, c.payload, o.*
     from (select id, kind, order_id, payload from command where input_seq is null and id <> all(%s)
           order by kind not in ('halt', 'resume'), id limit %s) c
-    left join lateral ({_OPEN_ORDERS} and o.id = c.order_id and c.kind = 'submit' limit 1) o on true
+    left join lateral (
+        select {_ORDER} from orders o
+        left join hold hc on hc.order_id = o.id and hc.leg = 'cash'
+        left join hold ha on ha.order_id = o.id and ha.leg = 'asset'
+        where o.id = c.order_id and c.kind = 'submit' and o.state {_OPEN} limit 1) o on true
     order by c.kind not in ('halt', 'resume'), c.id
 """
-"""Commands and, of those that submit one order, its accounting; ``limit 1`` has it looked up for each by its key."""
+"""Commands and, of those that submit one order, its accounting; ``limit 1`` has it looked up for each by its key. Such
+an order has no group and no fill yet, and its accounts are remembered."""
 _SETTINGS: Mapping[str, LiteralString] = {
     "read": "set plan_cache_mode = force_generic_plan",
     "unhurried": "set synchronous_commit = off",
@@ -106,6 +113,7 @@ class PostgresBroker:
         self._groups: list[int] = []
         self._committing = False
         self._instruments: dict[tuple[int, int], Instrument] = {}
+        self._own_accounts: dict[tuple[int, int], int] = {}
 
     def close(self) -> None:
         """Give the connections back."""
@@ -198,7 +206,7 @@ class PostgresBroker:
                 row["kind"],
                 row["order_id"],
                 row["payload"],
-                None if row["id"] is None else self._open_order(row),
+                None if row["id"] is None else self._new_order(row),
             )
             for row in self._rows(_WAITING, (list(known), limit))
         ]
@@ -213,9 +221,10 @@ class PostgresBroker:
         )
         return [Standing(row, row["accepted_ts_ns"]) for row in rows]
 
-    def halted(self) -> Sequence[str]:
+    def halted(self) -> Mapping[str, Sequence[int]]:
         """See the port."""
-        return [row["scope"] for row in self._rows("select scope from halt_state where mode = 'halted'")]
+        rows = self._rows("select scope, open_orders_of(scope) as ids from halt_state where mode = 'halted'")
+        return {row["scope"]: row["ids"] for row in rows}
 
     def calendars(self) -> Mapping[int, str]:
         """See the port."""
@@ -230,6 +239,19 @@ class PostgresBroker:
             _OPEN_ORDERS if ids is None else f"{_OPEN_ORDERS} and o.id = any(%s)", [] if ids is None else [ids]
         )
         return {row["id"]: self._open_order(row) for row in rows}
+
+    def _new_order(self, row: Mapping[str, Any]) -> OpenOrder:
+        instrument = self._instrument(row["instrument_id"], row["instrument_version"])
+        cash, shares = (self._account(row["portfolio_id"], each.id) for each in (instrument.currency, instrument.asset))
+        return open_order_of(row, instrument, Hold(cash, row["cash_left"]), Hold(shares, row["asset_left"]), 0)
+
+    def _account(self, portfolio_id: int, asset_id: int) -> int:
+        """A portfolio's account, which stays what it is: it is read once."""
+        known = self._own_accounts.get((portfolio_id, asset_id))
+        if known is None:
+            statement = "select id from account where portfolio_id = %s and asset_id = %s and kind = 'portfolio'"
+            known = self._own_accounts[portfolio_id, asset_id] = self._scalar(statement, (portfolio_id, asset_id))
+        return known
 
     def _open_order(self, row: Mapping[str, Any]) -> OpenOrder:
         return open_order_of(

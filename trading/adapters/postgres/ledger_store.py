@@ -194,4 +194,6 @@ def refusal(answer: Mapping[str, Any]) -> Invalid:
         if name in answer
     }
     template = _REFUSALS[answer["refused"]]
-    return Invalid(template.format_map({**answer, **words}), answer["refused"])
+    refused = Invalid(template.format_map({**answer, **words}), answer["refused"])
+    refused.audited = True  # by the function that refused
+    return refused

@@ -50,7 +50,8 @@ _MARGIN_STATES = """select distinct on (e.currency_id) c.code as currency, e.kin
 
 _ORDERS = """select o.id, o.public_id, o.instrument_id, i.symbol, i.venue, v.tick_size, v.lot_size, c.code as currency,
         c.scale, o.side, o.type, o.effect, o.tif, o.quantity_lots, o.limit_ticks, o.protection_ticks, o.stop_ticks,
-        o.trail, o.trail_ppm, o.post_only, o.expires_ns, o.group_id, o.group_role, o.state, o.filled_lots,
+        o.trail, o.trail_ppm, o.post_only, o.expires_ns, o.group_id, o.group_role, o.parent_id, o.child_n, o.state,
+        o.filled_lots,
         o.price_lots_sum, o.notional, o.fee, o.reason, o.accepted_ts_ns, o.updated_ts_ns
     from orders o join instrument_version v on v.instrument_id = o.instrument_id and v.version = o.instrument_version
     join instrument i on i.id = o.instrument_id join asset c on c.id = v.currency_id

@@ -23,14 +23,6 @@ from trading.domain.orders import (
 from trading.domain.risk import Exposure, RiskLimits
 
 
-class AuditStore(Protocol):
-    """Append-only trail of deeds and refusals."""
-
-    def refused(self, user_id: int, action: str, subject: str, code: str, origin: str) -> None:
-        """Record a refused call, in a transaction of its own."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class MarginContext:
     """A margin portfolio in the order's currency: its cash (below zero: debt), what open orders reserve of it, its
@@ -269,11 +261,11 @@ class HaltStore(Protocol):
     """The kill switch: scopes and modes as `trading.services.halt` names them."""
 
     def set(self, actor_id: int, scope: str, mode: str, reason: str, ts_ns: int, origin: str) -> None:
-        """Exclusive lock, the row, its command and audit; commit."""
+        """Exclusive lock, the row, its command and audit; commit. Raises `Conflict` where a file keeps it halted."""
         ...
 
     def current(self) -> Sequence[dict[str, Any]]:
-        """Scopes that are not running: scope, mode, reason, set_by, ts_ns."""
+        """Scopes that are not running: scope, name, mode, reason, set_by, ts_ns, by_file."""
         ...
 
 
