@@ -3,20 +3,12 @@
 import streamlit as st
 
 from app import room
-<<<<<<< HEAD
-from app.components import audit_trail, money_desk, people_data, sharing, user_admin
-=======
-from app.components import audit_trail, margin_policies, money_desk, sharing, user_admin
->>>>>>> margin
+from app.components import audit_trail, margin_policies, money_desk, people_data, sharing, user_admin
 
 who = room.actor()
 view = st.segmented_control(
     "Show",
-<<<<<<< HEAD
-    ["Logins", "Portfolios and cash", "Sharing", "Audit trail", "Compliance"],
-=======
-    ["Logins", "Portfolios and cash", "Margin", "Sharing", "Audit trail"],
->>>>>>> margin
+    ["Logins", "Portfolios and cash", "Margin", "Sharing", "Audit trail", "Compliance"],
     default="Logins",
     key="people_view",
     label_visibility="collapsed",

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
@@ -41,6 +42,13 @@ EXPECTED: dict[str, dict[str, str]] = {
     "backups.record": NOBODY,
     "batches.preview": DESK,
     "batches.submit": DESK,
+    "actions.book": ADMIN,
+    "actions.cancel": ADMIN,
+    "actions.enter_dividend": ADMIN,
+    "actions.enter_file": ADMIN,
+    "actions.enter_split": ADMIN,
+    "actions.listed": EVERYONE,
+    "actions.preview": ADMIN,
     "brokerage.balances": CLIENT,
     "brokerage.executions": CLIENT,
     "brokerage.holdings": CLIENT,
@@ -157,6 +165,9 @@ EXPECTED: dict[str, dict[str, str]] = {
     "statements.keep_balances": NOBODY,
     "statements.period": READS,
     "verify.keep_head": NOBODY,
+    "tax_report.open_lots": READS,
+    "tax_report.report": READS,
+    "tax_report.years": READS,
     "verify.run": ADMIN,
     "wallet.approve": ADMIN,
     "wallet.archives": EVERYONE,
@@ -196,6 +207,11 @@ SAMPLES: dict[str, Any] = {
     "hours": "always",
     "change": Change(quantity="2"),
     "order_id": 1,
+    "action_id": 1,
+    "year": 2026,
+    "ex_date": date(2026, 1, 2),
+    "dividend": "x",
+    "text": "",
     "schedule": FeeSchedule(1, -1, 0, 0),
     "scope": "floor",
     "mode": "running",

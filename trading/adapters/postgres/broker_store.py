@@ -14,13 +14,21 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.pool import is_lost, scalar
-from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, holding_of, instrument_of, open_order_of
+from trading.adapters.postgres.rows import (
+    INSTRUMENT_COLUMNS,
+    LOT_COLUMNS,
+    holding_of,
+    instrument_of,
+    lot_of,
+    open_order_of,
+)
+from trading.domain import actions
 from trading.domain.errors import Fenced, Halted, Stale, TradefloorError, Unavailable
 from trading.domain.fx import converted, mid
 from trading.domain.instruments import Instrument
 from trading.domain.ledger import FloorAccounts, Hold, OpenOrder
 from trading.domain.margin import Mark
-from trading.domain.positions import FillId, Lot
+from trading.domain.positions import Lot
 from trading.services.ports.broker import Batch, Command, LogChunk, MarginAccount, Standing
 
 _NO_MARK = Mark(0, 0)
@@ -37,6 +45,7 @@ _EFFECTS = (
     "events",
     "lots",
     "lot_closes",
+    "actions",
     "outbox",
     "margin_events",
     "margin_orders",
@@ -279,22 +288,49 @@ class PostgresBroker:
     def lots(self, portfolio_id: int, instrument_id: int) -> list[Lot]:
         """See the port."""
         rows = self._rows(
-            "select order_id, input_seq, n, acquired_ts_ns, quantity_lots, remaining_lots, cost, remaining_cost, short"
-            " from lot where portfolio_id = %s and instrument_id = %s and remaining_lots > 0 order by id",
+            f"select {LOT_COLUMNS} from lot where portfolio_id = %s and instrument_id = %s and remaining_lots > 0"
+            " order by id",
             (portfolio_id, instrument_id),
         )
+        return [lot_of(row) for row in rows]
+
+    def holdings(self, instrument_id: int) -> Sequence[actions.Position]:
+        """See the port. Units are those of the newest version."""
+        rows = self._rows(
+            f"select l.*, cash.id as cash_account, shares.id as asset_account, {INSTRUMENT_COLUMNS}"
+            f" from (select portfolio_id, {LOT_COLUMNS} from lot where instrument_id = %s and remaining_lots > 0) l"
+            " join instrument_current v on v.instrument_id = %s"
+            " join asset a on a.id = v.asset_id join asset c on c.id = v.currency_id"
+            " join account cash on cash.portfolio_id = l.portfolio_id and cash.asset_id = v.currency_id"
+            "  and cash.kind = 'portfolio'"
+            " join account shares on shares.portfolio_id = l.portfolio_id and shares.asset_id = v.asset_id"
+            "  and shares.kind = 'portfolio' order by l.portfolio_id, l.id",
+            (instrument_id, instrument_id),
+        )
+        by_portfolio: dict[int, list[dict[str, Any]]] = {}
+        for row in rows:
+            by_portfolio.setdefault(row["portfolio_id"], []).append(row)
         return [
-            Lot(
-                FillId(row["order_id"], row["input_seq"], row["n"]),
-                row["acquired_ts_ns"],
-                row["quantity_lots"],
-                row["remaining_lots"],
-                row["cost"],
-                row["remaining_cost"],
-                row["short"],
+            actions.Position(
+                key, instrument_of(own[0]), own[0]["cash_account"], own[0]["asset_account"], tuple(map(lot_of, own))
             )
-            for row in rows
+            for key, own in by_portfolio.items()
         ]
+
+    def action_accounts(self, asset_id: int, currency_id: int) -> actions.ActionAccounts:
+        """See the port."""
+        rows = self._rows(
+            "select id, kind, asset_id from account where kind in ('actions', 'dividends', 'taxes')"
+            " and asset_id in (%s, %s)",
+            (asset_id, currency_id),
+        )
+        found = {(row["kind"], row["asset_id"]): row["id"] for row in rows}
+        return actions.ActionAccounts(
+            shares=found["actions", asset_id],
+            cash=found["actions", currency_id],
+            dividends=found["dividends", currency_id],
+            taxes=found["taxes", currency_id],
+        )
 
     def floor_accounts(self, asset_id: int, currency_id: int) -> FloorAccounts:
         """See the port."""

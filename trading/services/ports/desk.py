@@ -41,6 +41,7 @@ class DeskContext:
 
     ``halts`` maps the scopes that may concern this order to their mode: the floor, its user, instrument and portfolio,
     and all strategies that are not running.
+    ``action_waits`` says that a split or dividend of the instrument is being booked.
     """
 
     instrument: Instrument
@@ -56,6 +57,7 @@ class DeskContext:
     halts: Mapping[str, str]
     exposure: Exposure = field(default_factory=Exposure)
     margin: MarginContext | None = None
+    action_waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

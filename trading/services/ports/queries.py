@@ -107,6 +107,19 @@ class QueryStore(Protocol):
         """asset, scale, asset_class, calendar, amount and last_ns of proceeds that have not settled, by currency."""
         ...
 
+    def disposals(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
+        """Closed parts of lots: acquired_ts_ns, disposed_ts_ns, quantity_lots, cost, proceeds, short, calendar."""
+        ...
+
+    def open_lots(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
+        """What is left of lots, oldest first: acquired_ts_ns, lots, cost, short, splits (how many), calendar."""
+        ...
+
+    def action_effects(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
+        """What splits and dividends did, newest first: kind, ex_date, ts_ns, terms of the action, lots_before,
+        lots_after, cash, tax, dropped, oldest_ts_ns (when the oldest lot it changed was acquired), calendar."""
+        ...
+
     def equity_marks(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
         """ts_ns, equity_minor, cash_minor, positions_minor, flow_minor (deposits less withdrawals since the last)."""
         ...

@@ -67,7 +67,7 @@ begin
     if jsonb_array_length(p -> 'margin_events') > 0 then
         perform write_margin_events(p -> 'margin_events');
     end if;
-    if jsonb_array_length(p -> 'orders') = 0 then
+    if jsonb_array_length(p -> 'orders') = 0 and jsonb_array_length(p -> 'actions') = 0 then
         return '{}';
     end if;
 
@@ -180,6 +180,9 @@ begin
                   from jsonb_to_recordset(p -> 'lot_closes') c (lot_order_id bigint, lot_input_seq bigint, lot_n int,
                       quantity_lots bigint, cost bigint, proceeds bigint) group by 1, 2, 3) d
             where l.order_id = d.lot_order_id and l.input_seq = d.lot_input_seq and l.n = d.lot_n;
+    end if;
+    if jsonb_array_length(p -> 'actions') > 0 then
+        perform book_actions(p -> 'actions');
     end if;
     with said as (insert into outbox (event) select e from jsonb_array_elements(p -> 'outbox') e returning id)
         select array_agg(id) into told from said;
