@@ -242,6 +242,7 @@ SAMPLES: dict[str, Any] = {
     "table": None,
     "tier": "basic",
     "figures": None,
+    "instrument_id": 0,
     "ban": "x",
     "asset_class": "?",
     "policy": REG_T,
