@@ -60,7 +60,8 @@ def test_eight_threads_move_money_and_no_cent_is_lost(floor: TradingFloor) -> No
                         desk.submit(floor.floor, who, portfolio, ticket, key)
                 done[n] += 1
             except Invalid as refused:
-                assert refused.code in ("insufficient_cash", "already_decided", "not_settled"), refused
+                if refused.code not in ("insufficient_cash", "already_decided", "not_settled"):
+                    failures.append(refused)
             except BaseException as error:
                 failures.append(error)
                 raise
