@@ -240,6 +240,7 @@ SAMPLES: dict[str, Any] = {
     "run": None,
     "tracking_id": "",
     "table": None,
+    "instrument_id": 0,
     "tier": "basic",
     "figures": None,
     "instrument_id": 0,
