@@ -28,6 +28,7 @@ from gateway.sessions import (
     writer,
 )
 from gateway.tape import PERIOD_S, Tape
+from gateway.wallet import wallet_routes
 from trading.domain.errors import Forbidden, TradefloorError, Unavailable
 from trading.domain.orders import Refusal
 from trading.services import people
@@ -72,6 +73,7 @@ _ROUTES = (
     schedule_routes,
     parent_routes,
     risk_routes,
+    wallet_routes,
 )
 
 
