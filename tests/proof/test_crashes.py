@@ -1,9 +1,8 @@
 """Killed at every named point and at random, over a tape and orders that go on: nothing is lost, nothing is doubled.
 
-``CRASH_KILLS`` is the number of random kills; ``CRASH_REPORT`` names a file for the figures.
+``CRASH_KILLS`` is the number of random kills, ``CRASH_FREEZES`` of brokers that freeze.
 """
 
-import json
 import os
 import queue
 import random
@@ -17,6 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from nursery import BROKER_POINTS, DESK_POINTS
 from oracle_books import differences
@@ -30,6 +30,13 @@ from trading.processes.broker import FENCED_STATUS
 from trading.services import night
 from trading.services.access import SYSTEM
 
+FREEZES = int(os.environ.get("CRASH_FREEZES", "3"))
+FROZEN_AT = (
+    "before a commit is sent",
+    "with a commit on its way",
+    "after a commit, before it is known",
+    "before the lease is renewed",
+)
 KILLS = int(os.environ.get("CRASH_KILLS", "12"))
 CASH = Decimal("5000000.00")
 LIFE_S = 15.0
@@ -134,6 +141,9 @@ class Street:
     def cursor(self) -> int:
         return int(self.floor.query("select coalesce(max(input_seq), 0) from broker_cursor")[0][0])
 
+    def epoch(self) -> int:
+        return int(self.floor.query("select epoch from broker_lease")[0][0])
+
     def sequenced(self) -> bool:
         return not self.floor.query("select 1 from command where input_seq is null limit 1")
 
@@ -172,7 +182,9 @@ def is_whole(street: Street) -> None:
 
 
 @pytest.mark.timeout(0)
-def test_a_broker_killed_at_every_named_point_and_at_random_loses_and_doubles_nothing(street: Street) -> None:
+def test_a_broker_killed_at_every_named_point_and_at_random_loses_and_doubles_nothing(
+    street: Street, note: Callable[[str], None]
+) -> None:
     for point in BROKER_POINTS:
         for count in (1,) if point == "after the lease is taken" else (1, 3):
             doomed = street.broker(point, count)
@@ -194,11 +206,39 @@ def test_a_broker_killed_at_every_named_point_and_at_random_loses_and_doubles_no
     assert len(street.floor.query("select 1 from fill")) > len(BROKER_POINTS)
     is_whole(street)
     assert max(resumed_s[:2]) <= 5, "the lease of the dead included"
-    report = os.environ.get("CRASH_REPORT")
-    if report is not None:
-        figures = {"kills": street.killed + 2 * len(BROKER_POINTS) - 1, "resumed_s": resumed_s[:2],
-                   "orders": len(street.orders), "inputs": street.cursor()}  # fmt: skip
-        Path(report).write_text(json.dumps(figures, indent=1))
+    kills = street.killed + 2 * len(BROKER_POINTS) - 1
+    note(f"{kills} kills, {len(street.ids)} orders; back after {max(resumed_s[:2]):.1f} s with the lease of the dead")
+
+
+@pytest.mark.timeout(0)
+def test_a_broker_frozen_past_its_lease_writes_nothing_when_it_thaws(
+    street: Street, note: Callable[[str], None]
+) -> None:
+    takeovers_s = []
+    for n in range(FREEZES):
+        point = FROZEN_AT[n % len(FROZEN_AT)]
+        street.floor.query("update broker_lease set expires_at = '-infinity'")
+        frozen = street.born("freeze", point, 3 + n)
+        street.until(lambda pid=frozen: psutil.Process(pid).status() == psutil.STATUS_STOPPED, point, 30, busy=True)
+        epoch = street.epoch()
+        standby = street.born("broker", "-", 1)
+        takeovers_s.append(street.until(lambda epoch=epoch: street.epoch() > epoch, "a takeover", 20, busy=True))
+        before = street.cursor()
+        street.until(lambda before=before: street.cursor() > before, "work", busy=True)
+        os.kill(frozen, signal.SIGCONT)
+        street.until(lambda pid=frozen: street.status(pid) is not None, "its end", busy=True)
+        assert street.status(frozen) == FENCED_STATUS, street.words()
+        late = street.floor.query("select last_seq from input_log where epoch = %s and first_seq > %s", epoch, before)
+        assert late == [], "nothing of the old one behind the first of the new one"
+        street.kill(standby)
+    last = street.broker()
+    street.until(street.sequenced, "every command to be sequenced", 30)
+    street.kill(last)
+    epochs = [epoch for (epoch,) in street.floor.query("select epoch from input_log order by first_seq")]
+    assert epochs == sorted(epochs)
+    assert max(takeovers_s) <= 10
+    note(f"takeover after {max(takeovers_s):.1f} s at most, in {FREEZES} rounds")
+    is_whole(street)
 
 
 def test_an_order_whose_desk_is_killed_at_a_named_point_is_the_same_order_when_it_is_sent_again(street: Street) -> None:
