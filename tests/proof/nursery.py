@@ -1,12 +1,13 @@
 """A process that gives life to brokers and desks that die, or freeze, at a named point, ``python nursery.py``.
 
-It imports and warms up once, then forks for each line of its standard input. ``broker|POINT|COUNT`` runs the real
-broker process's `main`, which is killed by SIGKILL when it comes by the point for the COUNT-th time (POINT ``-``:
-never), ``freeze|POINT|COUNT`` one that is stopped there by SIGSTOP; ``desk|POINT|KEY|PORTFOLIO|USER`` submits one
-order. It answers with the pid, and with ``PID dead STATUS`` when that life is over. The points are put around methods
-here: the program itself knows nothing of them.
+It imports and warms up once, then forks for each line of its standard input, a JSON object. Kind ``broker`` runs the
+real broker process's `main`, which is killed by SIGKILL when it comes by ``point`` for the ``count``-th time (``-``:
+never), ``freeze`` one that is stopped there by SIGSTOP; ``desk`` submits one order. ``env`` is whose floor it is.
+It answers with the pid, and with ``PID dead STATUS`` when that life is over. The points are put around methods here:
+the program itself knows nothing of them.
 """
 
+import json
 import os
 import signal
 import sys
@@ -96,16 +97,17 @@ def main() -> None:
     warm_up()
     tell("ready")
     for line in sys.stdin:
-        kind, point, *more = line.strip().split("|")
+        what = json.loads(line)
         pid = os.fork()
         if pid == 0:
             status = 70
             try:
-                if kind == "desk":
-                    status = live_desk(point, more[0], int(more[1]), int(more[2]))
+                os.environ.update(what["env"])
+                if what["kind"] == "desk":
+                    status = live_desk(what["point"], what["key"], what["portfolio"], what["user"])
                 else:
-                    sign = signal.SIGSTOP if kind == "freeze" else signal.SIGKILL
-                    status = live_broker(point, int(more[0]), sign)
+                    sign = signal.SIGSTOP if what["kind"] == "freeze" else signal.SIGKILL
+                    status = live_broker(what["point"], what["count"], sign)
             except BaseException:
                 traceback.print_exc()
             finally:
