@@ -187,6 +187,41 @@ def nightly() -> None:
     raise typer.Exit(run_night(Settings()))
 
 
+SCOPES = "floor, user:NAME, strategy:NAME, instrument:SYMBOL or portfolio:ID."
+AScope = Annotated[str, typer.Option("--scope", help=f"What to stop: {SCOPES}")]
+
+
+@app.command(epilog="Exit status: 0 halted, 2 wrong use, refused or no floor to work on.")
+def halt(
+    scope: AScope = "floor",
+    mode: Annotated[str, typer.Option(help="halted, or reducing: only what closes is taken.")] = "halted",
+    reason: Annotated[str, typer.Option(help="Shown to every trader.")] = "Halted from the command line",
+) -> None:
+    """Stop trading: open orders end, none is taken, nothing fills. So does a file HALT in the data folder."""
+    from trading.config import Settings
+    from trading.processes.command_halt import switch
+
+    print(f"{switch(Settings(), scope, mode, reason)} is {mode}.")
+
+
+@app.command(epilog="Exit status: 0 it runs, 2 wrong use, refused (the file HALT is there) or no floor to work on.")
+def resume(scope: AScope = "floor", reason: Annotated[str, typer.Option(help="Kept in the audit trail.")] = "") -> None:
+    """Let trading go on where it was stopped; what was cancelled stays so."""
+    from trading.config import Settings
+    from trading.processes.command_halt import switch
+
+    print(f"{switch(Settings(), scope, 'running', reason)} is running.")
+
+
+@app.command(epilog="Exit status: 0 nothing is stopped, 1 something is, 2 no floor to work on.")
+def halts(as_json: AsJson = False) -> None:
+    """Show what is stopped, since when, by whom and why."""
+    from trading.config import Settings
+    from trading.processes.command_halt import show
+
+    raise typer.Exit(show(Settings(), as_json))
+
+
 exchange = typer.Typer(no_args_is_help=True, help="The matching engine by itself, without a floor.")
 app.add_typer(exchange, name="exchange")
 

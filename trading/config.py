@@ -86,6 +86,11 @@ class Settings(BaseSettings):
         return self.data_dir / "logs"
 
     @property
+    def head_path(self) -> Path:
+        """Heads of the ledger's hash chain, outside the database."""
+        return self.data_dir / "ledger-head.jsonl"
+
+    @property
     def secrets_path(self) -> Path:
         """Generated passwords of the floor's roles and servers, JSON, mode 600."""
         return self.data_dir / "secrets.json"

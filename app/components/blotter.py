@@ -6,8 +6,9 @@ from decimal import Decimal
 import streamlit as st
 
 from app import formats, frame, room
+from app.components import margin, scheduled, worked
 from app.components.table import Row, table
-from trading.domain.orders import Refusal
+from trading.domain.orders import GroupRole, Refusal
 from trading.services import desk, queries
 
 VIEWS = ("Positions", "Open orders", "All orders", "Fills", "Cash")
@@ -24,7 +25,10 @@ def blotter(portfolio_id: int) -> None:
     if view == "Positions":
         positions(portfolio_id)
     elif view in ("Open orders", "All orders"):
+        worked.listing(portfolio_id, open_only=view == "Open orders")
         orders(portfolio_id, open_only=view == "Open orders")
+        if view == "Open orders":
+            scheduled.listing(portfolio_id, open_only=True)
     elif view == "Fills":
         fills(portfolio_id)
     else:
@@ -38,12 +42,15 @@ def summary(portfolio_id: int) -> None:
     money = queries.cash(floor, who, portfolio_id)
     currency = money[0].currency if money else "USD"
     total = sum((line.total for line in money), Decimal(0))
-    worth = sum((line.value if line.value is not None else line.cost for line in held), Decimal(0))
+    worth = sum((line.worth for line in held), Decimal(0))
+    on_margin = margin.show(portfolio_id)
     marked = [line.unrealised for line in held if line.unrealised is not None]
     frame.strip(
         [
             ("Equity", formats.money(total + worth, currency)),
-            ("Cash to spend", formats.money(sum((line.available for line in money), Decimal(0)), currency)),
+            ("Cash", formats.money(total, currency))
+            if on_margin
+            else ("Cash to spend", formats.money(sum((line.available for line in money), Decimal(0)), currency)),
             ("Held by orders", formats.money(sum((line.held for line in money), Decimal(0)), currency)),
             ("Open P&L", formats.gain(sum(marked, Decimal(0)), currency)),
             ("Realised P&L", formats.gain(queries.realised(floor, who, portfolio_id), currency)),
@@ -69,7 +76,7 @@ def positions(portfolio_id: int, empty: str = "No positions. Pick an instrument 
         )
         for line in queries.positions(room.floor(), room.actor(), portfolio_id)
     ]
-    columns = ["Symbol", ">Quantity", ">Average cost", ">Bid", ">Value", ">Open P&L", ">Realised P&L"]
+    columns = ["Symbol", ">Quantity", ">Average cost", ">Bid or ask", ">Value", ">Open P&L", ">Realised P&L"]
     table("positions", columns, rows, empty)
 
 
@@ -79,7 +86,7 @@ def orders(portfolio_id: int, *, open_only: bool, actions: bool = True) -> None:
     rows = [
         Row(
             [
-                (f"{line.id}", "dim"),
+                (f"{'↳ ' if is_exit(line) else ''}{line.id}", "dim"),
                 formats.moment(line.accepted_ts_ns, now_ns),
                 (line.symbol, "strong"),
                 formats.side(line.side),
@@ -95,6 +102,7 @@ def orders(portfolio_id: int, *, open_only: bool, actions: bool = True) -> None:
             note=group_words(line),
         )
         for line in queries.orders(room.floor(), room.actor(), portfolio_id, open_only, 100)
+        if line.parent_id is None or not (open_only and actions)  # there they are shown under their parent
     ]
     columns = ["Order", "Placed", "Symbol", "Side", "Type", ">Filled", ">Average price", "State"]
     empty = "Nothing is waiting. New orders show up here." if open_only else "No orders yet. Place one in the ticket."
@@ -112,8 +120,15 @@ def orders(portfolio_id: int, *, open_only: bool, actions: bool = True) -> None:
 
 
 def group_words(line: queries.OrderLine) -> str:
-    """What an order is in its group, and which group; empty where it is alone."""
+    """What an order is in its group or of its parent; empty where it is alone."""
+    if line.parent_id is not None:
+        return f"Child {line.child_n} of P{line.parent_id}"
     return f"{formats.ROLES[line.group_role]} · group {line.group_id}" if line.group_role else ""
+
+
+def is_exit(line: queries.OrderLine) -> bool:
+    """Whether it hangs on an entry, which stands above it."""
+    return line.group_role in (GroupRole.TAKE_PROFIT, GroupRole.STOP_LOSS)
 
 
 def _cancel(portfolio_id: int, order_id: int) -> None:
@@ -146,12 +161,18 @@ def fills(portfolio_id: int, limit: int = 100) -> None:
     table("fills", columns, rows, empty, opens=order_page(portfolio_id))
 
 
-_KINDS = {
+KINDS = {
     "deposit": "Deposit",
     "withdrawal": "Withdrawal",
     "trade": "Trade",
     "fee": "Fee",
     "reversal": "Reversal",
+    "tax": "Tax",
+    "dividend": "Dividend",
+    "interest": "Interest",
+    "fx": "Conversion",
+    "split": "Split",
+    "archive": "Archive",
 }
 
 
@@ -179,7 +200,7 @@ def ledger_row(line: queries.LedgerLine, when: str) -> Row:
         [
             (str(line.id), "dim"),
             when,
-            _KINDS.get(line.kind, line.kind),
+            KINDS.get(line.kind, line.kind),
             line.asset,
             (sign + figure(line.amount).replace("-", "−"), "up" if line.amount > 0 else "down"),
             figure(line.balance),

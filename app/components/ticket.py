@@ -9,6 +9,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import formats, room
 from app.components.live import quote_line
+from app.components.scheduled import schedule_this
+from app.components.worked import work_it
 from trading.domain.errors import Conflict, TradefloorError
 from trading.domain.instruments import Instrument
 from trading.domain.money import minor_to_decimal
@@ -17,6 +19,7 @@ from trading.domain.orders import (
     PRICED,
     STOPPED,
     Acceptance,
+    Effect,
     OrderType,
     Refusal,
     Side,
@@ -73,6 +76,8 @@ def ticket(instrument: Instrument, portfolio_id: int, reference: str | None) -> 
         args=(instrument, portfolio_id, key),
     )
     _last_answer()
+    schedule_this(asked, portfolio_id)
+    work_it(asked, portfolio_id)
 
 
 def _life(place: DeltaGenerator, kind: OrderType) -> None:
@@ -198,14 +203,22 @@ def _cost(answer: desk.Preview | Refusal, instrument: Instrument, asked: Ticket)
     lines = [
         (f"{'Cost' if buys else 'Proceeds'} at {formats.price(answer.estimated_price)}", answer.estimated_notional),
         *_charges(answer),
-        ("Held until filled", answer.cash_hold),
-        ("Cash left to spend", answer.cash_after_hold),
+        *_covered(answer),
     ]
     rows = "".join(f"<div><span>{label}</span><b>{cash(minor)}</b></div>" for label, minor in lines)
     worst = f"Never fills at {'more' if buys else 'less'} than {formats.price(answer.protection_price)}."
     st.html(
         f'<div class="tf-cost">{rows}<span>{worst}{escape(_others(asked))}</span>{warned if refusals else ""}</div>'
     )
+
+
+def _covered(answer: desk.Preview) -> list[tuple[str, int]]:
+    """What covers the order: cash that is held, or on margin what is reserved of the equity."""
+    if answer.initial_requirement is None:
+        return [("Held until filled", answer.cash_hold), ("Cash left to spend", answer.cash_after_hold)]
+    powers = (("Buying power", answer.buying_power), ("Buying power after it", answer.buying_power_after))
+    reserved = [("Reserved of your equity", answer.initial_requirement)] if answer.effect is Effect.OPEN else []
+    return [*reserved, *((label, minor) for label, minor in powers if minor is not None)]
 
 
 def _charges(answer: desk.Preview) -> list[tuple[str, int]]:
@@ -260,10 +273,12 @@ def _last_answer() -> None:
 
 def explain(refusal: Refusal, instrument: Instrument) -> str:
     """A refusal in words, with money where the reason speaks of money."""
-    if refusal.code != "insufficient_cash":
+    if refusal.code not in ("insufficient_cash", "insufficient_margin"):
         return refusal.reason
     scale, currency = instrument.currency.scale, instrument.currency.code
     needed, available = (
         formats.money(minor_to_decimal(int(refusal.numbers[name]), scale), currency) for name in ("needed", "available")
     )
+    if refusal.code == "insufficient_margin":
+        return f"Not enough margin: this order reserves {needed} of your equity, {available} is free."
     return f"Not enough cash: this order holds {needed}, you have {available} to spend."

@@ -5,7 +5,7 @@ from datetime import timedelta
 import streamlit as st
 
 from app import charts, formats, frame, room
-from app.components import blotter
+from app.components import blotter, margin
 from trading.services import queries
 from trading.services.performance import drawdowns, monthly_returns
 from trading.services.ports.people import Portfolio
@@ -27,6 +27,7 @@ def overview(portfolio: Portfolio) -> None:
             ("Deepest drawdown", formats.percent(min(drawdowns(points), default=0.0))),
         ]
     )
+    margin.show(portfolio.id)
     st.markdown("**Equity**")
     st.plotly_chart(charts.equity(points, f"equity-{portfolio.id}", currency), config=charts.CONFIG, key="equity")
     left, right = st.columns([1, 1], gap="large")
@@ -45,7 +46,7 @@ def holdings(portfolio: Portfolio) -> None:
     """Positions, fills and the ledger statement."""
     view = st.segmented_control(
         "Show",
-        ["Positions", "Fills", "Statement", "Orders"],
+        ["Positions", "Fills", "Statement", "Orders", *(["Margin calls"] if portfolio.kind == "margin" else [])],
         default="Positions",
         key="holdings",
         label_visibility="collapsed",
@@ -55,6 +56,8 @@ def holdings(portfolio: Portfolio) -> None:
         blotter.positions(portfolio.id, "No positions: the portfolio is all in cash.")
     elif view == "Fills":
         blotter.fills(portfolio.id)
+    elif view == "Margin calls":
+        margin.calls(portfolio.id)
     elif view == "Statement":
         st.caption("Every movement of cash and shares. Cash and positions above are the last balance of each asset.")
         blotter.cash(portfolio.id)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from tick_runs import one_by_one
 
 from trading.exchange.codec import chain_hash, decode, encode, events_hash
-from trading.exchange.messages import TICK, Cancel, Closed, Event, Input, Run, Tick, Working
+from trading.exchange.engine import Engine
+from trading.exchange.messages import TICK, Cancel, Closed, Event, Input, Margin, Run, Tick, TurnAway, Working
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 
@@ -24,6 +25,19 @@ def test_a_run_in_the_log_stays_a_run() -> None:
     (again,) = decode(encode([run]))
     assert isinstance(again, Run)
     assert (again.seq, again.ts_ns, again.ticks.tobytes()) == (5, 7, run.ticks.tobytes())
+
+
+def test_what_was_decided_of_margin_survives_the_log_and_changes_no_book() -> None:
+    call = Input(1, 7, Margin(3, 1, "close_out", -5, 10, 8))
+    away = Input(2, 8, TurnAway(9, "position_closed"))
+    assert list(decode(encode([call, away]))) == [call, away]
+    engine = Engine()
+    before = engine.save()
+    assert engine.apply(call) == []
+    assert engine.apply(away) == [Closed(9, "rejected", "position_closed")]
+    assert engine.seq == 2
+    engine.seq = 0
+    assert engine.save() == before
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b"", lambda b: b[:9] + b"xx" + b[11:]])

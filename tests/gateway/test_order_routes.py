@@ -126,3 +126,23 @@ def test_nobody_places_orders_from_elsewhere_without_a_session_or_for_others(
     assert client.ask("POST", body=LIMIT, key="one").status_code == 401
     assert client.ask("GET").status_code == 401
     assert floor.query("select count(*) from orders") == [(0,)]
+
+
+def test_a_program_sees_where_its_margin_portfolio_stands(client: Client, floor: TradingFloor) -> None:
+    ann = next(user for user in people.users(floor.floor, SYSTEM) if user.username == "ann")
+    assert client.http.get(f"/portfolios/{client.portfolio}/margin").json() == {"accounts": []}
+    client.portfolio = people.create_portfolio(floor.floor, SYSTEM, ann.id, "Levered", kind="margin").id
+    ledger.deposit(floor.floor, SYSTEM, client.portfolio, "10000.00", "margin")
+    order = {**LIMIT, "side": "sell", "limit_price": "99.99"}
+    seen = client.ask("POST", "/preview", order).json()
+    assert (seen["effect"], seen["initial_requirement"], seen["buying_power"]) == ("open", 51_600, 2_000_000)
+    client.ask("POST", body=order, key="short")
+    floor.run_broker()
+    (account,) = client.http.get(f"/portfolios/{client.portfolio}/margin").json()["accounts"]
+    assert (account["state"], account["cash"], account["positions"]) == ("met", "10998.90", "-1000.00")
+    assert client.http.get(f"/portfolios/{client.portfolio}/margin/calls").json() == {"calls": []}
+    assert {each["asset_class"] for each in client.http.get("/margin/policies").json()["policies"]} == {
+        "",
+        "crypto",
+        "fx",
+    }

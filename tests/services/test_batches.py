@@ -180,3 +180,14 @@ def test_a_batch_is_what_single_tickets_would_have_been_or_nothing(
     assert floor.shares("AAPL", batcher[1]) == floor.shares("AAPL", single[1])
     assert floor.cash(batcher[1])[0] <= Decimal(50_000)
     floor.check()
+
+
+def test_a_batch_on_margin_counts_what_its_tickets_reserve(floor: TradingFloor) -> None:
+    floor.quote("99.99", "100.00")
+    floor.quote("49.99", "50.00", symbol="MSFT")
+    mia = floor.add_trader("mia", "10000.00", kind="margin")
+    tickets = [limit("100", "100.00"), limit("150", "50.00", symbol="MSFT"), limit("100", "50.00", symbol="MSFT")]
+    answer = batches.submit(floor.floor, *mia, tickets, BatchMode.EACH, "margin")
+    assert codes(answer) == ["", "", "insufficient_margin"]
+    assert floor.cash(mia[1])[1] == Decimal("5001") + Decimal("3751")
+    floor.check()

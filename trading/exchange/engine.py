@@ -14,10 +14,30 @@ from typing import Any, Final
 
 import numpy as np
 
+from trading.domain.margin import Mark
 from trading.exchange import rows
+from trading.exchange.adjust import adjusted
 from trading.exchange.compiled.engine import CompiledEngine
 from trading.exchange.compiled.layout import INPUT
-from trading.exchange.messages import Cancel, Event, Gap, Group, Halt, Input, Modify, Run, Session, Submit, Tick
+from trading.exchange.messages import (
+    Action,
+    Adjusted,
+    Body,
+    Cancel,
+    Closed,
+    Event,
+    Gap,
+    Group,
+    Halt,
+    Input,
+    Margin,
+    Modify,
+    Run,
+    Session,
+    Submit,
+    Tick,
+    TurnAway,
+)
 from trading.exchange.rows import LevelChange, Record
 from trading.exchange.telling import OpenOrder, Quote, Telling
 
@@ -40,6 +60,7 @@ class Engine:
         self.seq = seq
         self.orders: dict[int, OpenOrder] = {}
         self.halted: set[str] = set()
+        self._doomed: set[int] = set()  # orders that a halt has ended before they came
         self._core = CompiledEngine(1, waits=True)
         self._symbols: dict[int, int] = {}
         self._deep: set[int] = set()
@@ -53,11 +74,22 @@ class Engine:
             caused = self._ticks(step.seq, step.ts_ns, [astuple(body)])
             return caused[0][1] if caused else []
         self._follows(step.seq)
+        if isinstance(body, TurnAway):
+            self.seq = step.seq
+            self._doomed.discard(body.order_id)
+            return [Closed(body.order_id, "rejected", body.reason)]
+        doomed = self._refused(body)
+        if doomed:
+            self.seq = step.seq
+            return doomed
         telling = Telling(self.orders, self._quotes, body)
         for event in self._run(self._rows(step)):
             telling.take(event)
+        told = telling.done()
+        if isinstance(body, Action):
+            told += self._adjust(body)
         self.seq = step.seq
-        return telling.done()
+        return told
 
     def apply_run(self, run: Run) -> Sequence[tuple[int, Sequence[Event]]]:
         """Take a run of ticks at once; returns number and events of those inputs that caused any."""
@@ -67,9 +99,13 @@ class Engine:
         """When a `Timer` is due."""
         return self._core.next_expiry_ns()
 
-    def bids(self) -> Mapping[int, int]:
-        """Bid ticks of the newest quotes by instrument id, where there is a bid."""
-        return {key: quote[2] for key, quote in self._quotes.items() if quote[2] > 0}
+    def quote(self, instrument_id: int) -> Quote | None:
+        """The newest quote of an instrument."""
+        return self._quotes.get(instrument_id)
+
+    def marks(self) -> Mapping[int, Mark]:
+        """Best bid and ask of the newest quotes by instrument id."""
+        return {key: Mark(quote[2], quote[3]) for key, quote in self._quotes.items()}
 
     # State as a value ----------------------------------------------------------------------------------------------
 
@@ -85,6 +121,7 @@ class Engine:
             "partial": [[key, *update] for key, update in sorted(self._partial.items())],
             "quotes": [[key, *quote] for key, quote in sorted(self._quotes.items())],
             "orders": [[key, *astuple(order)] for key, order in sorted(self.orders.items())],
+            **({"doomed": sorted(self._doomed)} if self._doomed else {}),
         }
         head = json.dumps(own, sort_keys=True, separators=(",", ":")).encode()
         return _LENGTH.pack(len(head)) + head + self._core.save()
@@ -102,6 +139,7 @@ class Engine:
             raise ValueError(f"state of engine revision {rev}, this is {ENGINE_REV}")
         engine = Engine(own["seq"])
         engine.halted, engine._deep = set(own["halted"]), set(own["deep"])
+        engine._doomed = set(own.get("doomed", ()))
         engine._symbols = {key: symbol for symbol, key in enumerate(own["instruments"])}
         engine._partial = {
             key: (resets, [tuple(change) for change in changes]) for key, resets, changes in own["partial"]
@@ -146,23 +184,55 @@ class Engine:
         if isinstance(body, Modify):
             return [rows.modify_row(seq, ts_ns, body)]
         if isinstance(body, Halt):
-            return [self._halt_row(seq, ts_ns, body)]
+            return self._halt_rows(seq, ts_ns, body)
+        if isinstance(body, Action):
+            rest = [rows.cancel_row(seq + n, ts_ns, order_id) for n, order_id in enumerate(body.cancels, 1)]
+            return [rows.gap_row(seq, ts_ns, self._symbol(body.instrument_id)), *rest]
         if isinstance(body, Session):
             return [rows.session_row(seq, ts_ns, self._symbol(body.instrument_id), body.open)]
+        if isinstance(body, Margin):
+            return []
         if isinstance(body, Gap):
             self._partial = {}  # what would have come next may be among what was lost
             return [rows.gap_row(seq, ts_ns)]
         return [rows.time_row(seq, ts_ns)]
 
-    def _halt_row(self, seq: int, ts_ns: int, halt: Halt) -> bytes:
+    def _adjust(self, action: Action) -> list[Event]:
+        """New terms for the orders that are left; prices from before the action are forgotten."""
+        instrument_id = action.instrument_id
+        self._quotes.pop(instrument_id, None)
+        self._partial.pop(instrument_id, None)
+        changes = [change for change in action.changes if change[0] in self.orders]
+        ratio = (action.numerator, action.denominator)
+        state = adjusted(self._core.save(), self._symbol(instrument_id), ratio, action.lowered_ticks, changes)
+        self._core = CompiledEngine.load(state)
+        for order_id, _, open_lots, planned_lots, _, _ in changes:
+            order = self.orders[order_id]
+            order.open_lots, order.planned_lots = open_lots, planned_lots
+        return [Adjusted(*change) for change in changes]
+
+    def _refused(self, body: Body) -> list[Event]:
+        """Orders that come after the halt that ended them."""
+        orders = body.orders if isinstance(body, Group) else (body,) if isinstance(body, Submit) else ()
+        ids = [order.order_id for order in orders]
+        if self._doomed.isdisjoint(ids):
+            return []
+        self._doomed.difference_update(ids)
+        return [Closed(order_id, "rejected", "halted") for order_id in ids]
+
+    def _halt_rows(self, seq: int, ts_ns: int, halt: Halt) -> list[bytes]:
         on = halt.mode == "halted"
         if on:
             self.halted.add(halt.scope)
         else:
             self.halted.discard(halt.scope)
         what, _, number = halt.scope.partition(":")
+        if what in ("portfolio", "strategy"):
+            self._doomed.update(order_id for order_id in halt.order_ids if order_id not in self.orders)
+            ids = [order_id for order_id in halt.order_ids if order_id in self.orders]
+            return [rows.cancel_row(seq + n, ts_ns, order_id) for n, order_id in enumerate(ids)]
         symbol = self._symbol(int(number)) if what == "instrument" else rows.ALL_SYMBOLS
-        return rows.halt_row(seq, ts_ns, symbol, int(number) if what == "user" else 0, on)
+        return [rows.halt_row(seq, ts_ns, symbol, int(number) if what == "user" else 0, on)]
 
     def _ticks(self, seq: int, ts_ns: int, ticks: Sequence[Record]) -> list[tuple[int, Sequence[Event]]]:
         """Apply ticks as inputs from ``seq`` on. Each event is told with the quotes as they were at its tick."""

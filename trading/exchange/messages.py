@@ -105,13 +105,16 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """The kill switch changed: ``scope`` is ``floor``, ``user:ID`` or ``instrument:ID``.
+    """The kill switch changed for ``floor``, ``user:ID``, ``instrument:ID``, ``portfolio:ID`` or ``strategy:NAME``.
 
     The mode ``halted`` cancels what is open in the scope and refuses what comes; any other takes the scope away again.
+    Of portfolios and strategies the engine knows nothing: ``order_ids`` are those that end, and those among them that
+    have yet to come are refused when they do.
     """
 
     scope: str
     mode: str
+    order_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,48 @@ class Timer:
     """Time passed an expiry."""
 
 
-Body = Tick | Submit | Cancel | Halt | Gap | Timer | Group | Modify | Session
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A split or a dividend of an instrument, decided already: what becomes of each of its open orders.
+
+    ``numerator`` new for ``denominator`` old lots, and prices lower by ``lowered_ticks``: what the exchange remembers
+    of prices follows. ``cancels`` are order ids. A change is order id, limit, open lots, lots still planned for an
+    exit, stop and trail, as in `Modify`; orders keep their places.
+    """
+
+    action_id: int
+    instrument_id: int
+    numerator: int
+    denominator: int
+    lowered_ticks: int
+    cancels: tuple[int, ...] = ()
+    changes: tuple[tuple[int, int, int, int, int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """A margin account in one currency crossed a level: nothing for the books, but decided once and recorded.
+
+    ``kind`` is ``call``, ``close_out`` or ``met``; the amounts, in minor units, are those it was decided on.
+    """
+
+    portfolio_id: int
+    currency_id: int
+    kind: Literal["call", "close_out", "met"]
+    equity: int
+    maintenance: int
+    close_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnAway:
+    """An order that may not reach the books any more: what it was accepted to close has been closed meanwhile."""
+
+    order_id: int
+    reason: str
+
+
+Body = Tick | Submit | Cancel | Halt | Gap | Timer | Group | Modify | Session | Margin | TurnAway | Action
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,4 +277,16 @@ class Refused:
     reason: str
 
 
-Event = Working | Filled | Closed | Pending | Triggered | Sized | Modified | Refused
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """A corporate action gave an open order new terms; ``planned_lots`` are what an exit's entry has yet to buy."""
+
+    order_id: int
+    limit_ticks: int
+    open_lots: int
+    planned_lots: int
+    stop_ticks: int
+    trail: int
+
+
+Event = Working | Filled | Closed | Pending | Triggered | Sized | Modified | Refused | Adjusted

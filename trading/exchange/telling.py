@@ -7,11 +7,13 @@ from typing import Final, Literal
 from trading.exchange.compiled import layout
 from trading.exchange.messages import (
     BUY,
+    Action,
     Body,
     Closed,
     Event,
     Filled,
     Group,
+    Halt,
     Modified,
     Modify,
     Pending,
@@ -38,10 +40,8 @@ _RULES: Final = {
     _PRINT: "trade_through",
 }
 _REJECTIONS: Final = {int(code): code.name.lower() for code in layout.Rejected}
-_CANCELLATIONS: Final = {
-    **{int(code): code.name.lower() for code in layout.Cancelled},
-    int(layout.Cancelled.REQUESTED): "cancel",
-}
+_REQUESTED = int(layout.Cancelled.REQUESTED)
+_CANCELLATIONS: Final = {**{int(code): code.name.lower() for code in layout.Cancelled}, _REQUESTED: "cancel"}
 _LEGS: Final = ("held", "held_oco")
 _NO_QUOTE: Final = (0, 0, 0, 0, 0, 0)
 
@@ -75,6 +75,7 @@ class Telling:
         self._orders, self._quotes, self._printed_lots = orders, quotes, printed_lots
         self._submits = body.orders if isinstance(body, Group) else (body,) if isinstance(body, Submit) else ()
         self._change = body if isinstance(body, Modify) else None
+        self._ended_by = "halted" if isinstance(body, Halt) else "corporate_action" if isinstance(body, Action) else ""
         self._told: list[Event] = []
         self._fills = 0
         self._quiet: dict[int, int] = {}  # new orders that nothing happened to yet -> place of their message
@@ -93,7 +94,8 @@ class Telling:
         elif kind == _ACCEPTED:
             self._accepted(order_id, left, code)
         elif kind == _CANCELLED:
-            self._end(order_id, "cancelled", _CANCELLATIONS[code])
+            reason = self._ended_by if code == _REQUESTED and self._ended_by else _CANCELLATIONS[code]
+            self._end(order_id, "cancelled", reason)
         elif kind == _EXPIRED:
             self._end(order_id, "expired", "day_end" if self._orders[order_id].day else "expired")
         elif kind == _REJECTED:

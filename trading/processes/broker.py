@@ -132,7 +132,7 @@ class BrokerProcess:
         if self._timers.due("seal", 1.0):
             self._store.seal(self._clock.now())
         if self._timers.due("mark", MARK_S):
-            self._store.mark_equity(now_ns, broker.bids())
+            self._store.mark_equity(now_ns, broker.marks())
         if self._timers.due("report", REPORT_S):
             self._store.report(
                 {

@@ -4,7 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from trading.config import Settings
-from trading.processes import backups
+from trading.processes import backups, books_jobs
+from trading.processes.retention import prune
+from trading.services import monitoring, parents, schedules
+from trading.services.access import SYSTEM
 from trading.services.floor import Floor
 
 
@@ -24,4 +27,15 @@ class Job:
 
 def jobs(settings: Settings) -> Sequence[Job]:
     """Everything the clerk does on this floor."""
-    return (Job("backup", backups.LOOK_S, backups.job(settings)),)
+    return (
+        Job("books", 60, books_jobs.check_new),
+        Job("ledger head", 60, books_jobs.keep_head),
+        Job("balances", 600, books_jobs.keep_balances),
+        Job("cash requests", 30, books_jobs.expire_requests),
+        Job("broker accounts", 5, lambda floor, _now_ns: "; ".join(monitoring.run_due(floor, SYSTEM))),
+        Job("backup", backups.LOOK_S, backups.job(settings)),
+        Job("schedules", 0.5, lambda floor, _now_ns: schedules.fire_due(floor, SYSTEM, settings.sim_hours)),
+        Job("parents", 0.25, lambda floor, _now_ns: parents.work_all(floor, SYSTEM)),
+        Job("retention", 3600, lambda floor, _now_ns: prune(floor, settings.log_dir)),
+        Job("interest", 600, books_jobs.charge_interest),
+    )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from trading.domain.errors import Invalid
 from trading.domain.orders import Refusal, Ticket
 from trading.services.access import Actor, Reach, Role, operation
-from trading.services.desk import best_quote, check_key, newest_ticks
+from trading.services.desk import best_quote, check_key, marks_of, ticks_for
 from trading.services.floor import Floor
 from trading.services.ports.batches import BatchAnswer, BatchMode, DecideTicket
 from trading.services.ports.desk import Decision, DeskContext
@@ -27,11 +27,18 @@ def submit(
     left. With ``all`` one refusal leaves nothing of any. Raises `Invalid` (``bad_batch``, ``bad_key``) and what
     `trading.services.desk.submit` raises; then nothing of the batch was written.
     """
-    check_key(key)
+    check_key(actor, key)
     _check(tickets)
     now_ns = floor.clock.now_ns()
     answer = floor.batches.submit(
-        actor.user_id, portfolio_id, key, tickets, mode, _judge(floor, tickets, now_ns), now_ns, actor.origin
+        actor.user_id,
+        portfolio_id,
+        key,
+        tickets,
+        mode,
+        _judge(floor, portfolio_id, tickets, now_ns),
+        now_ns,
+        actor.origin,
     )
     if answer.accepted:
         floor.bus.wake_broker()
@@ -43,7 +50,9 @@ def preview(floor: Floor, actor: Actor, portfolio_id: int, tickets: Sequence[Tic
     """What `submit` would answer to each ticket now, by the same code; nothing is kept of it."""
     _check(tickets)
     now_ns = floor.clock.now_ns()
-    return floor.batches.preview(actor.user_id, portfolio_id, tickets, _judge(floor, tickets, now_ns), now_ns)
+    return floor.batches.preview(
+        actor.user_id, portfolio_id, tickets, _judge(floor, portfolio_id, tickets, now_ns), now_ns
+    )
 
 
 def _check(tickets: Sequence[Ticket]) -> None:
@@ -51,11 +60,12 @@ def _check(tickets: Sequence[Ticket]) -> None:
         raise Invalid(f"a batch has 1 to {TICKETS_MAX} tickets", "bad_batch")
 
 
-def _judge(floor: Floor, tickets: Sequence[Ticket], now_ns: int) -> DecideTicket:
+def _judge(floor: Floor, portfolio_id: int, tickets: Sequence[Ticket], now_ns: int) -> DecideTicket:
     ids = {floor.desk.instrument_id(symbol, venue) for symbol, venue in {(one.symbol, one.venue) for one in tickets}}
-    ticks = newest_ticks(floor, [known for known in ids if known is not None])
+    ticks = ticks_for(floor, portfolio_id, [known for known in ids if known is not None])
 
     def judge(context: DeskContext, ticket: Ticket) -> Sequence[Decision] | Refusal:
-        return decide(context, ticket, best_quote(ticks, context.instrument.id, now_ns), now_ns)
+        quote = best_quote(ticks, context.instrument.id, now_ns)
+        return decide(context, ticket, quote, now_ns, marks_of(context, ticks, now_ns))
 
     return judge

@@ -1,11 +1,12 @@
 """Judging new terms for an open order: what they need beyond what is held, or a refusal. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from trading.domain import risk
 from trading.domain.errors import Invalid
-from trading.domain.ledger import OpenOrder, hold_needed, shared_hold
+from trading.domain.ledger import OpenOrder, shared_hold
+from trading.domain.margin import Mark
 from trading.domain.orders import (
     CONDITIONAL,
     TERMINAL,
@@ -21,6 +22,7 @@ from trading.domain.orders import (
 from trading.services.order_limits import change_refusals
 from trading.services.ports.desk import Alteration, DeskContext, Standing
 from trading.services.tickets import (
+    NO_MARKS,
     NO_QUOTE,
     Asked,
     BestQuote,
@@ -39,7 +41,12 @@ _WAITING = frozenset({OrderState.ACCEPTED, OrderState.PENDING_TRIGGER})
 
 
 def decide_change(
-    context: DeskContext, standing: Standing, change: Change, quote: BestQuote | None, now_ns: int
+    context: DeskContext,
+    standing: Standing,
+    change: Change,
+    quote: BestQuote | None,
+    now_ns: int,
+    marks: Mapping[int, Mark] = NO_MARKS,
 ) -> Alteration | Refusal:
     """Judge new terms by the rules for new orders, and on what the order and its group have done so far.
 
@@ -81,15 +88,10 @@ def decide_change(
     if refusal is not None:
         return refusal
     sharing = [mate for mate in standing.mates if mate.holder_id == order.holder_id]
-    cash, asset = shared_hold(order.instrument, order.side, [_needed(each) for each in (after, *sharing)])
+    needs = [each.needed for each in (after, *sharing)]
+    cash, asset = shared_hold(order.instrument, order.side, needs, order.margin)
     cash, asset = max(cash - order.cash.left, 0), max(asset - order.asset.left, 0)
-    return cover_refusal(context, cash, asset) or Alteration(terms, lots, cash, asset)
-
-
-def _needed(order: OpenOrder) -> tuple[int, int]:
-    return hold_needed(
-        order.instrument, order.side, order.terms.protection_ticks, order.open_lots, order.done, order.planned_lots
-    )
+    return cover_refusal(context, cash, asset, order.side, marks) or Alteration(terms, lots, cash, asset)
 
 
 def _state_refusal(standing: Standing) -> Refusal | None:

@@ -7,15 +7,21 @@ from decimal import Decimal
 from trading.domain.errors import Invalid, Unavailable
 from trading.domain.fees import Line
 from trading.domain.instruments import Instrument
-from trading.domain.orders import Acceptance, Change, GroupRole, Refusal, Side, Terms, Ticket
+from trading.domain.margin import Mark
+from trading.domain.orders import Acceptance, Change, Effect, GroupRole, Refusal, Side, Terms, Ticket
 from trading.market.ticks import Ticks
-from trading.services.access import Actor, Reach, Role, operation
+from trading.services import margin_desk
+from trading.services.access import CLERK, Actor, Reach, Role, operation
 from trading.services.changes import decide_change
 from trading.services.floor import Floor
-from trading.services.tickets import BestQuote, decide, judge
+from trading.services.ports.desk import DeskContext
+from trading.services.tickets import NO_MARKS, BestQuote, decide, judge
 
 QUOTE_MAX_AGE_NS = 5_000_000_000
 """A market order needs a quote at most this old, like the engine's fills."""
+
+CLERKS_KEYS = ("schedule:", "parent:")
+"""How the keys begin under which the clerk sends orders."""
 
 _OWN = {Role.TRADER: Reach.OWN}
 _EVERYONE = dict.fromkeys(Role, Reach.NO_PORTFOLIO)
@@ -25,8 +31,10 @@ _EVERYONE = dict.fromkeys(Role, Reach.NO_PORTFOLIO)
 class Preview:
     """What an order would cost now, by the same code that accepts it. Money in the instrument's currency.
 
-    ``refusals`` are all for which it would be refused; where there are none it would be accepted.
-    ``charges`` are the lines of fees and taxes at the estimated price.
+    ``refusals`` are all for which it would be refused; where there are none it would be accepted. ``charges`` are the
+    lines of fees and taxes at the estimated price. In a margin portfolio ``initial_requirement`` is what the order
+    reserves, its fee included, and buying power is told before and after it (None where a position has no live price);
+    in a cash portfolio the three are None.
     """
 
     instrument: Instrument
@@ -38,6 +46,10 @@ class Preview:
     cash_hold: int
     cash_available: int
     cash_after_hold: int
+    effect: Effect
+    initial_requirement: int | None = None
+    buying_power: int | None = None
+    buying_power_after: int | None = None
     refusals: tuple[Refusal, ...] = ()
 
 
@@ -48,15 +60,20 @@ def submit(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket, key: s
     A bracket or a pair is one ticket: all its orders are accepted or none. Raises `Conflict` (key in flight or used for
     another body), `Halted`, `Unavailable`.
     """
-    check_key(key)
+    check_key(actor, key)
     instrument_id = floor.desk.instrument_id(ticket.symbol, ticket.venue)
-    ticks, now_ns = newest_ticks(floor, [] if instrument_id is None else [instrument_id]), floor.clock.now_ns()
+    ticks, now_ns = (
+        ticks_for(floor, portfolio_id, [] if instrument_id is None else [instrument_id]),
+        floor.clock.now_ns(),
+    )
     answer = floor.desk.submit(
         actor.user_id,
         portfolio_id,
         key,
         ticket,
-        lambda context: decide(context, ticket, best_quote(ticks, context.instrument.id, now_ns), now_ns),
+        lambda context: decide(
+            context, ticket, best_quote(ticks, context.instrument.id, now_ns), now_ns, marks_of(context, ticks, now_ns)
+        ),
         now_ns,
         actor.origin,
     )
@@ -75,8 +92,9 @@ def preview(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket) -> Pr
     if context is None:
         return Refusal("unknown_instrument", f"{ticket.symbol[:20]!r} is not traded on {ticket.venue[:10]}.")
     now_ns = floor.clock.now_ns()
-    quote = best_quote(newest_ticks(floor, [context.instrument.id]), context.instrument.id, now_ns)
-    judged = judge(context, ticket, quote, now_ns)
+    ticks = ticks_for(floor, portfolio_id, [context.instrument.id])
+    quote, marks = best_quote(ticks, context.instrument.id, now_ns), marks_of(context, ticks, now_ns)
+    judged = judge(context, ticket, quote, now_ns, marks)
     if not judged.orders:
         return judged.refusals[0]
     main = next((order for order in judged.orders if order.role is GroupRole.ENTRY), judged.orders[0])
@@ -85,6 +103,7 @@ def preview(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket) -> Pr
     held = sum(order.cash_hold for order in judged.orders)
     notional = instrument.notional(price * main.quantity_lots)
     charges = instrument.fee.lines(main.side, main.quantity_lots, notional)
+    before, after = margin_desk.buying_powers(context, marks, held)
     return Preview(
         instrument=instrument,
         estimated_price=instrument.price(price),
@@ -95,6 +114,10 @@ def preview(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket) -> Pr
         cash_hold=held,
         cash_available=context.cash_available,
         cash_after_hold=context.cash_available - held,
+        effect=main.effect,
+        initial_requirement=None if context.margin is None else held,
+        buying_power=before,
+        buying_power_after=after,
         refusals=judged.refusals,
     )
 
@@ -113,7 +136,7 @@ def modify(
     A fill may overtake the change; the exchange may refuse it then, and what was held for it goes back. Only a change
     that leaves the price and does not raise the quantity keeps its place in the queue. Raises like `submit`.
     """
-    check_key(key)
+    check_key(actor, key)
     ticks, now_ns = newest_ticks(floor), floor.clock.now_ns()
     answer = floor.desk.change(
         actor.user_id,
@@ -122,7 +145,12 @@ def modify(
         key,
         change,
         lambda context, standing: decide_change(
-            context, standing, change, best_quote(ticks, context.instrument.id, now_ns), now_ns
+            context,
+            standing,
+            change,
+            best_quote(ticks, context.instrument.id, now_ns),
+            now_ns,
+            marks_of(context, ticks, now_ns),
         ),
         now_ns,
         actor.origin,
@@ -152,10 +180,12 @@ def instruments(floor: Floor, actor: Actor) -> Sequence[Instrument]:
     return floor.desk.instruments("SIM")
 
 
-def check_key(key: str) -> None:
-    """`Invalid` with code ``bad_key`` for a key that cannot be kept."""
+def check_key(actor: Actor, key: str) -> None:
+    """`Invalid` with code ``bad_key`` for a key that cannot be kept, or that only the clerk may use."""
     if not 1 <= len(key) <= 200:
         raise Invalid("the idempotency key must have 1 to 200 characters", "bad_key")
+    if key.startswith(CLERKS_KEYS) and actor.origin != CLERK:
+        raise Invalid(f"keys that begin with {' or '.join(CLERKS_KEYS)} are the floor's own", "bad_key")
 
 
 def _likely_ticks(terms: Terms, buy: bool, best: int) -> int:
@@ -165,6 +195,20 @@ def _likely_ticks(terms: Terms, buy: bool, best: int) -> int:
     if terms.stop_ticks is not None or not best:
         return terms.limit_ticks
     return min(terms.limit_ticks, best) if buy else max(terms.limit_ticks, best)
+
+
+def ticks_for(floor: Floor, portfolio_id: int, ids: Sequence[int]) -> Mapping[int, Ticks]:
+    """The newest quotes that orders are judged on: their own instruments', on margin those of all positions too."""
+    return newest_ticks(floor, None if floor.desk.is_margin(portfolio_id) else ids)
+
+
+def marks_of(context: DeskContext, ticks: Mapping[int, Ticks], now_ns: int) -> Mapping[int, Mark]:
+    """Live prices by which a margin portfolio is valued; none are needed for a cash portfolio."""
+    if context.margin is None:
+        return NO_MARKS
+    ids = {context.instrument.id, *(holding.instrument.id for holding in context.margin.holdings)}
+    quotes = {instrument_id: best_quote(ticks, instrument_id, now_ns) for instrument_id in ids}
+    return {key: Mark(quote.bid_ticks, quote.ask_ticks) for key, quote in quotes.items() if quote is not None}
 
 
 def newest_ticks(floor: Floor, ids: Sequence[int] | None = None) -> Mapping[int, Ticks]:

@@ -10,16 +10,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from trading.domain import actions
 from trading.domain.errors import Inconsistent
 from trading.domain.ledger import FloorAccounts, OpenOrder
+from trading.domain.margin import Mark
 from trading.exchange.codec import chain_hash, encode, events_hash
 from trading.exchange.engine import ENGINE_REV, Engine
 from trading.exchange.messages import Body, Event, Filled, Gap, Input, Run, Timer, Working
 from trading.market.ticks import Ticks
+from trading.services.action_rows import Acted
 from trading.services.command_inputs import (
     CommandQueue,
     DayEnd,
     Delay,
+    action_of,
+    adjustment,
     body_of,
     no_delay,
     order_ids,
@@ -27,6 +32,7 @@ from trading.services.command_inputs import (
     utc_day_end,
 )
 from trading.services.floor_state import FloorState
+from trading.services.margin_keeper import MarginKeeper
 from trading.services.ports.broker import Batch, BrokerStore, Command
 from trading.services.settlement import Settlement
 
@@ -58,7 +64,8 @@ class PaperBroker:
         self.queue = CommandQueue(delay)
         self.committed_seq = 0
         self._state = FloorState(Engine())
-        self._settlement = Settlement({}, store.lots, self._accounts_of)
+        self.settlement = Settlement({}, store.lots, self._accounts_of)
+        self._margin = MarginKeeper(self, store)
         self._accounts: dict[int, FloorAccounts] = {}
         self._tick_seqs: dict[int, int] = {}
         self._pending: list[Input | Run] = []
@@ -66,6 +73,7 @@ class PaperBroker:
         self._steps: Steps = []
         self._sequenced: list[dict[str, Any]] = []
         self._fills = 0
+        self._acted: list[Acted] = []
         self._sent: tuple[Batch, int] | None = None  # on its way to the database, with its number of fills
         self._done = Committed(0, 0, [], [])
 
@@ -97,13 +105,16 @@ class PaperBroker:
         if state.engine.seq != cursor or not (begins or state.chain == chain):
             raise Inconsistent(f"the log ends at input {state.engine.seq}, the cursor is at {cursor}")
         self._state, self.committed_seq = state, cursor
-        self._pending, self._steps, self._sequenced, self._fills = [], [], [], 0
+        self._pending, self._steps, self._sequenced, self._fills, self._acted = [], [], [], 0, []
         self._tick_seqs, self._sent, self._done = {}, None, Committed(0, 0, [], [])
         self.queue = CommandQueue(self.queue.delay)
-        self._settlement = Settlement(self._store.open_orders(), self._store.lots, self._accounts_of)
+        self.settlement = Settlement({}, self._store.lots, self._accounts_of)
+        self._margin = MarginKeeper(self, self._store)
+        self._load(self._store.open_orders())
         if begins and cursor:
             self._begin_revision(now_ns)
-        booked, resting = set(self._settlement.orders), set(state.engine.orders)
+        self._margin.read(now_ns)
+        booked, resting = set(self.settlement.orders), set(state.engine.orders)
         if not resting <= booked:
             raise Inconsistent(
                 f"orders {sorted(resting - booked)[:5]} rest in the engine but are not open in the database"
@@ -115,9 +126,9 @@ class PaperBroker:
         What the database says of the orders stays as it is; what a halt or an expiry does to them is settled.
         """
         for body in reentry(self._store.standings(), self._store.halted(), now_ns, self._day_end):
-            self._apply(now_ns, body)
+            self.sequence(now_ns, body)
         self._cut(now_ns, self.engine.seq, lambda event: not isinstance(event, Working))
-        self._end_commit()
+        self.wait()
         self.snapshot(now_ns)
 
     # Going on -------------------------------------------------------------------------------------------------------
@@ -133,7 +144,7 @@ class PaperBroker:
         try:
             self._take(now_ns, ticks, commands, gap)
             if not more:
-                self._end_commit()
+                self.wait()
         except Exception:
             with suppress(Exception):  # the connection must be free again; what this may hide, the database knows
                 self._store.end_commit()
@@ -146,27 +157,58 @@ class PaperBroker:
         read = [command.order for command in due if command.order is not None]
         wanted = order_ids([command for command in due if command.order is None])
         if any(command.kind == "modify" for command in due):
-            self._end_commit()  # the accounting of an order that has been open must be read behind its last batch
-        self._settlement.load({order.id: order for order in read if order.id not in self._settlement.orders})
+            self.wait()  # the accounting of an order that has been open must be read behind its last batch
+        self._load({order.id: order for order in read if order.id not in self.settlement.orders})
         if wanted:
-            self._settlement.load(self._store.open_orders(wanted))
+            self._load(self._store.open_orders(wanted))
+        self._margin.keep(now_ns)
         if gap:
-            self._apply(now_ns, Gap(gap))
+            self.sequence(now_ns, Gap(gap))
         expiry_ns = self.engine.next_expiry_ns()
         if expiry_ns is not None and expiry_ns <= now_ns:
-            self._apply(now_ns, Timer())
+            self.sequence(now_ns, Timer())
+            self._margin.look(now_ns)
         for command in due:
+            if command.kind == "action":
+                self._act(now_ns, command)
+                continue
+            if self._margin.turn_away(now_ns, command):
+                continue
             delay_ns = self.queue.delay(command)
             body = body_of(command, now_ns, self.engine.orders, self._day_end, delay_ns)
-            self._apply(now_ns, body, command.id)
+            self.sequence(now_ns, body, command.id)
+            self._margin.look(now_ns)
         for run in _whole(ticks, self._tick_seqs):
             if isinstance(run, Gap):
-                self._apply(now_ns, run)
+                self.sequence(now_ns, run)
             else:
                 self._apply_ticks(now_ns, run)
         quiet_over = bool(self._pending) and now_ns - self._pending_since_ns >= QUIET_COMMIT_NS
-        if self._steps or self._sequenced or quiet_over:
+        if self._steps or self._sequenced or self._margin.has_rows or quiet_over:
             self._cut(now_ns, self.engine.seq)
+
+    def _act(self, now_ns: int, command: Command) -> None:
+        """A corporate action is decided on what the database has, in a batch of its own."""
+        self.flush(now_ns)
+        self.wait()
+        action = action_of(command)
+        holdings = self._store.holdings(action.instrument_id)
+        resting = [key for key, order in self.engine.orders.items() if order.instrument_id == action.instrument_id]
+        orders = [self.settlement.orders[key] for key in resting]
+        units = [each.instrument for each in holdings] + [each.instrument for each in orders]
+        instrument, effects, made = (units[0] if units else None), [], actions.adjust(action, orders)
+        if instrument is not None:
+            accounts = self._store.action_accounts(instrument.asset.id, instrument.currency.id)
+            effects = [actions.apply(action, holding, accounts) for holding in holdings]
+        self.sequence(now_ns, adjustment(action, instrument, made), command.id)
+        self._acted.append(Acted(action.id, self.engine.seq, now_ns, effects, made.changed))
+        self.flush(now_ns)
+        self._margin.read(now_ns)
+
+    def _load(self, orders: Mapping[int, OpenOrder]) -> None:
+        """Take the accounting of orders that are new here or that the desk holds more for."""
+        self.settlement.load(orders)
+        self._margin.load(orders)
 
     def _committed(self) -> Committed:
         """What has become durable since this was asked last."""
@@ -180,20 +222,19 @@ class PaperBroker:
 
     def snapshot(self, now_ns: int) -> None:
         """Keep the engine's state; inputs that are pending are committed first, since a busy tape always has some."""
-        if self._pending:
-            self._cut(now_ns, self.engine.seq)
-        self._end_commit()
+        self.flush(now_ns)
+        self.wait()
         self._store.save_snapshot(
             self.epoch, self.engine.seq, ENGINE_REV, now_ns, self._state.save(), self.engine.state_hash()
         )
 
-    def bids(self) -> Mapping[int, int]:
-        """Bid ticks by instrument, for marks."""
-        return self.engine.bids()
+    def marks(self) -> Mapping[int, Mark]:
+        """Best bid and ask by instrument."""
+        return self.engine.marks()
 
     # Batches --------------------------------------------------------------------------------------------------------
 
-    def _apply(self, now_ns: int, body: Body, command_id: int | None = None) -> None:
+    def sequence(self, now_ns: int, body: Body, command_id: int | None = None) -> None:
         """Sequence one input."""
         step = Input(self.engine.seq + 1, now_ns, body)
         events = self.engine.apply(step)
@@ -204,12 +245,19 @@ class PaperBroker:
             self._note(now_ns, step.seq, events)
 
     def _apply_ticks(self, now_ns: int, ticks: Ticks) -> None:
-        """Sequence ticks. The engine takes them at once; the log may be cut between any two."""
-        run = Run(self.engine.seq + 1, now_ns, ticks)
-        caused = self.engine.apply_run(run)
-        self._log(now_ns, run)
-        for seq, events in caused:
-            self._note(now_ns, seq, events)
+        """Sequence ticks. The engine takes them at once, or up to each at which margin has to be looked at.
+
+        The log may be cut between any two.
+        """
+        while len(ticks):
+            many = self._margin.stop(ticks)
+            now, ticks = ticks[:many], ticks[many:]
+            run = Run(self.engine.seq + 1, now_ns, now)
+            caused = self.engine.apply_run(run)
+            self._log(now_ns, run)
+            for seq, events in caused:
+                self._note(now_ns, seq, events)
+            self._margin.taken(now_ns, now)
 
     def _log(self, now_ns: int, step: Input | Run) -> None:
         if not self._pending:
@@ -218,15 +266,21 @@ class PaperBroker:
 
     def _note(self, now_ns: int, seq: int, events: Sequence[Event]) -> None:
         self._steps.append((seq, now_ns, events))
+        self._margin.note(events)
         self._fills += sum(isinstance(event, Filled) for event in events)
         if self._fills >= FILLS_MAX:
             self._cut(now_ns, seq)
 
+    def flush(self, now_ns: int) -> None:
+        """Send what is pending: its fills are in the books then."""
+        if self._pending:
+            self._cut(now_ns, self.engine.seq)
+
     def _cut(self, now_ns: int, last_seq: int, settles: Callable[[Event], bool] | None = None) -> None:
         """Send all pending inputs up to one, with their effects: of all events, or of those that ``settles``."""
         inputs, self._pending = _split(self._pending, last_seq)
-        steps, commands, fills = self._steps, self._sequenced, self._fills
-        self._steps, self._sequenced, self._fills = [], [], 0
+        steps, commands, fills, acted = self._steps, self._sequenced, self._fills, self._acted
+        self._steps, self._sequenced, self._fills, self._acted = [], [], 0, []
         packed, out_hash = encode(inputs), events_hash((seq, events) for seq, _, events in steps)
         self._state.chain = chain_hash(self._state.chain, out_hash, packed)
         batch = Batch(
@@ -242,12 +296,14 @@ class PaperBroker:
         )
         if settles is not None:
             steps = [(seq, ts_ns, list(filter(settles, events))) for seq, ts_ns, events in steps]
-        self._settlement.settle(batch, steps, self._store.group_ids(fills))
-        self._end_commit()
+        self._margin.rows(batch)
+        groups = self._store.group_ids(fills + sum(len(action.effects) for action in acted))
+        self.settlement.settle(batch, steps, groups, acted)
+        self.wait()
         self._store.begin_commit(batch)
         self._sent = batch, fills
 
-    def _end_commit(self) -> None:
+    def wait(self) -> None:
         """Wait for the batch that is on its way: what is durable may be told, and its commands come no more."""
         if self._sent is None:
             return

@@ -1,4 +1,4 @@
-"""People: logins, sessions, users, portfolios, grants, the audit trail."""
+"""People: logins, sessions, users, portfolios, grants."""
 
 import re
 import secrets
@@ -203,12 +203,16 @@ def set_role(floor: Floor, actor: Actor, user_id: int, role: str) -> None:
 
 
 @operation(_ADMIN)
-def create_portfolio(floor: Floor, actor: Actor, owner_id: int, name: str, currency: str = "USD") -> Portfolio:
-    """A cash portfolio for a trader."""
+def create_portfolio(
+    floor: Floor, actor: Actor, owner_id: int, name: str, currency: str = "USD", kind: str = "cash"
+) -> Portfolio:
+    """A portfolio for a trader: ``cash``, or ``margin`` with debt and short sales. It stays what it is."""
     title = name.strip()[:80]
     if not title:
         raise Invalid("a portfolio needs a name", "bad_name")
-    return floor.people.create_portfolio(owner_id, title, "cash", currency, actor.user_id)
+    if kind not in ("cash", "margin"):
+        raise Invalid("a portfolio is of kind cash or margin", "bad_kind")
+    return floor.people.create_portfolio(owner_id, title, kind, currency, actor.user_id)
 
 
 @operation({Role.ADMIN: Reach.ANY, Role.SYSTEM: Reach.ANY})
@@ -227,12 +231,6 @@ def revoke_grant(floor: Floor, actor: Actor, portfolio_id: int, observer_id: int
 def grants(floor: Floor, actor: Actor) -> Sequence[dict[str, Any]]:
     """Every grant: who may see which portfolio."""
     return floor.people.grants()
-
-
-@operation(_ADMIN)
-def audit_trail(floor: Floor, actor: Actor, search: str = "", limit: int = 200) -> Sequence[dict[str, Any]]:
-    """Newest deeds and refusals, of all or of those that contain ``search``."""
-    return floor.people.audit_trail(min(limit, 1000), search.strip()[:100])
 
 
 def _person_role(role: str) -> str:

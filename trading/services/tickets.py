@@ -1,14 +1,15 @@
 """Judging tickets: from what was typed and what was read to orders with their holds, or a refusal. Pure."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from trading.domain import risk
 from trading.domain.errors import Invalid
 from trading.domain.instruments import Instrument
-from trading.domain.ledger import hold_needed, shared_hold
+from trading.domain.ledger import OnMargin, hold_needed, shared_hold
+from trading.domain.margin import Mark
 from trading.domain.money import to_units
 from trading.domain.orders import (
     CONDITIONAL,
@@ -24,6 +25,7 @@ from trading.domain.orders import (
     Ticket,
     TimeInForce,
 )
+from trading.services import margin_desk
 from trading.services.order_limits import limit_refusals
 from trading.services.ports.desk import Decision, DeskContext
 
@@ -41,8 +43,9 @@ _AT_ONCE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 _PRICED_YET = frozenset(
     {
         "portfolio_archived",
-        "kind_not_open",
         "halted",
+        "reversal_is_two_orders",
+        "opens_other_way",
         "too_large",
         "bad_strategy",
         "expires_past",
@@ -85,6 +88,9 @@ class Asked:
     expires_ns: int | None = None
 
 
+NO_MARKS: Mapping[int, Mark] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """What a ticket comes to: its orders, and all that is in the way of them, in the order of asking."""
@@ -94,20 +100,31 @@ class Judged:
 
 
 def decide(
-    context: DeskContext, ticket: Ticket, quote: BestQuote | None, now_ns: int
+    context: DeskContext,
+    ticket: Ticket,
+    quote: BestQuote | None,
+    now_ns: int,
+    marks: Mapping[int, Mark] = NO_MARKS,
 ) -> tuple[Decision, ...] | Refusal:
     """Judge a ticket on what was read: units, shape, halts, limits, protection price, holds.
 
     One decision for each order, as the exchange takes them: exits before their entry, of two that exclude each other
     the stop before the limit. A buy holds worst price x quantity + the most its fee can be; a sale holds its shares and
     the fee that does not depend on the price. Two that exclude each other share one hold. A bracket holds the entry's
-    cash and its exits' least fees; what the entry buys is held for the exits when it is bought.
+    cash and its exits' least fees; what the entry buys is held for the exits when it is bought. In a margin portfolio
+    an order that opens reserves its initial requirement, which the equity at ``marks`` must cover.
     """
-    judged = judge(context, ticket, quote, now_ns)
+    judged = judge(context, ticket, quote, now_ns, marks)
     return judged.refusals[0] if judged.refusals else judged.orders
 
 
-def judge(context: DeskContext, ticket: Ticket, quote: BestQuote | None, now_ns: int) -> Judged:
+def judge(
+    context: DeskContext,
+    ticket: Ticket,
+    quote: BestQuote | None,
+    now_ns: int,
+    marks: Mapping[int, Mark] = NO_MARKS,
+) -> Judged:
     """As `decide`, with everything that is in the way; orders too wherever they can be worked out."""
     try:
         asked = _asked(context.instrument, ticket)
@@ -115,11 +132,15 @@ def judge(context: DeskContext, ticket: Ticket, quote: BestQuote | None, now_ns:
         return Judged((), (invalid(error),))
     lots, quote, buy = asked.lots or 0, quote or NO_QUOTE, ticket.side is Side.BUY
     best = quote.opposite(buy)
+    effect = margin_desk.effect_of(context, ticket.side)
+    margin = margin_desk.margin_of(context, ticket.side, effect, quote.ask_ticks)
     refusals = _given(
-        portfolio_refusal(context, buy, ticket.strategy),
+        portfolio_refusal(context, effect is Effect.OPEN, ticket.strategy),
         size_refusal(context, lots),
+        margin_desk.crossing_refusal(context, ticket.side, effect, lots),
         _strategy_refusal(ticket),
         _shape_refusal(ticket, asked),
+        margin_desk.exits_refusal(context, ticket, effect),
         numbers_refusal(asked),
         _time_refusal(ticket, asked, now_ns),
         price_refusal(context, ticket.type, buy, asked, best),
@@ -129,18 +150,27 @@ def judge(context: DeskContext, ticket: Ticket, quote: BestQuote | None, now_ns:
     band = context.limits.price_band_ppm
     terms = terms_of(ticket.type, buy, asked, best, band)
     if asked.take_profit is not None or asked.stop_loss is not None:
-        orders = _bracket(context.instrument, ticket, asked, terms, lots, band)
+        orders = _bracket(context.instrument, ticket, asked, terms, lots, band, margin)
     elif asked.oco_limit is not None:
-        orders = _pair(context.instrument, ticket, asked, terms, lots)
+        orders = _pair(context.instrument, ticket, asked, terms, lots, margin)
     else:
-        orders = (_order(context.instrument, ticket, asked, terms, lots),)
+        orders = (_order(context.instrument, ticket, asked, terms, lots, margin),)
     refusals += _given(_group_refusal(context, ticket, asked, terms, quote))
-    refusals += tuple(limit_refusals(context, orders, best, now_ns)) + _given(_cover_refusal(context, orders))
+    refusals += tuple(limit_refusals(context, orders, best, now_ns)) + _given(_cover_refusal(context, orders, marks))
     return Judged(orders, refusals)
 
 
 def _given(*refusals: Refusal | None) -> tuple[Refusal, ...]:
     return tuple(refusal for refusal in refusals if refusal is not None)
+
+
+def form_refusal(context: DeskContext, ticket: Ticket) -> Refusal | None:
+    """What is wrong with a ticket whatever the market, the cash and the limits are: its units, size and shape."""
+    try:
+        asked = _asked(context.instrument, ticket)
+    except Invalid as error:
+        return invalid(error)
+    return size_refusal(context, asked.lots or 0) or _shape_refusal(ticket, asked) or numbers_refusal(asked)
 
 
 # What was typed -----------------------------------------------------------------------------------------------------
@@ -204,8 +234,8 @@ def portfolio_refusal(context: DeskContext, opens: bool, strategy: str | None) -
     """The portfolio or a halt does not take this order."""
     if context.portfolio_archived:
         return Refusal("portfolio_archived", "This portfolio is archived; choose another.")
-    if context.portfolio_kind != "cash":
-        return Refusal("kind_not_open", "Orders are taken in cash portfolios only.")
+    if context.action_waits:
+        return Refusal("corporate_action", "A split or dividend is being booked. Try again in a moment.")
     for scope, mode in sorted(context.halts.items()):
         if scope.startswith("strategy:") and scope != f"strategy:{strategy}":
             continue
@@ -354,19 +384,25 @@ def _group_refusal(
     return None
 
 
-def _cover_refusal(context: DeskContext, orders: Sequence[Decision]) -> Refusal | None:
-    return cover_refusal(context, sum(order.cash_hold for order in orders), sum(order.asset_hold for order in orders))
+def _cover_refusal(context: DeskContext, orders: Sequence[Decision], marks: Mapping[int, Mark]) -> Refusal | None:
+    cash, asset = sum(order.cash_hold for order in orders), sum(order.asset_hold for order in orders)
+    return cover_refusal(context, cash, asset, orders[-1].side, marks)
 
 
-def cover_refusal(context: DeskContext, cash: int, asset: int) -> Refusal | None:
-    """Less cash or fewer shares than must be held."""
-    if asset > context.position_lots - context.position_held:
-        free = context.instrument.quantity(context.position_lots - context.position_held)
+def cover_refusal(
+    context: DeskContext, cash: int, asset: int, side: Side, marks: Mapping[int, Mark] = NO_MARKS
+) -> Refusal | None:
+    """Less cash, or on margin less equity, or fewer shares than must be held. ``side`` is that of what opens."""
+    if asset > abs(context.position_lots) - context.position_held:
+        free = context.instrument.quantity(abs(context.position_lots) - context.position_held)
+        word = "bought back" if context.position_lots < 0 else "sold"
         return Refusal(
             "insufficient_position",
-            f"Only {free:f} {context.instrument.symbol} can be sold; the rest is not held or is in open orders.",
+            f"Only {free:f} {context.instrument.symbol} can be {word}; the rest is not held or is in open orders.",
             {"available": f"{free:f}"},
         )
+    if context.margin is not None:
+        return margin_desk.cover_refusal(context, marks, side, cash) if cash else None
     if cash > context.cash_available:
         return Refusal(
             "insufficient_cash",
@@ -389,12 +425,14 @@ def terms_of(kind: OrderType, buy: bool, asked: Asked, best: int, band_ppm: int)
     return Terms(kind, worst, asked.limit, stop or None, asked.trail, asked.trail_ppm)
 
 
-def _order(instrument: Instrument, ticket: Ticket, asked: Asked, terms: Terms, lots: int) -> Decision:
-    buy = ticket.side is Side.BUY
-    cash, asset = hold_needed(instrument, ticket.side, terms.protection_ticks, lots)
+def _order(
+    instrument: Instrument, ticket: Ticket, asked: Asked, terms: Terms, lots: int, margin: OnMargin | None
+) -> Decision:
+    opens = ticket.side is Side.BUY if margin is None else margin.opens
+    cash, asset = hold_needed(instrument, ticket.side, terms.protection_ticks, lots, margin=margin)
     return Decision(
         side=ticket.side,
-        effect=Effect.OPEN if buy else Effect.CLOSE,
+        effect=Effect.OPEN if opens else Effect.CLOSE,
         time_in_force=ticket.time_in_force,
         quantity_lots=lots,
         terms=terms,
@@ -403,15 +441,19 @@ def _order(instrument: Instrument, ticket: Ticket, asked: Asked, terms: Terms, l
         fee_at_most=instrument.fee.at_most(ticket.side, lots, instrument.notional(lots * terms.protection_ticks)),
         post_only=ticket.post_only,
         expires_ns=asked.expires_ns,
+        margin=margin,
         strategy=ticket.strategy,
     )
 
 
-def _pair(instrument: Instrument, ticket: Ticket, asked: Asked, terms: Terms, lots: int) -> tuple[Decision, ...]:
+def _pair(
+    instrument: Instrument, ticket: Ticket, asked: Asked, terms: Terms, lots: int, margin: OnMargin | None
+) -> tuple[Decision, ...]:
     limit = asked.oco_limit or 0
-    stop = _order(instrument, ticket, asked, terms, lots)
-    other = _order(instrument, ticket, asked, Terms(OrderType.LIMIT, limit, limit), lots)
-    cash, asset = shared_hold(instrument, ticket.side, [(each.cash_hold, each.asset_hold) for each in (stop, other)])
+    stop = _order(instrument, ticket, asked, terms, lots, margin)
+    other = _order(instrument, ticket, asked, Terms(OrderType.LIMIT, limit, limit), lots, margin)
+    needs = [(each.cash_hold, each.asset_hold) for each in (stop, other)]
+    cash, asset = shared_hold(instrument, ticket.side, needs, margin)
     return (
         replace(stop, cash_hold=cash, asset_hold=asset, role=GroupRole.OCO),
         replace(other, cash_hold=0, asset_hold=0, role=GroupRole.OCO),
@@ -419,7 +461,13 @@ def _pair(instrument: Instrument, ticket: Ticket, asked: Asked, terms: Terms, lo
 
 
 def _bracket(
-    instrument: Instrument, ticket: Ticket, asked: Asked, terms: Terms, lots: int, band_ppm: int
+    instrument: Instrument,
+    ticket: Ticket,
+    asked: Asked,
+    terms: Terms,
+    lots: int,
+    band_ppm: int,
+    margin: OnMargin | None,
 ) -> tuple[Decision, ...]:
     legs: list[tuple[GroupRole, Terms]] = []
     if asked.take_profit is not None:
@@ -427,8 +475,11 @@ def _bracket(
     if asked.stop_loss is not None:
         worst = risk.protection_ticks(False, asked.stop_loss, band_ppm)
         legs.append((GroupRole.STOP_LOSS, Terms(OrderType.STOP, worst, stop_ticks=asked.stop_loss)))
-    needs = [hold_needed(instrument, Side.SELL, leg.protection_ticks, 0, planned_lots=lots) for _, leg in legs]
-    fees, _ = shared_hold(instrument, Side.SELL, needs)
+    closes = None if margin is None else margin_desk.CLOSES
+    needs = [
+        hold_needed(instrument, Side.SELL, leg.protection_ticks, 0, planned_lots=lots, margin=closes) for _, leg in legs
+    ]
+    fees, _ = shared_hold(instrument, Side.SELL, needs, closes)
     exits = (
         Decision(
             side=Side.SELL,
@@ -440,8 +491,9 @@ def _bracket(
             asset_hold=0,
             fee_at_most=instrument.fee.at_most(Side.SELL, lots, instrument.notional(lots * leg.protection_ticks)),
             role=role,
+            margin=closes,
             strategy=ticket.strategy,
         )
         for n, (role, leg) in enumerate(legs)
     )
-    return (*exits, replace(_order(instrument, ticket, asked, terms, lots), role=GroupRole.ENTRY))
+    return (*exits, replace(_order(instrument, ticket, asked, terms, lots, margin), role=GroupRole.ENTRY))

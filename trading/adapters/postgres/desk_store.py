@@ -10,9 +10,18 @@ from typing import Any, LiteralString
 
 from psycopg import Connection, errors
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.pool import Pool, connection_of, scalar
-from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, exposure_of, instrument_of, limits_of, open_order_of
+from trading.adapters.postgres.rows import (
+    INSTRUMENT_COLUMNS,
+    exposure_of,
+    holding_of,
+    instrument_of,
+    limits_of,
+    open_order_of,
+    policy_of,
+)
 from trading.adapters.postgres.short_transaction import ShortTransaction, short_transaction
 from trading.domain.errors import Conflict, Halted
 from trading.domain.instruments import Instrument
@@ -24,6 +33,7 @@ from trading.services.ports.desk import (
     DecideChange,
     Decision,
     DeskContext,
+    MarginContext,
     Standing,
 )
 
@@ -48,6 +58,7 @@ class PostgresDesk:
         self._pool = pool
         self._ids: dict[tuple[str, str], int] = {}
         self._newest: dict[int, Instrument] = {}
+        self._margin: dict[int, bool] = {}
 
     def submit(
         self, user_id: int, portfolio_id: int, key: str, ticket: Ticket, decide: Decide, ts_ns: int, origin: str
@@ -67,7 +78,10 @@ class PostgresDesk:
             judged = decide(self._context(found, newest))
             if isinstance(judged, Refusal):
                 return call.refuse(transaction, judged)
-            return call.accept(transaction, ACCEPT, orders_row(judged, found, portfolio_id, ts_ns))
+            row = orders_row(judged, found, portfolio_id, ts_ns)
+            if ticket.parent_id is not None:
+                row["orders"][0] |= {"parent_id": ticket.parent_id, "child_n": ticket.child_n}
+            return call.accept(transaction, ACCEPT, row)
 
     def change(
         self,
@@ -90,6 +104,8 @@ class PostgresDesk:
                 return known
             if "unknown_order" in found:
                 return call.refuse(transaction, _unknown_order())
+            if found["order"]["parent_id"] is not None:
+                return call.refuse(transaction, _child_order(found["order"]["parent_id"]))
             instrument = instrument_of(found["instrument"])
             judged = decide(context_of(found, instrument), _standing(found, instrument))
             if isinstance(judged, Refusal):
@@ -137,6 +153,20 @@ class PostgresDesk:
                 self._ids[symbol, venue] = known
         return known
 
+    def set_margin_policy(self, admin_id: int, origin: str, policy: Mapping[str, Any]) -> None:
+        """See the port."""
+        with connection_of(self._pool) as connection:
+            connection.execute("select set_margin_policy(%s, %s, %s)", (admin_id, origin, Jsonb(dict(policy))))
+
+    def is_margin(self, portfolio_id: int) -> bool:
+        """See the port. Asked once."""
+        known = self._margin.get(portfolio_id)
+        if known is None:
+            with connection_of(self._pool) as connection:
+                statement = "select coalesce((select kind = 'margin' from portfolio where id = %s), false)"
+                known = self._margin[portfolio_id] = bool(scalar(connection, statement, (portfolio_id,)))
+        return known
+
     def instruments(self, venue: str) -> Sequence[Instrument]:
         """Current versions, by symbol."""
         with connection_of(self._pool) as connection, connection.cursor(row_factory=dict_row) as cursor:
@@ -159,6 +189,8 @@ def desk_connection(pool: Pool) -> Iterator[Connection[Any]]:
     except errors.DatabaseError as error:
         if error.sqlstate == "TF001":
             raise Halted("trading is halted: the kill switch is on") from None
+        if error.sqlstate == "TF007":
+            raise Conflict("its parent does not ask for this child any more", "stale_child") from None
         raise
 
 
@@ -203,6 +235,12 @@ def _unknown_order() -> Refusal:
     return Refusal("unknown_order", "There is no such order in this portfolio.")
 
 
+def _child_order(parent_id: int) -> Refusal:
+    """The floor itself sizes and prices children."""
+    words = f"This is a child of order P{parent_id}, which the floor is working; cancel the child or the whole."
+    return Refusal("child_order", words, {"parent": str(parent_id)})
+
+
 def digest_of(body: Any) -> bytes:
     """What tells whether a key is used again for the same call."""
     return hashlib.sha256(json.dumps(body).encode()).digest()
@@ -240,11 +278,20 @@ def context_of(found: Mapping[str, Any], instrument: Instrument | None = None) -
         asset_account=found["asset_account"],
         position_lots=found["position"],
         position_held=found["position_held"],
-        open_orders=found["open_orders"],
+        open_orders=limits["own"],
         limits=limits_of(limits),
+        action_waits=found["action_waits"],
         halts=found["halt"] or {},
         exposure=exposure_of(limits),
+        margin=_margin(found["portfolio"]["margin"]),
     )
+
+
+def _margin(found: Mapping[str, Any] | None) -> MarginContext | None:
+    if found is None:
+        return None
+    holdings = [holding_of(row) for row in found["holdings"]]
+    return MarginContext(policy_of(found["policy"]), found["cash"], found["held"], holdings, found["opening"])
 
 
 def _standing(found: Mapping[str, Any], instrument: Instrument) -> Standing:
@@ -285,6 +332,8 @@ def _order_row(decision: Decision, found: Mapping[str, Any], portfolio_id: int, 
         "post_only": decision.post_only,
         "expires_ns": decision.expires_ns,
         "group_role": decision.role,
+        "reserve_ppm": None if decision.margin is None else decision.margin.reserve_ppm,
+        "reserve_ticks": None if decision.margin is None else decision.margin.reserve_ticks,
         "strategy": decision.strategy,
         "accepted_ts_ns": ts_ns,
         "holds": _holds(found, decision.cash_hold, decision.asset_hold),

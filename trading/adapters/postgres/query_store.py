@@ -8,26 +8,53 @@ import psycopg
 from psycopg.rows import DictRow
 
 from trading.adapters.postgres import statement_rows
+from trading.adapters.postgres.ledger_store import as_json
 from trading.adapters.postgres.pool import Pool, cursor
+from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, holding_of
+from trading.domain.margin import Holding
+from trading.services.ports.desk import Cutoff
 
 Row = dict[str, Any]
 
-_CASH = """select c.code as asset, c.scale, a.posted, a.held
-    from account a join asset c on c.id = a.asset_id
-    where a.kind = 'portfolio' and a.portfolio_id = %s and c.kind = 'currency' order by c.code"""
+_CASH = """select c.code as asset, c.scale, a.posted, a.held, a.asset_id = p.currency_id as is_base,
+        b.scale as base_scale, x.instrument_id as pair_id, x.symbol = c.code || b.code as sells_base, x.tick_size
+    from account a join asset c on c.id = a.asset_id join portfolio p on p.id = a.portfolio_id
+    join asset b on b.id = p.currency_id
+    left join instrument_current x on a.asset_id <> p.currency_id and x.asset_class = 'fx'
+        and x.symbol in (c.code || b.code, b.code || c.code)
+    where a.kind = 'portfolio' and a.portfolio_id = %s and c.kind = 'currency' order by is_base desc, c.code"""
 
 _POSITIONS = """select v.instrument_id, v.symbol, v.venue, v.name, v.tick_size, v.lot_size, c.code as currency, c.scale,
         a.posted as lots, a.held as held_lots,
         coalesce((select sum(l.remaining_cost) from lot l where l.portfolio_id = a.portfolio_id
             and l.instrument_id = v.instrument_id and l.remaining_lots > 0), 0)::bigint as cost_minor,
-        coalesce((select sum(x.proceeds - x.cost) from lot_close x join lot l on l.id = x.lot_id
-            where x.portfolio_id = a.portfolio_id and l.instrument_id = v.instrument_id), 0)::bigint as realised_minor
+        (coalesce((select sum(x.proceeds - x.cost) from lot_close x join lot l on l.id = x.lot_id
+            where x.portfolio_id = a.portfolio_id and l.instrument_id = v.instrument_id), 0)
+         + coalesce((select sum(e.cash - sign(e.lots_before) * e.dropped) from action_effect e
+            join corporate_action s on s.id = e.action_id and s.kind = 'split'
+            where e.portfolio_id = a.portfolio_id and s.instrument_id = v.instrument_id), 0))::bigint as realised_minor
     from account a join instrument_current v on v.asset_id = a.asset_id join asset c on c.id = v.currency_id
     where a.kind = 'portfolio' and a.portfolio_id = %s order by v.symbol"""
 
+_MARGIN_POSITIONS = f"""select {INSTRUMENT_COLUMNS}, own.posted as lots,
+        (select to_jsonb(m) from margin_policy m where m.asset_class in (v.asset_class, '')
+         order by m.asset_class desc, m.version desc limit 1) as policy
+    from account own join instrument_current v on v.asset_id = own.asset_id
+    join asset a on a.id = v.asset_id join asset c on c.id = v.currency_id
+    where own.kind = 'portfolio' and own.portfolio_id = %s and own.posted <> 0 order by v.instrument_id"""
+
+_MARGIN_EVENTS = """select e.ts_ns, e.input_seq, e.kind, c.code as currency, c.scale, e.equity, e.maintenance,
+        e.close_out
+    from margin_event e join asset c on c.id = e.currency_id where e.portfolio_id = %s order by e.id desc limit %s"""
+
+_MARGIN_STATES = """select distinct on (e.currency_id) c.code as currency, e.kind, e.ts_ns
+    from margin_event e join asset c on c.id = e.currency_id where e.portfolio_id = %s
+    order by e.currency_id, e.id desc"""
+
 _ORDERS = """select o.id, o.public_id, o.instrument_id, i.symbol, i.venue, v.tick_size, v.lot_size, c.code as currency,
         c.scale, o.side, o.type, o.effect, o.tif, o.quantity_lots, o.limit_ticks, o.protection_ticks, o.stop_ticks,
-        o.trail, o.trail_ppm, o.post_only, o.expires_ns, o.group_id, o.group_role, o.state, o.filled_lots,
+        o.trail, o.trail_ppm, o.post_only, o.expires_ns, o.group_id, o.group_role, o.parent_id, o.child_n, o.state,
+        o.filled_lots,
         o.price_lots_sum, o.notional, o.fee, o.reason, o.accepted_ts_ns, o.updated_ts_ns
     from orders o join instrument_version v on v.instrument_id = o.instrument_id and v.version = o.instrument_version
     join instrument i on i.id = o.instrument_id join asset c on c.id = v.currency_id
@@ -70,6 +97,26 @@ _LEDGER = """select * from (
     where %(order_id)s::bigint is null or order_id = %(order_id)s
     order by id desc limit %(limit)s"""
 
+_UNITS = """v.symbol, v.venue, v.tick_size, v.lot_size, c.code as currency, c.scale,
+        v.profile ->> 'calendar' as calendar"""
+_OF_LOT = "join instrument_current v on v.instrument_id = l.instrument_id join asset c on c.id = v.currency_id"
+_DISPOSALS = f"""select l.acquired_ts_ns, x.disposed_ts_ns, x.quantity_lots, x.cost, x.proceeds, l.short, {_UNITS}
+    from lot_close x join lot l on l.id = x.lot_id {_OF_LOT}
+    where x.portfolio_id = %s order by x.disposed_ts_ns, l.id"""
+
+_OPEN_LOTS = f"""select l.acquired_ts_ns, l.remaining_lots as lots, l.remaining_cost as cost, l.short,
+        (select count(*) from lot_action a where a.lot_id = l.id) as splits, {_UNITS}
+    from lot l {_OF_LOT}
+    where l.portfolio_id = %s and l.remaining_lots > 0 order by l.acquired_ts_ns, l.id"""
+
+_ACTION_EFFECTS = f"""select s.kind, s.ex_date, s.numerator, s.denominator, s.dividend, s.tax_ppm, s.reference_ticks,
+        e.ts_ns, e.lots_before, e.lots_after, e.cash, e.tax, e.dropped, {_UNITS},
+        (select min(l.acquired_ts_ns) from lot_action a join lot l on l.id = a.lot_id
+         where a.action_id = e.action_id and a.portfolio_id = e.portfolio_id) as oldest_ts_ns
+    from action_effect e join corporate_action s on s.id = e.action_id
+    join instrument_current v on v.instrument_id = s.instrument_id join asset c on c.id = v.currency_id
+    where e.portfolio_id = %s order by e.ts_ns desc"""
+
 _MARKS = """select ts_ns, equity as equity_minor, cash as cash_minor, positions as positions_minor, flow as flow_minor
     from equity_mark where portfolio_id = %s order by ts_ns"""
 
@@ -77,6 +124,11 @@ _FLOW = """select coalesce(sum(case when t.credit_id = a.id then t.amount else -
     from transfer t join portfolio p on p.id = t.portfolio_id
     join account a on a.portfolio_id = p.id and a.asset_id = p.currency_id and a.id in (t.debit_id, t.credit_id)
     where t.portfolio_id = %s and t.kind in ('deposit', 'withdrawal') and t.ts_ns > %s"""
+
+_UNSETTLED = """select c.code as asset, c.scale, m.* from account a join asset c on c.id = a.asset_id
+    cross join jsonb_to_recordset(unsettled(a.portfolio_id, a.asset_id, %s)) m (asset_class text, calendar text,
+        amount bigint, last_ns bigint)
+    where a.portfolio_id = %s and a.kind = 'portfolio' and c.kind = 'currency' order by c.code"""
 
 
 class PostgresQueries:
@@ -117,6 +169,34 @@ class PostgresQueries:
     def positions(self, portfolio_id: int) -> Sequence[Row]:
         """See `QueryStore`."""
         return self._all(_POSITIONS, (portfolio_id,))
+
+    def margin_currency(self, portfolio_id: int) -> str | None:
+        """See `QueryStore`."""
+        query = (
+            "select c.code from portfolio p join asset c on c.id = p.currency_id where p.id = %s and p.kind = 'margin'"
+        )
+        found = self._all(query, (portfolio_id,))
+        return found[0]["code"] if found else None
+
+    def margin_positions(self, portfolio_id: int) -> Sequence[Holding]:
+        """See `QueryStore`."""
+        return [holding_of(row) for row in self._all(_MARGIN_POSITIONS, (portfolio_id,))]
+
+    def margin_states(self, portfolio_id: int) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(_MARGIN_STATES, (portfolio_id,))
+
+    def margin_events(self, portfolio_id: int, limit: int) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(_MARGIN_EVENTS, (portfolio_id, limit))
+
+    def margin_policies(self) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all("select distinct on (asset_class) * from margin_policy order by asset_class, version desc", ())
+
+    def asset_classes(self) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all("select distinct asset_class from instrument_version order by 1", ())
 
     def orders(self, portfolio_id: int, open_only: bool, limit: int) -> Sequence[Row]:
         """See `QueryStore`."""
@@ -168,6 +248,27 @@ class PostgresQueries:
         """See `QueryStore`."""
         with self._cursor() as rows:
             return statement_rows.first_line_ns(rows, portfolio_id)
+
+    def markets(self) -> Sequence[tuple[str, str]]:
+        """See `QueryStore`."""
+        found = self._all("select distinct asset_class, profile ->> 'calendar' as calendar from instrument_version", ())
+        return [(row["asset_class"], row["calendar"] or "24/7") for row in found]
+
+    def unsettled(self, portfolio_id: int, cutoffs: Sequence[Cutoff]) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(_UNSETTLED, (as_json(cutoffs), portfolio_id))
+
+    def disposals(self, portfolio_id: int) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(_DISPOSALS, (portfolio_id,))
+
+    def open_lots(self, portfolio_id: int) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(_OPEN_LOTS, (portfolio_id,))
+
+    def action_effects(self, portfolio_id: int) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(_ACTION_EFFECTS, (portfolio_id,))
 
     def equity_marks(self, portfolio_id: int) -> Sequence[Row]:
         """See `QueryStore`."""

@@ -6,9 +6,11 @@ from typing import Any
 
 from trading.domain.fees import FeeSchedule, charges_of_json
 from trading.domain.instruments import Instrument
-from trading.domain.ledger import Hold, OpenOrder
+from trading.domain.ledger import Hold, OnMargin, OpenOrder
+from trading.domain.margin import Holding, Policy
 from trading.domain.money import Asset
-from trading.domain.orders import EXITS, GroupRole, OrderState, OrderType, Side, Terms
+from trading.domain.orders import EXITS, GroupRole, OrderState, OrderType, Side, Terms, Ticket, TimeInForce
+from trading.domain.positions import FillId, Lot
 from trading.domain.risk import Exposure, LimitSet, RiskLimits, strictest
 
 INSTRUMENT_COLUMNS = """
@@ -17,6 +19,22 @@ INSTRUMENT_COLUMNS = """
     v.fee_maker_ppm, v.fee_charges,
     a.code as asset_code, a.scale as asset_scale, c.code as currency_code, c.scale as currency_scale
 """
+LOT_COLUMNS = """
+    id, order_id, input_seq, n, acquired_ts_ns, quantity_lots, remaining_lots, cost, remaining_cost, short
+"""
+
+
+def lot_of(row: Mapping[str, Any]) -> Lot:
+    """A `Lot` out of a row with `LOT_COLUMNS`."""
+    return Lot(
+        FillId(row["order_id"], row["input_seq"], row["n"]),
+        row["acquired_ts_ns"],
+        row["quantity_lots"],
+        row["remaining_lots"],
+        row["cost"],
+        row["remaining_cost"],
+        row["short"],
+    )
 
 
 def instrument_of(row: Mapping[str, Any]) -> Instrument:
@@ -80,8 +98,21 @@ def open_order_of(row: Mapping[str, Any], instrument: Instrument, cash: Hold, as
         group_id=row["group_id"],
         role=role,
         planned_lots=planned if role in EXITS else 0,
+        margin=None
+        if row["reserve_ppm"] is None
+        else OnMargin(row["effect"] == "open", row["reserve_ppm"], row["reserve_ticks"]),
         maker_price_lots=int(row.get("maker_price_lots", 0)),
     )
+
+
+def policy_of(row: Mapping[str, Any]) -> Policy:
+    """A `Policy` out of a row (or JSON object) of ``margin_policy``."""
+    return Policy(row["initial_ppm"], row["maintenance_long_ppm"], row["maintenance_short_ppm"], row["close_out_ppm"])
+
+
+def holding_of(row: Mapping[str, Any]) -> Holding:
+    """A position as ``margin_holdings`` of the database tells it, without its basis."""
+    return Holding(instrument_of(row), row["lots"], policy_of(row["policy"]))
 
 
 def limits_of(found: Mapping[str, Any]) -> RiskLimits:
@@ -104,3 +135,9 @@ def exposure_of(found: Mapping[str, Any]) -> Exposure:
         drawdown_ppm=drawdown_ppm,
         ban=None if found["ban"] is None else tuple(found["ban"]),
     )
+
+
+def ticket_of(stored: Mapping[str, Any]) -> Ticket:
+    """A ticket out of the JSON object of its fields."""
+    words = {"side": Side(stored["side"]), "type": OrderType(stored["type"])}
+    return Ticket(**{**stored, **words, "time_in_force": TimeInForce(stored["time_in_force"])})

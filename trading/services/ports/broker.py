@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from trading.domain.actions import ActionAccounts, Position
 from trading.domain.ledger import FloorAccounts, OpenOrder
+from trading.domain.margin import Holding, Mark
 from trading.domain.positions import Lot
 
 Row = dict[str, Any]
@@ -70,7 +72,27 @@ class Batch:
     events: list[Row] = field(default_factory=list)
     lots: list[Row] = field(default_factory=list)
     lot_closes: list[Row] = field(default_factory=list)
+    actions: list[Row] = field(default_factory=list)
     outbox: list[Row] = field(default_factory=list)
+    margin_events: list[Row] = field(default_factory=list)
+    margin_orders: list[Row] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class MarginAccount:
+    """A margin portfolio's cash and positions in one currency, and where it stands: ``met``, ``call``, ``close_out``.
+
+    ``holdings`` by instrument id (without their basis), ``asset_accounts`` likewise; ``cash_account`` is the id.
+    """
+
+    portfolio_id: int
+    owner_id: int
+    currency_id: int
+    cash_account: int
+    cash: int
+    state: str
+    holdings: dict[int, Holding]
+    asset_accounts: dict[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +179,8 @@ class BrokerStore(Protocol):
         """Open orders whose submission has been sequenced."""
         ...
 
-    def halted(self) -> Sequence[str]:
-        """Scopes that are halted."""
+    def halted(self) -> Mapping[str, Sequence[int]]:
+        """Scopes that are halted, with the open orders of those that the engine does not know."""
         ...
 
     def calendars(self) -> Mapping[int, str]:
@@ -173,12 +195,28 @@ class BrokerStore(Protocol):
         """Open lots, oldest first."""
         ...
 
+    def holdings(self, instrument_id: int) -> Sequence[Position]:
+        """Who holds an instrument, with all open lots, by portfolio."""
+        ...
+
+    def action_accounts(self, asset_id: int, currency_id: int) -> ActionAccounts:
+        """The floor's own accounts that a corporate action touches."""
+        ...
+
     def floor_accounts(self, asset_id: int, currency_id: int) -> FloorAccounts:
         """The floor's own accounts for an instrument."""
         ...
 
     def group_ids(self, count: int) -> Sequence[int]:
         """New transfer group ids."""
+        ...
+
+    def order_id(self) -> int:
+        """The id of a new order."""
+        ...
+
+    def margin_accounts(self, portfolio_ids: Sequence[int]) -> Sequence[MarginAccount]:
+        """Margin accounts with a position, debt or a call in force, and all of the portfolios named."""
         ...
 
     def begin_commit(self, batch: Batch) -> None:
@@ -204,8 +242,8 @@ class BrokerStore(Protocol):
         """Seal finished transfers into the hash chain."""
         ...
 
-    def mark_equity(self, ts_ns: int, bids: Mapping[int, int]) -> None:
-        """A mark for each portfolio that ever had cash; ``bids`` maps instrument ids to bid ticks."""
+    def mark_equity(self, ts_ns: int, marks: Mapping[int, Mark]) -> None:
+        """A mark for each portfolio that ever had cash; ``marks`` by instrument id."""
         ...
 
     def report(self, detail: Mapping[str, Any]) -> None:

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from trading.domain.instruments import Instrument
-from trading.domain.ledger import OpenOrder
+from trading.domain.ledger import OnMargin, OpenOrder
+from trading.domain.margin import Holding, Policy
+from trading.domain.money import Asset
 from trading.domain.orders import (
     Acceptance,
     Change,
@@ -21,12 +23,16 @@ from trading.domain.orders import (
 from trading.domain.risk import Exposure, RiskLimits
 
 
-class AuditStore(Protocol):
-    """Append-only trail of deeds and refusals."""
+@dataclass(frozen=True, slots=True)
+class MarginContext:
+    """A margin portfolio in the order's currency: its cash (below zero: debt), what open orders reserve of it, its
+    positions, the policy of the order's market, and how many open orders open a position, by side."""
 
-    def refused(self, user_id: int, action: str, subject: str, code: str, origin: str) -> None:
-        """Record a refused call, in a transaction of its own."""
-        ...
+    policy: Policy
+    cash: int
+    held: int
+    holdings: Sequence[Holding]
+    opening: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,7 @@ class DeskContext:
 
     ``halts`` maps the scopes that may concern this order to their mode: the floor, its user, instrument and portfolio,
     and all strategies that are not running.
+    ``action_waits`` says that a split or dividend of the instrument is being booked.
     """
 
     instrument: Instrument
@@ -49,6 +56,8 @@ class DeskContext:
     limits: RiskLimits
     halts: Mapping[str, str]
     exposure: Exposure = field(default_factory=Exposure)
+    margin: MarginContext | None = None
+    action_waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,7 @@ class Decision:
     expires_ns: int | None = None
     role: GroupRole | None = None
     strategy: str | None = None
+    margin: OnMargin | None = None
 
     @property
     def type(self) -> OrderType:
@@ -142,9 +152,29 @@ class DeskStore(Protocol):
         """The id of what is traded there under a symbol; it never changes."""
         ...
 
+    def set_margin_policy(self, admin_id: int, origin: str, policy: Mapping[str, Any]) -> None:
+        """A market's next margin policy: the columns of ``margin_policy`` without its version."""
+        ...
+
+    def is_margin(self, portfolio_id: int) -> bool:
+        """Whether it is a margin portfolio; that never changes."""
+        ...
+
     def instruments(self, venue: str) -> Sequence[Instrument]:
         """Current versions of a venue's instruments, by symbol."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cutoff:
+    """What was sold in a market from ``from_ns`` on has not settled.
+
+    ``calendar`` as `trading.market.sessions` names it; conversions settle as asset class ``fx``, calendar ``FX``.
+    """
+
+    asset_class: str
+    calendar: str
+    from_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +192,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """Lines that are booked together or not at all, once for each ``key`` of the actor's ``operation``."""
+    """Lines that are booked together or not at all, once for each ``key`` of the actor's ``operation``.
+
+    ``body`` is what was asked, where that is not the lines: a key used again must ask the same.
+    """
 
     actor_id: int
     portfolio_id: int
@@ -172,6 +205,7 @@ class Posting:
     memo: str
     origin: str
     ts_ns: int
+    body: str = ""
 
 
 class LedgerStore(Protocol):
@@ -179,6 +213,18 @@ class LedgerStore(Protocol):
 
     def post(self, posting: Posting) -> int:
         """Book a group; returns its id. `Invalid` with ``insufficient_cash`` or ``insufficient_position``."""
+        ...
+
+    def booked(self, posting: Posting) -> int | None:
+        """The group that the posting's key was answered with, None where it is new."""
+        ...
+
+    def convert(self, posting: Posting, pair_id: int) -> int:
+        """As `post`, unless the kill switch stops the floor, the user, the portfolio or the pair (``halted``)."""
+        ...
+
+    def currencies(self) -> Mapping[str, Asset]:
+        """The currencies that the floor keeps accounts in, by code."""
         ...
 
     def deposit(
@@ -191,9 +237,17 @@ class LedgerStore(Protocol):
         ...
 
     def withdraw(
-        self, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, origin: str, ts_ns: int
+        self,
+        admin_id: int,
+        portfolio_id: int,
+        amount: int,
+        key: str,
+        memo: str,
+        origin: str,
+        ts_ns: int,
+        cutoffs: Sequence[Cutoff],
     ) -> int:
-        """Move cash out; `Invalid` with ``insufficient_cash`` too."""
+        """Move cash out; `Invalid` with ``insufficient_cash`` and, by ``cutoffs``, ``not_settled`` too."""
         ...
 
     def scale(self, portfolio_id: int) -> int | None:
@@ -209,11 +263,11 @@ class HaltStore(Protocol):
     """The kill switch: scopes and modes as `trading.services.halt` names them."""
 
     def set(self, actor_id: int, scope: str, mode: str, reason: str, ts_ns: int, origin: str) -> None:
-        """Exclusive lock, the row, its command and audit; commit."""
+        """Exclusive lock, the row, its command and audit; commit. Raises `Conflict` where a file keeps it halted."""
         ...
 
     def current(self) -> Sequence[dict[str, Any]]:
-        """Scopes that are not running: scope, mode, reason, set_by, ts_ns."""
+        """Scopes that are not running: scope, name, mode, reason, set_by, ts_ns, by_file."""
         ...
 
 
@@ -245,6 +299,42 @@ class VerifyStore(Protocol):
         """The books were sound up to ``mark``."""
         ...
 
-    def record(self, scope: str, ts_ns: int, breaks: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> None:
-        """Keep a result."""
+    def record(
+        self,
+        scope: str,
+        ts_ns: int,
+        breaks: Sequence[Mapping[str, Any]],
+        counts: Mapping[str, int],
+        unless_since_ns: int | None = None,
+    ) -> None:
+        """Keep a result; with ``unless_since_ns`` only where it has breaks or none of its scope was kept since."""
+        ...
+
+    def newest_block(self) -> tuple[int, str] | None:
+        """Id and hash (hex) of the newest sealed block."""
+        ...
+
+    def block_hashes(self, ids: Sequence[int]) -> Mapping[int, str]:
+        """Hashes (hex) of the blocks that are there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The hash (hex) of a sealed block of the ledger, as it was at ``at_ns``."""
+
+    block_id: int
+    hash: str
+    at_ns: int
+
+
+class HeadLog(Protocol):
+    """Heads of the ledger's chain, kept outside the database, only ever added to."""
+
+    def heads(self) -> Sequence[Head]:
+        """All, oldest first."""
+        ...
+
+    def append(self, head: Head) -> None:
+        """Add one; it is on the disk when this returns."""
         ...

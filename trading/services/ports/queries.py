@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from trading.domain.margin import Holding
+from trading.services.ports.desk import Cutoff
+
 
 class QueryStore(Protocol):
     """Rows as dictionaries, money in minor units, time as ``ts_ns``; the service turns them into what screens show.
@@ -11,11 +14,38 @@ class QueryStore(Protocol):
     """
 
     def cash(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
-        """asset, scale, posted, held of each currency."""
+        """asset, scale, posted, held of each currency, the base currency first (``is_base``).
+
+        Of the others also pair_id, tick_size and whether selling it sells the pair's first currency (``sells_base``).
+        """
         ...
 
     def positions(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
         """instrument_id, name, lots, held_lots, cost_minor, realised_minor, with the instrument's units."""
+        ...
+
+    def margin_currency(self, portfolio_id: int) -> str | None:
+        """The base currency of a margin portfolio; None where it is none."""
+        ...
+
+    def margin_positions(self, portfolio_id: int) -> Sequence[Holding]:
+        """Positions with the policy of their market, without their basis."""
+        ...
+
+    def margin_states(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
+        """currency, kind, ts_ns of the newest margin event of each currency."""
+        ...
+
+    def margin_events(self, portfolio_id: int, limit: int) -> Sequence[dict[str, Any]]:
+        """ts_ns, input_seq, kind, currency, scale, equity, maintenance, close_out, newest first."""
+        ...
+
+    def margin_policies(self) -> Sequence[dict[str, Any]]:
+        """The newest policy of each market that has one: the table's columns."""
+        ...
+
+    def asset_classes(self) -> Sequence[dict[str, Any]]:
+        """asset_class of what is traded."""
         ...
 
     def orders(self, portfolio_id: int, open_only: bool, limit: int) -> Sequence[dict[str, Any]]:
@@ -67,6 +97,27 @@ class QueryStore(Protocol):
 
     def first_line_ns(self, portfolio_id: int) -> int | None:
         """When the portfolio's first ledger line was booked."""
+        ...
+
+    def markets(self) -> Sequence[tuple[str, str]]:
+        """Asset class and calendar of everything that is traded."""
+        ...
+
+    def unsettled(self, portfolio_id: int, cutoffs: Sequence[Cutoff]) -> Sequence[dict[str, Any]]:
+        """asset, scale, asset_class, calendar, amount and last_ns of proceeds that have not settled, by currency."""
+        ...
+
+    def disposals(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
+        """Closed parts of lots: acquired_ts_ns, disposed_ts_ns, quantity_lots, cost, proceeds, short, calendar."""
+        ...
+
+    def open_lots(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
+        """What is left of lots, oldest first: acquired_ts_ns, lots, cost, short, splits (how many), calendar."""
+        ...
+
+    def action_effects(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
+        """What splits and dividends did, newest first: kind, ex_date, ts_ns, terms of the action, lots_before,
+        lots_after, cash, tax, dropped, oldest_ts_ns (when the oldest lot it changed was acquired), calendar."""
         ...
 
     def equity_marks(self, portfolio_id: int) -> Sequence[dict[str, Any]]:

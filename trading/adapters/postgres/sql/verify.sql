@@ -32,7 +32,7 @@ where not h.resolved and not exists (
     select 1 from orders s where s.state not in ('filled', 'rejected', 'cancelled', 'expired') and (s.id = o.id or (
         o.group_role in ('take_profit', 'stop_loss', 'oco') and s.group_id = o.group_id and s.group_role <> 'entry')));
 
--- an open sale has the shares it may still sell on hold, once, and no more unless a change is on its way (open)
+-- an open order that closes has the shares it may still trade on hold, once, no more unless a change is on its way (open)
 select 'sale_hold' as "check", 'order:' || o.id, n.open_lots::text as expected, coalesce(h.left_over, 0)::text as found
 from orders o
 cross join lateral (
@@ -43,7 +43,7 @@ cross join lateral (
 left join lateral (
     select h.amount - h.used - h.released as left_over from hold h where h.leg = 'asset' and h.order_id =
         case when o.group_role in ('take_profit', 'stop_loss', 'oco') then o.group_id else o.id end) h on true
-where o.side = 'sell' and o.state not in ('filled', 'rejected', 'cancelled', 'expired')
+where o.effect = 'close' and o.state not in ('filled', 'rejected', 'cancelled', 'expired')
   and coalesce(h.left_over, 0) <> n.open_lots
   and (coalesce(h.left_over, 0) < n.open_lots
        or not exists (select 1 from command c where c.kind = 'modify' and c.input_seq is null and c.order_id = o.id));
@@ -126,24 +126,72 @@ where (t.kind in ('trade', 'fee') or (t.kind = 'tax' and t.order_id is not null)
 -- a position is its open lots (new)
 select 'position_lots' as "check", 'account:' || a.id, coalesce(l.lots, 0)::text, a.posted::text
 from account a join asset s on s.id = a.asset_id and s.kind = 'instrument'
-left join (select l.portfolio_id, v.asset_id, sum(l.remaining_lots) as lots from lot l
-           join instrument_version v on v.instrument_id = l.instrument_id and v.version = 1
+left join (select l.portfolio_id, v.asset_id, sum(case when l.short then -l.remaining_lots else l.remaining_lots end) as lots
+           from lot l join instrument_version v on v.instrument_id = l.instrument_id and v.version = 1
            group by 1, 2) l on l.portfolio_id = a.portfolio_id and l.asset_id = a.asset_id
 where a.kind = 'portfolio' and a.posted <> coalesce(l.lots, 0);
--- a position is its fills
-select 'position_fills' as "check", 'account:' || a.id, coalesce(f.lots, 0)::text, a.posted::text
+-- a position is its fills and what splits made of them
+select 'position_fills' as "check", 'account:' || a.id, (coalesce(f.lots, 0) + coalesce(x.lots, 0))::text, a.posted::text
 from account a join asset s on s.id = a.asset_id and s.kind = 'instrument'
 left join (select f.portfolio_id, v.asset_id, sum(case f.side when 'buy' then f.quantity_lots else -f.quantity_lots end) as lots
            from fill f join instrument_version v on v.instrument_id = f.instrument_id and v.version = f.instrument_version
            group by 1, 2) f on f.portfolio_id = a.portfolio_id and f.asset_id = a.asset_id
-where a.kind = 'portfolio' and a.posted <> coalesce(f.lots, 0);
+left join (select e.portfolio_id, v.asset_id, sum(e.lots_after - e.lots_before) as lots
+           from action_effect e join corporate_action c on c.id = e.action_id
+           join instrument_version v on v.instrument_id = c.instrument_id and v.version = 1
+           group by 1, 2) x on x.portfolio_id = a.portfolio_id and x.asset_id = a.asset_id
+where a.kind = 'portfolio' and a.posted <> coalesce(f.lots, 0) + coalesce(x.lots, 0);
 
--- a lot is what was bought less what its sales closed (new)
-select 'lot' as "check", 'lot:' || l.id, concat_ws(' ', l.quantity_lots - coalesce(c.lots, 0), l.cost - coalesce(c.cost, 0)),
+-- what an action did is what its transfers moved, and its lots are those it changed
+select 'action_transfers' as "check", 'action:' || e.action_id || '/' || e.portfolio_id,
+       concat_ws(' ', e.lots_after - e.lots_before, e.cash, e.tax) as expected, concat_ws(' ', t.lots, t.cash, t.tax) as found
+from action_effect e join corporate_action c on c.id = e.action_id
+join instrument_version v on v.instrument_id = c.instrument_id and v.version = 1
+cross join lateral (
+    select coalesce(sum(m.signed) filter (where m.asset_id = v.asset_id), 0) as lots,
+           coalesce(sum(m.signed) filter (where m.asset_id = v.currency_id and m.kind <> 'tax'), 0) as cash,
+           coalesce(sum(-m.signed) filter (where m.asset_id = v.currency_id and m.kind = 'tax'), 0) as tax
+    from (select t.asset_id, t.kind, case a.kind when 'portfolio' then t.amount else -t.amount end as signed
+          from transfer t join account a on a.id = t.credit_id
+          where t.group_id = e.group_id and t.portfolio_id = e.portfolio_id) m) t
+where (e.lots_after - e.lots_before, e.cash, e.tax) is distinct from (t.lots, t.cash, t.tax);
+select 'action_lots' as "check", 'action:' || e.action_id || '/' || e.portfolio_id,
+       concat_ws(' ', abs(e.lots_before), abs(e.lots_after), e.dropped) as expected,
+       concat_ws(' ', l.before, l.after, l.dropped) as found
+from action_effect e join corporate_action c on c.id = e.action_id and c.kind = 'split'
+cross join lateral (select sum(lots_before) as before, sum(lots_after) as after, sum(cost_before - cost_after) as dropped
+                    from lot_action l where l.action_id = e.action_id and l.portfolio_id = e.portfolio_id) l
+where (abs(e.lots_before), abs(e.lots_after), e.dropped) is distinct from (l.before, l.after, l.dropped);
+select 'orphan_transfer' as "check", 'transfer:' || t.id, 'an action', 'none' from transfer t
+left join action_effect e on e.group_id = t.group_id and e.portfolio_id = t.portfolio_id
+where (t.kind in ('dividend', 'split') or (t.kind = 'tax' and t.order_id is null)) and e.action_id is null;
+
+-- a lot is what was opened less what closed it: a long at what it cost, a short at what it brought (new)
+select 'lot' as "check", 'lot:' || l.id, concat_ws(' ', l.quantity_lots - coalesce(c.lots, 0), l.cost - coalesce(c.own, 0)),
        concat_ws(' ', l.remaining_lots, l.remaining_cost)
-from lot l left join (select lot_id, sum(quantity_lots) as lots, sum(cost) as cost from lot_close group by lot_id) c
-    on c.lot_id = l.id
-where (l.remaining_lots, l.remaining_cost) is distinct from (l.quantity_lots - coalesce(c.lots, 0), l.cost - coalesce(c.cost, 0));
+from lot l left join (
+    select x.lot_id, sum(x.quantity_lots) as lots, sum(case when s.short then x.proceeds else x.cost end) as own
+    from lot_close x join lot s on s.id = x.lot_id group by x.lot_id) c on c.lot_id = l.id
+where (l.remaining_lots, l.remaining_cost) is distinct from (l.quantity_lots - coalesce(c.lots, 0), l.cost - coalesce(c.own, 0));
+
+-- a position is long or short, and a lot was opened by a fill of its side
+select 'lot_side' as "check", 'portfolio:' || portfolio_id || ' instrument:' || instrument_id, 'long or short', 'both'
+from lot where remaining_lots > 0 group by portfolio_id, instrument_id having bool_or(short) and bool_or(not short);
+select 'lot_side' as "check", 'lot:' || l.id, case when l.short then 'sell' else 'buy' end as expected, f.side as found
+from lot l join fill f on f.order_id = l.order_id and f.input_seq = l.input_seq and f.n = l.n
+where (f.side = 'sell') <> l.short;
+
+-- shorts and debt are for margin portfolios alone
+select 'cash_portfolio' as "check", 'lot:' || l.id, 'long' as expected, 'short' as found
+from lot l join portfolio p on p.id = l.portfolio_id where l.short and p.kind = 'cash';
+select 'floor_zero' as "check", 'account:' || a.id, (p.kind = 'cash')::text as expected, a.floor_zero::text as found
+from account a join portfolio p on p.id = a.portfolio_id where a.floor_zero <> (p.kind = 'cash');
+
+-- calls of an account follow one another: a call, perhaps its close-out, then it is met
+select 'margin_events' as "check", 'margin_event:' || id, before, kind from (
+    select id, kind, lag(kind, 1, 'met') over (partition by portfolio_id, currency_id order by id) as before
+    from margin_event) e
+where (before, kind) not in (('met', 'call'), ('call', 'close_out'), ('call', 'met'), ('close_out', 'met'));
 
 -- the broker's inputs have no hole (new)
 select 'input_log' as "check", 'input:' || first_seq, (before + 1)::text, first_seq::text from (
@@ -211,3 +259,19 @@ where b.hash <> sha256(b.prev_hash || b.root || coalesce(b.fills_root, ''::bytea
 -- each transfer has its own hash (new)
 select 'leaf' as "check", 'transfer:' || t.id, encode(transfer_leaf(t), 'hex'), encode(leaf, 'hex') from transfer t
 where leaf <> transfer_leaf(t);
+
+-- children never come to more than their parent: an open one counts whole, one that is over by what it filled
+select 'parent_children' as "check", 'parent:' || p.id, '<= ' || p.quantity_lots, c.lots::text
+from parent_order p join (
+    select parent_id, sum(case when state in ('filled', 'rejected', 'cancelled', 'expired') then filled_lots
+                               else quantity_lots end) as lots
+    from orders where parent_id is not null group by parent_id) c on c.parent_id = p.id
+where c.lots > p.quantity_lots;
+-- a parent that is over has no open child, and one that is filled is filled by its children
+select 'parent_state' as "check", 'parent:' || p.id, p.state || ' ' || p.quantity_lots, c.open || ' open ' || c.filled
+from parent_order p cross join lateral (
+    select count(*) filter (where state not in ('filled', 'rejected', 'cancelled', 'expired')) as open,
+           coalesce(sum(filled_lots), 0) as filled
+    from orders where parent_id = p.id) c
+where p.state in ('filled', 'ended', 'cancelled')
+  and (c.open > 0 or (p.state = 'filled') <> (c.filled = p.quantity_lots));

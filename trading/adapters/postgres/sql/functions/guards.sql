@@ -11,11 +11,11 @@ begin
     end if;
     if (new.id, new.public_id, new.portfolio_id, new.instrument_id, new.instrument_version, new.limit_version, new.side,
         new.type, new.effect, new.tif, new.post_only, new.expires_ns, new.group_id, new.group_role, new.strategy,
-        new.actor_id, new.accepted_ts_ns)
+        new.parent_id, new.child_n, new.actor_id, new.accepted_ts_ns)
        is distinct from
        (old.id, old.public_id, old.portfolio_id, old.instrument_id, old.instrument_version, old.limit_version, old.side,
         old.type, old.effect, old.tif, old.post_only, old.expires_ns, old.group_id, old.group_role, old.strategy,
-        old.actor_id, old.accepted_ts_ns) then
+        old.parent_id, old.child_n, old.actor_id, old.accepted_ts_ns) then
         raise exception 'order %: an accepted order is not rewritten', old.id using errcode = 'TF004';
     end if;
     if old.state in ('filled', 'rejected', 'cancelled', 'expired')
@@ -28,7 +28,7 @@ begin
 end $$;
 create or replace trigger orders_change before update on orders for each row execute function check_order_change();
 
--- History can't be edited, by anyone who can log in.
+-- History can't be edited, by anyone who can log in; the audit trail neither (compliance.sql).
 create or replace function refuse_edit() returns trigger language plpgsql as $$
 begin
     raise exception '% on % is not allowed: history is kept', tg_op, tg_table_name using errcode = 'TF005';
@@ -36,13 +36,23 @@ end $$;
 do $$
 declare t text;
 begin
-    foreach t in array array['transfer', 'fill', 'order_event', 'audit', 'ledger_block', 'lot_close', 'reconciliation',
-                             'restricted_instrument', 'balance_mark', 'cash_limit', 'interest_day', 'backup_try']
+    foreach t in array array[
+        'transfer', 'fill', 'order_event', 'ledger_block', 'lot_close', 'reconciliation',
+        'restricted_instrument',
+        'balance_mark', 'cash_limit', 'interest_day',
+        'margin_event',
+        'broker_execution',
+        'backup_try',
+        'schedule_firing',
+        'action_effect', 'lot_action'
+    ]
     loop
         execute format('create or replace trigger %I before update or delete or truncate on %I
                         for each statement execute function refuse_edit()', t || '_kept', t);
     end loop;
 end $$;
+create or replace trigger audit_kept before delete or truncate on audit for each statement execute function refuse_edit();
+create or replace trigger audit_names_kept before update on audit for each row execute function refuse_audit_edit();
 
 -- What other rows name can't go away and its key never changes: that is what makes `references` of 0003 and 0004 enough.
 -- Nor does a portfolio change hands: services remember whose it is.

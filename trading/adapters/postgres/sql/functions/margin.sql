@@ -1,0 +1,118 @@
+-- Margin portfolios: what they are judged on, and what the broker writes of calls and of what it closes.
+
+-- The policy of a market: its own, else the one for all.
+create or replace function margin_policy_of(p_class text) returns jsonb language sql stable security definer
+set search_path = public as $$
+    select to_jsonb(m) from margin_policy m where asset_class in (p_class, '')
+        order by asset_class desc, version desc limit 1;
+$$;
+
+-- The positions of a portfolio in one currency, each with its instrument as it is now and its policy.
+create or replace function margin_holdings(p_portfolio bigint, p_currency int) returns jsonb language sql stable
+security definer set search_path = public as $$
+    select coalesce(jsonb_agg(to_jsonb(v) || jsonb_build_object('lots', a.posted, 'symbol', i.symbol, 'venue', i.venue,
+            'asset_code', s.code, 'asset_scale', s.scale, 'currency_code', c.code, 'currency_scale', c.scale,
+            'asset_account', a.id, 'policy', margin_policy_of(v.asset_class)) order by v.instrument_id), '[]')
+        from account a
+        join asset s on s.id = a.asset_id and s.kind = 'instrument'
+        join instrument_version f on f.asset_id = a.asset_id and f.version = 1
+        cross join lateral (select * from instrument_version where instrument_id = f.instrument_id
+                            order by version desc limit 1) v
+        join instrument i on i.id = v.instrument_id
+        join asset c on c.id = v.currency_id
+        where a.portfolio_id = p_portfolio and a.kind = 'portfolio' and a.posted <> 0 and v.currency_id = p_currency;
+$$;
+
+-- What an order of a margin portfolio is judged on, beside what every order is. The caller has locked the cash account.
+create or replace function margin_context(p_portfolio bigint, p_currency int, p_instrument int)
+returns jsonb language sql stable security definer set search_path = public as $$
+    select jsonb_build_object('cash', coalesce(a.posted, 0), 'held', coalesce(a.held, 0),
+        'policy', (select margin_policy_of(asset_class) from instrument_version where instrument_id = p_instrument
+                   order by version desc limit 1),
+        'holdings', margin_holdings(p_portfolio, p_currency),
+        'opening', (select coalesce(jsonb_object_agg(side, many), '{}') from (
+            select side, count(*) as many from orders where portfolio_id = p_portfolio and instrument_id = p_instrument
+            and effect = 'open' and state not in ('filled', 'rejected', 'cancelled', 'expired') group by side) o))
+        from (select 1) one left join account a
+            on a.portfolio_id = p_portfolio and a.asset_id = p_currency and a.kind = 'portfolio';
+$$;
+
+-- Margin accounts that need watching: with a position, debt or a call in force; and of the portfolios named, all.
+create or replace function margin_accounts(p_portfolios bigint[]) returns setof jsonb language sql stable security definer
+set search_path = public as $$
+    select jsonb_build_object('portfolio_id', p.id, 'owner_id', p.owner_id, 'currency_id', c.id, 'cash_account', a.id,
+            'cash', a.posted, 'state', coalesce(e.kind, 'met'), 'holdings', h.holdings)
+        from portfolio p
+        join account a on a.portfolio_id = p.id and a.kind = 'portfolio'
+        join asset c on c.id = a.asset_id and c.kind = 'currency'
+        left join lateral (select kind from margin_event where portfolio_id = p.id and currency_id = c.id
+                           order by id desc limit 1) e on true
+        cross join lateral (select margin_holdings(p.id, c.id) as holdings) h
+        where p.kind = 'margin' and p.archived_at is null
+          and (h.holdings <> '[]' or a.posted < 0 or coalesce(e.kind, 'met') <> 'met' or p.id = any (p_portfolios))
+        order by p.id, c.id;
+$$;
+
+-- Calls as the broker's inputs made them: history, trail and a word to the screens.
+create or replace function write_margin_events(p jsonb) returns void language plpgsql security definer
+set search_path = public as $$
+begin
+    insert into margin_event (portfolio_id, currency_id, kind, input_seq, ts_ns, equity, maintenance, close_out)
+        select portfolio_id, currency_id, kind, input_seq, ts_ns, equity, maintenance, close_out
+        from jsonb_populate_recordset(null::margin_event, p) order by input_seq;
+    insert into audit (action, subject, result, origin, detail)
+        select 'margin.' || (e ->> 'kind'), 'portfolio:' || (e ->> 'portfolio_id'), 'ok', 'broker',
+               jsonb_build_object('v', 1) || e
+        from jsonb_array_elements(p) e;
+    insert into outbox (event)
+        select jsonb_build_object('v', 1, 'topic', 'margin', 'portfolio_id', e -> 'portfolio_id', 'kind', e -> 'kind')
+        from jsonb_array_elements(p) e;
+end $$;
+
+-- Orders by which the broker closes positions: with their holds, events and commands, as the desk writes its own. Their
+-- accounts are locked by the batch. `p` are rows of orders with the account that holds what they close.
+create or replace function write_margin_orders(p jsonb) returns void language plpgsql security definer
+set search_path = public as $$
+begin
+    insert into orders (id, portfolio_id, instrument_id, instrument_version, limit_version, side, type, effect, tif,
+                        quantity_lots, protection_ticks, reserve_ppm, reserve_ticks, state, actor_id, accepted_ts_ns,
+                        updated_ts_ns)
+    overriding system value
+    select r.id, r.portfolio_id, r.instrument_id, r.instrument_version,
+           (select max(id) from risk_limit), r.side, 'market', 'close', 'ioc',
+           r.quantity_lots, r.protection_ticks, 0, 0, 'accepted', f.owner_id, r.ts_ns, r.ts_ns
+        from jsonb_to_recordset(p) r (id bigint, portfolio_id bigint, instrument_id int, instrument_version int,
+            side text, quantity_lots bigint, protection_ticks bigint, ts_ns bigint)
+        join portfolio f on f.id = r.portfolio_id;
+    with held as (
+        insert into hold (order_id, leg, account_id, asset_id, amount)
+            select r.id, 'asset', a.id, a.asset_id, r.quantity_lots
+            from jsonb_to_recordset(p) r (id bigint, asset_account bigint, quantity_lots bigint)
+            join account a on a.id = r.asset_account returning account_id, amount)
+    update account a set held = a.held + h.amount
+        from (select account_id, sum(amount) as amount from held group by account_id) h where a.id = h.account_id;
+    insert into order_event (order_id, ts_ns, source, target, cause, actor, input_seq)
+        select r.id, r.ts_ns, 'new', 'accepted', 'margin_close_out', 'system:margin', r.input_seq
+        from jsonb_to_recordset(p) r (id bigint, ts_ns bigint, input_seq bigint) order by r.input_seq;
+    insert into command (kind, order_id, payload, ts_ns, input_seq)
+        select 'submit', (e ->> 'id')::bigint, jsonb_build_object('v', 1, 'actor', 'system:margin') || e,
+               (e ->> 'ts_ns')::bigint, (e ->> 'input_seq')::bigint
+        from jsonb_array_elements(p) e;
+    insert into audit (action, subject, result, origin, detail)
+        select 'margin.order', 'order:' || (e ->> 'id'), 'ok', 'broker', jsonb_build_object('v', 1) || e
+        from jsonb_array_elements(p) e;
+end $$;
+
+-- A market's next policy.
+create or replace function set_margin_policy(p_admin bigint, p_origin text, p jsonb) returns void language plpgsql
+security definer set search_path = public as $$
+begin
+    insert into margin_policy (asset_class, version, initial_ppm, maintenance_long_ppm, maintenance_short_ppm,
+                               close_out_ppm, source, set_by)
+        select r.asset_class, coalesce((select max(version) from margin_policy where asset_class = r.asset_class), 0) + 1,
+               r.initial_ppm, r.maintenance_long_ppm, r.maintenance_short_ppm, r.close_out_ppm, r.source,
+               nullif(p_admin, 0)
+        from jsonb_populate_record(null::margin_policy, p) r;
+    insert into audit (user_id, action, subject, result, origin, detail) values (nullif(p_admin, 0), 'margin.set_policy',
+        'market:' || (p ->> 'asset_class'), 'ok', p_origin, jsonb_build_object('v', 1) || p);
+end $$;
