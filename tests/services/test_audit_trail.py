@@ -52,7 +52,7 @@ for _module in pkgutil.iter_modules(trading.services.__path__):
 
 PASSWORD = "correct horse battery"
 TICKET = Ticket("AAPL", Side.BUY, OrderType.LIMIT, "1", "99.00")
-IN_A_YEAR = "2027-10-01T12:00:00+00:00"
+LATER = "2026-12-01T15:00:00+00:00"
 
 PERIODIC = {
     "backups.record",
@@ -97,15 +97,17 @@ class World:
         return wallet.request(self.floor, self.tina, self.portfolio, "withdrawal", "10.00", f"r{time.monotonic_ns()}")
 
     def schedule(self) -> int:
-        timing = schedules.Timing(at=IN_A_YEAR)
+        timing = schedules.Timing(at=LATER)
         made = schedules.create(self.floor, self.tina, self.portfolio, TICKET, timing, f"s{time.monotonic_ns()}")
-        return int(getattr(made, "id", made))  # type: ignore[call-overload]
+        assert isinstance(made, schedules.Schedule), made
+        return made.id
 
     def parent(self) -> int:
         working = parents.Working(Style.TWAP, 10, slices=2)
         ticket = Ticket("AAPL", Side.BUY, OrderType.LIMIT, "10", "99.00")
         made = parents.create(self.floor, self.tina, self.portfolio, ticket, working, f"p{time.monotonic_ns()}")
-        return int(getattr(made, "id", made))  # type: ignore[call-overload]
+        assert isinstance(made, parents.WorkedParent), made
+        return made.id
 
 
 Deed = Callable[[World], Any]
@@ -126,7 +128,7 @@ DEEDS: dict[str, Deed] = {
     "halt.set_mode": lambda w: halt.set_mode(w.floor, w.adam, "floor", "running", "a drill"),
     "ledger.deposit": lambda w: ledger.deposit(w.floor, w.adam, w.portfolio, "5.00", "d1"),
     "ledger.withdraw": lambda w: ledger.withdraw(w.floor, w.adam, w.portfolio, "5.00", "w1"),
-    "limits.restrict": lambda w: limits.restrict(w.floor, w.adam, w.kit.aapl.id, "no_opening", "a test"),
+    "limits.restrict": lambda w: limits.restrict(w.floor, w.adam, w.kit.instrument("MSFT").id, "no_opening", "a test"),
     "limits.set_limits": lambda w: limits.set_limits(
         w.floor, w.adam, f"portfolio:{w.portfolio}", Figures(max_open_orders=100), "a test"
     ),
@@ -170,7 +172,7 @@ DEEDS: dict[str, Deed] = {
     "wallet.approve": lambda w: wallet.approve(w.floor, w.adam, w.request()),
     "wallet.decline": lambda w: wallet.decline(w.floor, w.adam, w.request(), "no"),
     "wallet.request": lambda w: w.request(),
-    "wallet.set_limit": lambda w: wallet.set_limit(w.floor, w.adam, "USD", "20000.00"),
+    "wallet.set_limit": lambda w: wallet.set_limit(w.floor, w.adam, "USD", "5000.00"),
     "wallet.take_back": lambda w: wallet.take_back(w.floor, w.tina, w.request()),
 }
 
@@ -370,7 +372,7 @@ def test_a_search_for_text_reads_a_bounded_piece_and_says_where_to_go_on(
 
 
 def test_searches_use_an_index(world: World) -> None:
-    world.kit.query("insert into audit (user_id, action, subject, result) select 1 + n % 50, 'a.' || n % 40,"
+    world.kit.query("insert into audit (user_id, action, subject, result) select 1 + mod(n, 50), 'a.' || mod(n, 40),"
                     " 's:' || n, 'ok' from generate_series(1, 20000) n")  # fmt: skip
     world.kit.query("analyze audit")
     for condition in ("user_id = 7", "subject = 's:77'", "action >= 'a.7' and action < 'a.8'"):
