@@ -7,9 +7,9 @@ from fractions import Fraction
 
 from trading.backtest.actions import CorporateAction
 from trading.backtest.result import BarFill
+from trading.domain.actions import dividend_of, split_lots
 from trading.domain.instruments import Instrument
 from trading.domain.ledger import FloorAccounts, Hold, OpenOrder, post_end, post_fill
-from trading.domain.money import div_half_even
 from trading.domain.orders import OrderState, OrderType, Side, Terms
 from trading.domain.positions import FillId, Lot, close_fifo, open_lot
 
@@ -133,34 +133,9 @@ class Account:
             return
         instrument = self.instruments[symbol]
         exact = held * action.ratio
-        fraction = exact - int(exact)
-        paid = div_half_even(instrument.notional(open_ticks) * fraction.numerator, fraction.denominator)
+        paid = instrument.value(open_ticks, exact - int(exact))
         if action.ratio != 1:
-            self._lots[symbol] = split_lots(lots, action.ratio)
-        a_lot = action.dividend * instrument.lot_size * Decimal(10) ** instrument.currency.scale
-        numerator, denominator = a_lot.as_integer_ratio()
-        paid += div_half_even(int(exact) * numerator, denominator)
+            self._lots[symbol] = [lot for lot in split_lots(lots, action.ratio) if lot.remaining_lots]
+        paid += dividend_of(instrument, action.dividend, int(exact))
         self.cash += paid
         self.actions.append(ActionCash(action.ts_ns, symbol, action.ratio, action.dividend, paid))
-
-
-def split_lots(lots: list[Lot], ratio: Fraction) -> list[Lot]:
-    """Lots after a split: quantities on the running total rounded down, so that they sum to the whole shares left.
-
-    A lot that keeps no share hands its cost to the next one, the last to the one before it. Where no share at all is
-    left, nothing is.
-    """
-    after: list[Lot] = []
-    before, given, carried = 0, 0, 0
-    for lot in lots:
-        before += lot.remaining_lots
-        shares = int(before * ratio) - given
-        given += shares
-        cost = lot.remaining_cost + carried
-        carried = 0 if shares else cost
-        if shares:
-            after.append(replace(lot, quantity_lots=shares, remaining_lots=shares, cost=cost, remaining_cost=cost))
-    if carried and after:
-        last = after[-1]
-        after[-1] = replace(last, cost=last.cost + carried, remaining_cost=last.remaining_cost + carried)
-    return after

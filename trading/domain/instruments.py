@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 
 from trading.domain.fees import FeeSchedule
 from trading.domain.money import Asset, div_half_even, to_units
@@ -37,6 +38,11 @@ class Instrument:
         """Cash in minor units for a sum of price_ticks × quantity_lots, rounded half-even once on the sum."""
         numerator, denominator = self.value_ratio
         return div_half_even(price_lot_ticks * numerator, denominator)
+
+    def value(self, price_ticks: int, lots: Fraction) -> int:
+        """Cash in minor units for a part of a lot, or several, rounded half-even once."""
+        numerator, denominator = self.value_ratio
+        return div_half_even(price_ticks * numerator * lots.numerator, denominator * lots.denominator)
 
     def price_to_ticks(self, price: str | int | Decimal) -> int:
         """Whole ticks of a price; an off-tick price is refused with `Invalid`."""

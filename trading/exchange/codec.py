@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from trading.exchange.messages import (
     TICK,
+    Action,
+    Adjusted,
     Body,
     Cancel,
     Closed,
@@ -56,14 +58,14 @@ def _fields_of(kind: type[Event]) -> Callable[[Event], tuple[Any, ...]]:
 _VERSION = 2
 _HEAD = struct.Struct("<BII")  # version, number of ticks, bytes of their columns; then the JSON of all else
 _BODIES: dict[str, type[Body]] = {
-    kind.__name__: kind for kind in (Submit, Cancel, Halt, Gap, Timer, Group, Modify, Session, Margin, TurnAway)
+    kind.__name__: kind for kind in (Submit, Cancel, Halt, Gap, Timer, Group, Modify, Session, Margin, TurnAway, Action)
 }
 _SHAPES = {name: [(field.name, field.default) for field in fields(kind)] for name, kind in _BODIES.items()}
 _TICK_OF = struct.Struct("<iBbxxqqqqqqqq")
 _NUMBERS = ("seq", "bid_ticks", "ask_ticks", "bid_lots", "ask_lots", "trade_ticks", "trade_lots")
 _WIDTHS = tuple((np.dtype(f"<i{width}"), 1 << (8 * width - 1)) for width in (1, 2, 4))
 _FIELDS: dict[type[Event], Callable[[Event], tuple[Any, ...]]] = {
-    kind: _fields_of(kind) for kind in (Working, Filled, Closed, Pending, Triggered, Sized, Modified, Refused)
+    kind: _fields_of(kind) for kind in (Working, Filled, Closed, Pending, Triggered, Sized, Modified, Refused, Adjusted)
 }
 Ints = NDArray[np.int64]
 
@@ -129,6 +131,9 @@ def _body(kind: str, value: dict[str, Any]) -> Body:
         return Group(tuple(Submit(**order) for order in value["orders"]))
     if kind == Halt.__name__:
         return Halt(value["scope"], value["mode"], tuple(value.get("order_ids", ())))
+    if kind == Action.__name__:
+        lists = {name: tuple(value.pop(name, ())) for name in ("cancels", "changes")}
+        return Action(**value, cancels=lists["cancels"], changes=tuple(tuple(each) for each in lists["changes"]))
     return _BODIES[kind](**value)
 
 

@@ -16,9 +16,12 @@ import numpy as np
 
 from trading.domain.margin import Mark
 from trading.exchange import rows
+from trading.exchange.adjust import adjusted
 from trading.exchange.compiled.engine import CompiledEngine
 from trading.exchange.compiled.layout import INPUT
 from trading.exchange.messages import (
+    Action,
+    Adjusted,
     Body,
     Cancel,
     Closed,
@@ -73,6 +76,7 @@ class Engine:
         self._follows(step.seq)
         if isinstance(body, TurnAway):
             self.seq = step.seq
+            self._doomed.discard(body.order_id)
             return [Closed(body.order_id, "rejected", body.reason)]
         doomed = self._refused(body)
         if doomed:
@@ -81,8 +85,11 @@ class Engine:
         telling = Telling(self.orders, self._quotes, body)
         for event in self._run(self._rows(step)):
             telling.take(event)
+        told = telling.done()
+        if isinstance(body, Action):
+            told += self._adjust(body)
         self.seq = step.seq
-        return telling.done()
+        return told
 
     def apply_run(self, run: Run) -> Sequence[tuple[int, Sequence[Event]]]:
         """Take a run of ticks at once; returns number and events of those inputs that caused any."""
@@ -178,6 +185,9 @@ class Engine:
             return [rows.modify_row(seq, ts_ns, body)]
         if isinstance(body, Halt):
             return self._halt_rows(seq, ts_ns, body)
+        if isinstance(body, Action):
+            rest = [rows.cancel_row(seq + n, ts_ns, order_id) for n, order_id in enumerate(body.cancels, 1)]
+            return [rows.gap_row(seq, ts_ns, self._symbol(body.instrument_id)), *rest]
         if isinstance(body, Session):
             return [rows.session_row(seq, ts_ns, self._symbol(body.instrument_id), body.open)]
         if isinstance(body, Margin):
@@ -186,6 +196,20 @@ class Engine:
             self._partial = {}  # what would have come next may be among what was lost
             return [rows.gap_row(seq, ts_ns)]
         return [rows.time_row(seq, ts_ns)]
+
+    def _adjust(self, action: Action) -> list[Event]:
+        """New terms for the orders that are left; prices from before the action are forgotten."""
+        instrument_id = action.instrument_id
+        self._quotes.pop(instrument_id, None)
+        self._partial.pop(instrument_id, None)
+        changes = [change for change in action.changes if change[0] in self.orders]
+        ratio = (action.numerator, action.denominator)
+        state = adjusted(self._core.save(), self._symbol(instrument_id), ratio, action.lowered_ticks, changes)
+        self._core = CompiledEngine.load(state)
+        for order_id, _, open_lots, planned_lots, _, _ in changes:
+            order = self.orders[order_id]
+            order.open_lots, order.planned_lots = open_lots, planned_lots
+        return [Adjusted(*change) for change in changes]
 
     def _refused(self, body: Body) -> list[Event]:
         """Orders that come after the halt that ended them."""

@@ -138,6 +138,24 @@ class Timer:
 
 
 @dataclass(frozen=True, slots=True)
+class Action:
+    """A split or a dividend of an instrument, decided already: what becomes of each of its open orders.
+
+    ``numerator`` new for ``denominator`` old lots, and prices lower by ``lowered_ticks``: what the exchange remembers
+    of prices follows. ``cancels`` are order ids. A change is order id, limit, open lots, lots still planned for an
+    exit, stop and trail, as in `Modify`; orders keep their places.
+    """
+
+    action_id: int
+    instrument_id: int
+    numerator: int
+    denominator: int
+    lowered_ticks: int
+    cancels: tuple[int, ...] = ()
+    changes: tuple[tuple[int, int, int, int, int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Margin:
     """A margin account in one currency crossed a level: nothing for the books, but decided once and recorded.
 
@@ -160,7 +178,7 @@ class TurnAway:
     reason: str
 
 
-Body = Tick | Submit | Cancel | Halt | Gap | Timer | Group | Modify | Session | Margin | TurnAway
+Body = Tick | Submit | Cancel | Halt | Gap | Timer | Group | Modify | Session | Margin | TurnAway | Action
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,4 +277,16 @@ class Refused:
     reason: str
 
 
-Event = Working | Filled | Closed | Pending | Triggered | Sized | Modified | Refused
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """A corporate action gave an open order new terms; ``planned_lots`` are what an exit's entry has yet to buy."""
+
+    order_id: int
+    limit_ticks: int
+    open_lots: int
+    planned_lots: int
+    stop_ticks: int
+    trail: int
+
+
+Event = Working | Filled | Closed | Pending | Triggered | Sized | Modified | Refused | Adjusted

@@ -10,7 +10,7 @@ that a new floor moves at any hour; its trading days are UTC days.
 
 import warnings
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from functools import lru_cache
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
@@ -101,6 +101,25 @@ def opens_within(calendar: str, mode: HoursMode, starts_ns: Ints, length_ns: int
     following = known.open_ns[np.searchsorted(known.close_ns, starts_ns, side="right")]
     within: NDArray[np.bool_] = following < starts_ns + length_ns
     return within
+
+
+@lru_cache(maxsize=64)
+def zone_of(calendar: str) -> tzinfo:
+    """The time zone of a market's days: New York's for the FX week, UTC where the market never closes."""
+    if calendar == CONTINUOUS:
+        return UTC
+    if calendar == FX_WEEK:
+        return NEW_YORK
+    import exchange_calendars  # late, as below
+    from exchange_calendars.errors import InvalidCalendarName
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            zone: tzinfo = exchange_calendars.get_calendar(calendar, start="2024-01-02", end="2024-01-31").tz
+    except InvalidCalendarName as error:
+        raise ValueError(f"no calendar {calendar[:40]!r}") from error
+    return zone
 
 
 @lru_cache(maxsize=64)

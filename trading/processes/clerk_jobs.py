@@ -37,4 +37,5 @@ def jobs(settings: Settings) -> Sequence[Job]:
         Job("schedules", 0.5, lambda floor, _now_ns: schedules.fire_due(floor, SYSTEM, settings.sim_hours)),
         Job("parents", 0.25, lambda floor, _now_ns: parents.work_all(floor, SYSTEM)),
         Job("retention", 3600, lambda floor, _now_ns: prune(floor, settings.log_dir)),
+        Job("interest", 600, books_jobs.charge_interest),
     )

@@ -6,13 +6,18 @@ the exchange: a command that is due now is sequenced now.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from fractions import Fraction
 from heapq import heappop, heappush
 from typing import Any
 
+from trading.domain import actions as domain
+from trading.domain.instruments import Instrument
 from trading.exchange.latency import Latency
 from trading.exchange.messages import (
     BUY,
     SELL,
+    Action,
     Body,
     Cancel,
     Direction,
@@ -68,10 +73,14 @@ class CommandQueue:
                 heappush(self._heap, (now_ns + self.delay(command), self._read, command))
 
     def take(self, now_ns: int) -> list[Command]:
-        """What is due."""
+        """What is due. A corporate action comes last, behind all that was sent before it: nothing stays on its way."""
         taken = []
         while self._heap and self._heap[0][0] <= now_ns:
             taken.append(heappop(self._heap)[2])
+        if any(command.kind == "action" for command in taken):
+            taken += [command for _, _, command in sorted(self._heap)]
+            self._heap.clear()
+            taken.sort(key=lambda command: command.kind == "action")
         return taken
 
     def next_due_ns(self) -> int | None:
@@ -112,7 +121,47 @@ def body_of(
         return _modify(payload, resting, delay_ns)
     if command.kind == "cancel":
         return Cancel(payload["order_id"], delay_ns)
-    return Halt(payload["scope"], payload["mode"], tuple(payload.get("orders", ())))
+    if command.kind in ("halt", "resume"):
+        return Halt(payload["scope"], payload["mode"], tuple(payload.get("orders", ())))
+    raise ValueError(f"command {command.id} is a {command.kind}, which no input says")
+
+
+def action_of(command: Command) -> domain.Action:
+    """The corporate action that a command asks for."""
+    payload = command.payload
+    return domain.Action(
+        id=payload["action_id"],
+        instrument_id=payload["instrument_id"],
+        ratio=Fraction(payload["numerator"], payload["denominator"]),
+        reference_ticks=payload["reference_ticks"],
+        dividend=Decimal(payload["dividend"]),
+        tax_ppm=payload["tax_ppm"],
+    )
+
+
+def adjustment(action: domain.Action, instrument: Instrument | None, made: domain.Orders) -> Action:
+    """What a corporate action, and what it makes of the open orders of its instrument, says to the exchange."""
+    return Action(
+        action_id=action.id,
+        instrument_id=action.instrument_id,
+        numerator=action.ratio.numerator,
+        denominator=action.ratio.denominator,
+        lowered_ticks=0 if instrument is None else domain.lowered_ticks(action, instrument),
+        cancels=made.cancelled,
+        changes=tuple(
+            [
+                (
+                    order.id,
+                    order.terms.protection_ticks,
+                    order.open_lots,
+                    order.planned_lots,
+                    order.terms.stop_ticks or 0,
+                    order.terms.trail or order.terms.trail_ppm or 0,
+                )
+                for order in made.changed
+            ]
+        ),
+    )
 
 
 def submit_of(payload: Mapping[str, Any], now_ns: int, day_end: DayEnd, delay_ns: int = 0) -> Submit:

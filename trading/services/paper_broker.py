@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from trading.domain import actions
 from trading.domain.errors import Inconsistent
 from trading.domain.ledger import FloorAccounts, OpenOrder
 from trading.domain.margin import Mark
@@ -17,10 +18,13 @@ from trading.exchange.codec import chain_hash, encode, events_hash
 from trading.exchange.engine import ENGINE_REV, Engine
 from trading.exchange.messages import Body, Event, Filled, Gap, Input, Run, Timer, Working
 from trading.market.ticks import Ticks
+from trading.services.action_rows import Acted
 from trading.services.command_inputs import (
     CommandQueue,
     DayEnd,
     Delay,
+    action_of,
+    adjustment,
     body_of,
     no_delay,
     order_ids,
@@ -69,6 +73,7 @@ class PaperBroker:
         self._steps: Steps = []
         self._sequenced: list[dict[str, Any]] = []
         self._fills = 0
+        self._acted: list[Acted] = []
         self._sent: tuple[Batch, int] | None = None  # on its way to the database, with its number of fills
         self._done = Committed(0, 0, [], [])
 
@@ -100,7 +105,7 @@ class PaperBroker:
         if state.engine.seq != cursor or not (begins or state.chain == chain):
             raise Inconsistent(f"the log ends at input {state.engine.seq}, the cursor is at {cursor}")
         self._state, self.committed_seq = state, cursor
-        self._pending, self._steps, self._sequenced, self._fills = [], [], [], 0
+        self._pending, self._steps, self._sequenced, self._fills, self._acted = [], [], [], 0, []
         self._tick_seqs, self._sent, self._done = {}, None, Committed(0, 0, [], [])
         self.queue = CommandQueue(self.queue.delay)
         self.settlement = Settlement({}, self._store.lots, self._accounts_of)
@@ -164,6 +169,9 @@ class PaperBroker:
             self.sequence(now_ns, Timer())
             self._margin.look(now_ns)
         for command in due:
+            if command.kind == "action":
+                self._act(now_ns, command)
+                continue
             if self._margin.turn_away(now_ns, command):
                 continue
             delay_ns = self.queue.delay(command)
@@ -178,6 +186,24 @@ class PaperBroker:
         quiet_over = bool(self._pending) and now_ns - self._pending_since_ns >= QUIET_COMMIT_NS
         if self._steps or self._sequenced or self._margin.has_rows or quiet_over:
             self._cut(now_ns, self.engine.seq)
+
+    def _act(self, now_ns: int, command: Command) -> None:
+        """A corporate action is decided on what the database has, in a batch of its own."""
+        self.flush(now_ns)
+        self.wait()
+        action = action_of(command)
+        holdings = self._store.holdings(action.instrument_id)
+        resting = [key for key, order in self.engine.orders.items() if order.instrument_id == action.instrument_id]
+        orders = [self.settlement.orders[key] for key in resting]
+        units = [each.instrument for each in holdings] + [each.instrument for each in orders]
+        instrument, effects, made = (units[0] if units else None), [], actions.adjust(action, orders)
+        if instrument is not None:
+            accounts = self._store.action_accounts(instrument.asset.id, instrument.currency.id)
+            effects = [actions.apply(action, holding, accounts) for holding in holdings]
+        self.sequence(now_ns, adjustment(action, instrument, made), command.id)
+        self._acted.append(Acted(action.id, self.engine.seq, now_ns, effects, made.changed))
+        self.flush(now_ns)
+        self._margin.read(now_ns)
 
     def _load(self, orders: Mapping[int, OpenOrder]) -> None:
         """Take the accounting of orders that are new here or that the desk holds more for."""
@@ -253,8 +279,8 @@ class PaperBroker:
     def _cut(self, now_ns: int, last_seq: int, settles: Callable[[Event], bool] | None = None) -> None:
         """Send all pending inputs up to one, with their effects: of all events, or of those that ``settles``."""
         inputs, self._pending = _split(self._pending, last_seq)
-        steps, commands, fills = self._steps, self._sequenced, self._fills
-        self._steps, self._sequenced, self._fills = [], [], 0
+        steps, commands, fills, acted = self._steps, self._sequenced, self._fills, self._acted
+        self._steps, self._sequenced, self._fills, self._acted = [], [], 0, []
         packed, out_hash = encode(inputs), events_hash((seq, events) for seq, _, events in steps)
         self._state.chain = chain_hash(self._state.chain, out_hash, packed)
         batch = Batch(
@@ -271,7 +297,8 @@ class PaperBroker:
         if settles is not None:
             steps = [(seq, ts_ns, list(filter(settles, events))) for seq, ts_ns, events in steps]
         self._margin.rows(batch)
-        self.settlement.settle(batch, steps, self._store.group_ids(fills))
+        groups = self._store.group_ids(fills + sum(len(action.effects) for action in acted))
+        self.settlement.settle(batch, steps, groups, acted)
         self.wait()
         self._store.begin_commit(batch)
         self._sent = batch, fills

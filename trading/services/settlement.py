@@ -3,12 +3,13 @@
 The broker computes everything here, in integers; the database checks it against its constraints and writes it at once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from trading.domain.ledger import (
     FloorAccounts,
+    OnMargin,
     OpenOrder,
     Posting,
     post_end,
@@ -20,7 +21,19 @@ from trading.domain.ledger import (
 )
 from trading.domain.orders import CONDITIONAL, PRICED, TERMINAL, GroupRole, OrderState, OrderType, Side, Terms
 from trading.domain.positions import FillId, Lot, close_fifo, open_lot
-from trading.exchange.messages import Closed, Event, Filled, Modified, Pending, Refused, Sized, Triggered, Working
+from trading.exchange.messages import (
+    Adjusted,
+    Closed,
+    Event,
+    Filled,
+    Modified,
+    Pending,
+    Refused,
+    Sized,
+    Triggered,
+    Working,
+)
+from trading.services.action_rows import Acted, action_rows, transfer_row
 from trading.services.ports.broker import Batch
 
 LotsOf = Callable[[int, int], list[Lot]]
@@ -38,8 +51,7 @@ class _Sums:
 
     def add(self, posting: Posting) -> None:
         """Count a posting's balances and holds. Accounts of holds are named even where nothing is posted to them."""
-        for account, change in posting.posted.items():
-            self.accounts[account] = self.accounts.get(account, 0) + change
+        self.post(posting.posted)
         for use in posting.uses:
             self.accounts.setdefault(use.account_id, 0)
             if use.over:
@@ -61,6 +73,11 @@ class _Sums:
             row["used"] += use.used
             row["released"] += use.released
             row["grown"] += use.grown
+
+    def post(self, posted: Mapping[int, int]) -> None:
+        """Count changes of balances by account."""
+        for account, change in posted.items():
+            self.accounts[account] = self.accounts.get(account, 0) + change
 
 
 class Settlement:
@@ -86,10 +103,23 @@ class Settlement:
                 self._groups.setdefault(order.group_id, set()).add(order.id)
             self._share(order)
 
-    def settle(self, batch: Batch, steps: Sequence[tuple[int, int, Sequence[Event]]], group_ids: Sequence[int]) -> None:
-        """Add the effects of ``steps`` (input_seq, ts_ns, events) to ``batch``. Needs a group id for each fill."""
+    def settle(
+        self,
+        batch: Batch,
+        steps: Sequence[tuple[int, int, Sequence[Event]]],
+        group_ids: Sequence[int],
+        acted: Sequence[Acted] = (),
+    ) -> None:
+        """Add the effects of ``steps`` (input_seq, ts_ns, events) and of corporate actions to ``batch``.
+
+        Needs a group id for each fill and each effect on a holding.
+        """
         groups = iter(group_ids)
         sums = _Sums()
+        reserves: dict[int, OnMargin] = {}
+        for action in acted:
+            self._act(batch, sums, action, groups)
+            reserves |= {order.id: order.margin for order in action.orders if order.margin is not None}
         for seq, ts_ns, events in steps:
             group = 0
             for event in events:
@@ -115,6 +145,8 @@ class Settlement:
                 else:
                     if isinstance(event, Closed) and order.id in self.because:
                         event = replace(event, reason=self.because.pop(order.id))
+                    if isinstance(event, Adjusted):
+                        order = replace(order, margin=reserves.get(order.id))
                     posting = self._moved(order, event)
                 self._collect(batch, sums, event, order, posting, seq, ts_ns)
                 if order.role is GroupRole.ENTRY:
@@ -139,6 +171,10 @@ class Settlement:
         if isinstance(event, Modified):
             lots = order.filled_lots + event.open_lots + order.planned_lots
             return self._trim(replace(order, quantity_lots=lots, terms=_terms(order.terms, event)))
+        if isinstance(event, Adjusted):
+            lots = order.filled_lots + event.open_lots + event.planned_lots
+            terms = _terms(order.terms, event)
+            return self._refit(replace(order, quantity_lots=lots, planned_lots=event.planned_lots, terms=terms))
         if isinstance(event, Refused):
             return self._trim(order)
         if isinstance(event, Closed):
@@ -150,6 +186,16 @@ class Settlement:
         needs = [each.needed for each in (order, *self._sharing(order))]
         cash, asset = shared_hold(order.instrument, order.side, needs, order.margin)
         return post_release(order, cash=max(order.cash.left - cash, 0), asset=max(order.asset.left - asset, 0))
+
+    def _refit(self, order: OpenOrder) -> Posting:
+        """As `_trim`, and shares that have become more stay held."""
+        posting = self._trim(order)
+        needed = max(each.needed[1] for each in (order, *self._sharing(order)))
+        more = needed - posting.order.asset.left
+        if more <= 0:
+            return posting
+        grown = post_growth(posting.order, more)
+        return replace(posting, order=grown.order, uses=(*posting.uses, *grown.uses))
 
     def _exits_follow(self, batch: Batch, sums: _Sums, event: Event, entry: OpenOrder, seq: int, ts_ns: int) -> None:
         """What an entry opened is held for its exits; what it will not open any more is not planned for them.
@@ -269,20 +315,20 @@ class Settlement:
             }
         )
         for transfer in posting.transfers:
-            batch.transfers.append(
-                {
-                    **key,
-                    "group_id": group,
-                    "asset_id": transfer.asset_id,
-                    "debit_id": transfer.debit_id,
-                    "credit_id": transfer.credit_id,
-                    "amount": transfer.amount,
-                    "kind": transfer.kind,
-                    "portfolio_id": order.portfolio_id,
-                    "ts_ns": ts_ns,
-                }
-            )
+            batch.transfers.append({**key, **transfer_row(transfer, group, order.portfolio_id, ts_ns)})
         self._lot_rows(batch, posting, FillId(order.id, seq, event.n), event.lots, ts_ns)
+
+    def _act(self, batch: Batch, sums: _Sums, action: Acted, groups: Iterator[int]) -> None:
+        """What a corporate action does to holdings; its orders come as events."""
+        row, transfers = action_rows(action, groups)
+        batch.actions.append(row)
+        batch.transfers += transfers
+        for effect in action.effects:
+            place = (effect.holding.portfolio_id, effect.holding.instrument.id)
+            sums.post(effect.posted)
+            if effect.lots:
+                self._lots[place] = [change.after for change in effect.lots if change.after.remaining_lots]
+            batch.outbox.append({"v": 1, "topic": "cash", "portfolio_id": place[0]})
 
     def lots(self, portfolio_id: int, instrument_id: int) -> list[Lot]:
         """Open lots, oldest first, after all that was settled."""
@@ -353,7 +399,7 @@ def _sized(order: OpenOrder, event: Sized) -> OpenOrder:
     return after
 
 
-def _terms(before: Terms, event: Modified) -> Terms:
+def _terms(before: Terms, event: Modified | Adjusted) -> Terms:
     """Terms after a change."""
     trailing = before.type is OrderType.TRAILING_STOP
     return Terms(
@@ -390,6 +436,7 @@ _CAUSES: Mapping[type[Event], str] = {
     Triggered: "triggered",
     Sized: "sized",
     Modified: "modified",
+    Adjusted: "corporate_action",
     Refused: "modify_refused",
 }
 

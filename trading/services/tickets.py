@@ -234,6 +234,8 @@ def portfolio_refusal(context: DeskContext, opens: bool, strategy: str | None) -
     """The portfolio or a halt does not take this order."""
     if context.portfolio_archived:
         return Refusal("portfolio_archived", "This portfolio is archived; choose another.")
+    if context.action_waits:
+        return Refusal("corporate_action", "A split or dividend is being booked. Try again in a moment.")
     for scope, mode in sorted(context.halts.items()):
         if scope.startswith("strategy:") and scope != f"strategy:{strategy}":
             continue

@@ -280,6 +280,7 @@ def context_of(found: Mapping[str, Any], instrument: Instrument | None = None) -
         position_held=found["position_held"],
         open_orders=limits["own"],
         limits=limits_of(limits),
+        action_waits=found["action_waits"],
         halts=found["halt"] or {},
         exposure=exposure_of(limits),
         margin=_margin(found["portfolio"]["margin"]),

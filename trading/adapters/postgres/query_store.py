@@ -16,16 +16,23 @@ from trading.services.ports.desk import Cutoff
 
 Row = dict[str, Any]
 
-_CASH = """select c.code as asset, c.scale, a.posted, a.held
-    from account a join asset c on c.id = a.asset_id
-    where a.kind = 'portfolio' and a.portfolio_id = %s and c.kind = 'currency' order by c.code"""
+_CASH = """select c.code as asset, c.scale, a.posted, a.held, a.asset_id = p.currency_id as is_base,
+        b.scale as base_scale, x.instrument_id as pair_id, x.symbol = c.code || b.code as sells_base, x.tick_size
+    from account a join asset c on c.id = a.asset_id join portfolio p on p.id = a.portfolio_id
+    join asset b on b.id = p.currency_id
+    left join instrument_current x on a.asset_id <> p.currency_id and x.asset_class = 'fx'
+        and x.symbol in (c.code || b.code, b.code || c.code)
+    where a.kind = 'portfolio' and a.portfolio_id = %s and c.kind = 'currency' order by is_base desc, c.code"""
 
 _POSITIONS = """select v.instrument_id, v.symbol, v.venue, v.name, v.tick_size, v.lot_size, c.code as currency, c.scale,
         a.posted as lots, a.held as held_lots,
         coalesce((select sum(l.remaining_cost) from lot l where l.portfolio_id = a.portfolio_id
             and l.instrument_id = v.instrument_id and l.remaining_lots > 0), 0)::bigint as cost_minor,
-        coalesce((select sum(x.proceeds - x.cost) from lot_close x join lot l on l.id = x.lot_id
-            where x.portfolio_id = a.portfolio_id and l.instrument_id = v.instrument_id), 0)::bigint as realised_minor
+        (coalesce((select sum(x.proceeds - x.cost) from lot_close x join lot l on l.id = x.lot_id
+            where x.portfolio_id = a.portfolio_id and l.instrument_id = v.instrument_id), 0)
+         + coalesce((select sum(e.cash - sign(e.lots_before) * e.dropped) from action_effect e
+            join corporate_action s on s.id = e.action_id and s.kind = 'split'
+            where e.portfolio_id = a.portfolio_id and s.instrument_id = v.instrument_id), 0))::bigint as realised_minor
     from account a join instrument_current v on v.asset_id = a.asset_id join asset c on c.id = v.currency_id
     where a.kind = 'portfolio' and a.portfolio_id = %s order by v.symbol"""
 
@@ -46,7 +53,8 @@ _MARGIN_STATES = """select distinct on (e.currency_id) c.code as currency, e.kin
 
 _ORDERS = """select o.id, o.public_id, o.instrument_id, i.symbol, i.venue, v.tick_size, v.lot_size, c.code as currency,
         c.scale, o.side, o.type, o.effect, o.tif, o.quantity_lots, o.limit_ticks, o.protection_ticks, o.stop_ticks,
-        o.trail, o.trail_ppm, o.post_only, o.expires_ns, o.group_id, o.group_role, o.state, o.filled_lots,
+        o.trail, o.trail_ppm, o.post_only, o.expires_ns, o.group_id, o.group_role, o.parent_id, o.child_n, o.state,
+        o.filled_lots,
         o.price_lots_sum, o.notional, o.fee, o.reason, o.accepted_ts_ns, o.updated_ts_ns
     from orders o join instrument_version v on v.instrument_id = o.instrument_id and v.version = o.instrument_version
     join instrument i on i.id = o.instrument_id join asset c on c.id = v.currency_id
@@ -88,6 +96,26 @@ _LEDGER = """select * from (
         where t.portfolio_id = %(portfolio_id)s and a.kind = 'portfolio') entry
     where %(order_id)s::bigint is null or order_id = %(order_id)s
     order by id desc limit %(limit)s"""
+
+_UNITS = """v.symbol, v.venue, v.tick_size, v.lot_size, c.code as currency, c.scale,
+        v.profile ->> 'calendar' as calendar"""
+_OF_LOT = "join instrument_current v on v.instrument_id = l.instrument_id join asset c on c.id = v.currency_id"
+_DISPOSALS = f"""select l.acquired_ts_ns, x.disposed_ts_ns, x.quantity_lots, x.cost, x.proceeds, l.short, {_UNITS}
+    from lot_close x join lot l on l.id = x.lot_id {_OF_LOT}
+    where x.portfolio_id = %s order by x.disposed_ts_ns, l.id"""
+
+_OPEN_LOTS = f"""select l.acquired_ts_ns, l.remaining_lots as lots, l.remaining_cost as cost, l.short,
+        (select count(*) from lot_action a where a.lot_id = l.id) as splits, {_UNITS}
+    from lot l {_OF_LOT}
+    where l.portfolio_id = %s and l.remaining_lots > 0 order by l.acquired_ts_ns, l.id"""
+
+_ACTION_EFFECTS = f"""select s.kind, s.ex_date, s.numerator, s.denominator, s.dividend, s.tax_ppm, s.reference_ticks,
+        e.ts_ns, e.lots_before, e.lots_after, e.cash, e.tax, e.dropped, {_UNITS},
+        (select min(l.acquired_ts_ns) from lot_action a join lot l on l.id = a.lot_id
+         where a.action_id = e.action_id and a.portfolio_id = e.portfolio_id) as oldest_ts_ns
+    from action_effect e join corporate_action s on s.id = e.action_id
+    join instrument_current v on v.instrument_id = s.instrument_id join asset c on c.id = v.currency_id
+    where e.portfolio_id = %s order by e.ts_ns desc"""
 
 _MARKS = """select ts_ns, equity as equity_minor, cash as cash_minor, positions as positions_minor, flow as flow_minor
     from equity_mark where portfolio_id = %s order by ts_ns"""
@@ -229,6 +257,18 @@ class PostgresQueries:
     def unsettled(self, portfolio_id: int, cutoffs: Sequence[Cutoff]) -> Sequence[Row]:
         """See `QueryStore`."""
         return self._all(_UNSETTLED, (as_json(cutoffs), portfolio_id))
+
+    def disposals(self, portfolio_id: int) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(_DISPOSALS, (portfolio_id,))
+
+    def open_lots(self, portfolio_id: int) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(_OPEN_LOTS, (portfolio_id,))
+
+    def action_effects(self, portfolio_id: int) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(_ACTION_EFFECTS, (portfolio_id,))
 
     def equity_marks(self, portfolio_id: int) -> Sequence[Row]:
         """See `QueryStore`."""

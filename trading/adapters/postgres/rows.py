@@ -10,6 +10,7 @@ from trading.domain.ledger import Hold, OnMargin, OpenOrder
 from trading.domain.margin import Holding, Policy
 from trading.domain.money import Asset
 from trading.domain.orders import EXITS, GroupRole, OrderState, OrderType, Side, Terms, Ticket, TimeInForce
+from trading.domain.positions import FillId, Lot
 from trading.domain.risk import Exposure, LimitSet, RiskLimits, strictest
 
 INSTRUMENT_COLUMNS = """
@@ -18,6 +19,22 @@ INSTRUMENT_COLUMNS = """
     v.fee_maker_ppm, v.fee_charges,
     a.code as asset_code, a.scale as asset_scale, c.code as currency_code, c.scale as currency_scale
 """
+LOT_COLUMNS = """
+    id, order_id, input_seq, n, acquired_ts_ns, quantity_lots, remaining_lots, cost, remaining_cost, short
+"""
+
+
+def lot_of(row: Mapping[str, Any]) -> Lot:
+    """A `Lot` out of a row with `LOT_COLUMNS`."""
+    return Lot(
+        FillId(row["order_id"], row["input_seq"], row["n"]),
+        row["acquired_ts_ns"],
+        row["quantity_lots"],
+        row["remaining_lots"],
+        row["cost"],
+        row["remaining_cost"],
+        row["short"],
+    )
 
 
 def instrument_of(row: Mapping[str, Any]) -> Instrument:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from trading.domain.actions import ActionAccounts, Position
 from trading.domain.ledger import FloorAccounts, OpenOrder
 from trading.domain.margin import Holding, Mark
 from trading.domain.positions import Lot
@@ -71,6 +72,7 @@ class Batch:
     events: list[Row] = field(default_factory=list)
     lots: list[Row] = field(default_factory=list)
     lot_closes: list[Row] = field(default_factory=list)
+    actions: list[Row] = field(default_factory=list)
     outbox: list[Row] = field(default_factory=list)
     margin_events: list[Row] = field(default_factory=list)
     margin_orders: list[Row] = field(default_factory=list)
@@ -191,6 +193,14 @@ class BrokerStore(Protocol):
 
     def lots(self, portfolio_id: int, instrument_id: int) -> list[Lot]:
         """Open lots, oldest first."""
+        ...
+
+    def holdings(self, instrument_id: int) -> Sequence[Position]:
+        """Who holds an instrument, with all open lots, by portfolio."""
+        ...
+
+    def action_accounts(self, asset_id: int, currency_id: int) -> ActionAccounts:
+        """The floor's own accounts that a corporate action touches."""
         ...
 
     def floor_accounts(self, asset_id: int, currency_id: int) -> FloorAccounts:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from trading.domain.instruments import Instrument
 from trading.domain.ledger import OnMargin, OpenOrder
 from trading.domain.margin import Holding, Policy
+from trading.domain.money import Asset
 from trading.domain.orders import (
     Acceptance,
     Change,
@@ -40,6 +41,7 @@ class DeskContext:
 
     ``halts`` maps the scopes that may concern this order to their mode: the floor, its user, instrument and portfolio,
     and all strategies that are not running.
+    ``action_waits`` says that a split or dividend of the instrument is being booked.
     """
 
     instrument: Instrument
@@ -55,6 +57,7 @@ class DeskContext:
     halts: Mapping[str, str]
     exposure: Exposure = field(default_factory=Exposure)
     margin: MarginContext | None = None
+    action_waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +192,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """Lines that are booked together or not at all, once for each ``key`` of the actor's ``operation``."""
+    """Lines that are booked together or not at all, once for each ``key`` of the actor's ``operation``.
+
+    ``body`` is what was asked, where that is not the lines: a key used again must ask the same.
+    """
 
     actor_id: int
     portfolio_id: int
@@ -199,6 +205,7 @@ class Posting:
     memo: str
     origin: str
     ts_ns: int
+    body: str = ""
 
 
 class LedgerStore(Protocol):
@@ -206,6 +213,18 @@ class LedgerStore(Protocol):
 
     def post(self, posting: Posting) -> int:
         """Book a group; returns its id. `Invalid` with ``insufficient_cash`` or ``insufficient_position``."""
+        ...
+
+    def booked(self, posting: Posting) -> int | None:
+        """The group that the posting's key was answered with, None where it is new."""
+        ...
+
+    def convert(self, posting: Posting, pair_id: int) -> int:
+        """As `post`, unless the kill switch stops the floor, the user, the portfolio or the pair (``halted``)."""
+        ...
+
+    def currencies(self) -> Mapping[str, Asset]:
+        """The currencies that the floor keeps accounts in, by code."""
         ...
 
     def deposit(

@@ -130,13 +130,41 @@ left join (select l.portfolio_id, v.asset_id, sum(case when l.short then -l.rema
            from lot l join instrument_version v on v.instrument_id = l.instrument_id and v.version = 1
            group by 1, 2) l on l.portfolio_id = a.portfolio_id and l.asset_id = a.asset_id
 where a.kind = 'portfolio' and a.posted <> coalesce(l.lots, 0);
--- a position is its fills
-select 'position_fills' as "check", 'account:' || a.id, coalesce(f.lots, 0)::text, a.posted::text
+-- a position is its fills and what splits made of them
+select 'position_fills' as "check", 'account:' || a.id, (coalesce(f.lots, 0) + coalesce(x.lots, 0))::text, a.posted::text
 from account a join asset s on s.id = a.asset_id and s.kind = 'instrument'
 left join (select f.portfolio_id, v.asset_id, sum(case f.side when 'buy' then f.quantity_lots else -f.quantity_lots end) as lots
            from fill f join instrument_version v on v.instrument_id = f.instrument_id and v.version = f.instrument_version
            group by 1, 2) f on f.portfolio_id = a.portfolio_id and f.asset_id = a.asset_id
-where a.kind = 'portfolio' and a.posted <> coalesce(f.lots, 0);
+left join (select e.portfolio_id, v.asset_id, sum(e.lots_after - e.lots_before) as lots
+           from action_effect e join corporate_action c on c.id = e.action_id
+           join instrument_version v on v.instrument_id = c.instrument_id and v.version = 1
+           group by 1, 2) x on x.portfolio_id = a.portfolio_id and x.asset_id = a.asset_id
+where a.kind = 'portfolio' and a.posted <> coalesce(f.lots, 0) + coalesce(x.lots, 0);
+
+-- what an action did is what its transfers moved, and its lots are those it changed
+select 'action_transfers' as "check", 'action:' || e.action_id || '/' || e.portfolio_id,
+       concat_ws(' ', e.lots_after - e.lots_before, e.cash, e.tax) as expected, concat_ws(' ', t.lots, t.cash, t.tax) as found
+from action_effect e join corporate_action c on c.id = e.action_id
+join instrument_version v on v.instrument_id = c.instrument_id and v.version = 1
+cross join lateral (
+    select coalesce(sum(m.signed) filter (where m.asset_id = v.asset_id), 0) as lots,
+           coalesce(sum(m.signed) filter (where m.asset_id = v.currency_id and m.kind <> 'tax'), 0) as cash,
+           coalesce(sum(-m.signed) filter (where m.asset_id = v.currency_id and m.kind = 'tax'), 0) as tax
+    from (select t.asset_id, t.kind, case a.kind when 'portfolio' then t.amount else -t.amount end as signed
+          from transfer t join account a on a.id = t.credit_id
+          where t.group_id = e.group_id and t.portfolio_id = e.portfolio_id) m) t
+where (e.lots_after - e.lots_before, e.cash, e.tax) is distinct from (t.lots, t.cash, t.tax);
+select 'action_lots' as "check", 'action:' || e.action_id || '/' || e.portfolio_id,
+       concat_ws(' ', abs(e.lots_before), abs(e.lots_after), e.dropped) as expected,
+       concat_ws(' ', l.before, l.after, l.dropped) as found
+from action_effect e join corporate_action c on c.id = e.action_id and c.kind = 'split'
+cross join lateral (select sum(lots_before) as before, sum(lots_after) as after, sum(cost_before - cost_after) as dropped
+                    from lot_action l where l.action_id = e.action_id and l.portfolio_id = e.portfolio_id) l
+where (abs(e.lots_before), abs(e.lots_after), e.dropped) is distinct from (l.before, l.after, l.dropped);
+select 'orphan_transfer' as "check", 'transfer:' || t.id, 'an action', 'none' from transfer t
+left join action_effect e on e.group_id = t.group_id and e.portfolio_id = t.portfolio_id
+where (t.kind in ('dividend', 'split') or (t.kind = 'tax' and t.order_id is null)) and e.action_id is null;
 
 -- a lot is what was opened less what closed it: a long at what it cost, a short at what it brought (new)
 select 'lot' as "check", 'lot:' || l.id, concat_ws(' ', l.quantity_lots - coalesce(c.lots, 0), l.cost - coalesce(c.own, 0)),

@@ -31,7 +31,9 @@ begin
 end $$;
 create or replace function commit_batch(p_epoch bigint, p_first bigint, p_last bigint, p_engine_rev int, p_ts_ns bigint,
                              p_inputs bytea, p_out_hash bytea, p_state_hash bytea, p jsonb)
-returns bigint[] language plpgsql security definer set search_path = public as $$
+returns bigint[] language plpgsql security definer set search_path = public
+-- Every row is found by its key, whatever the plan was made with: a batch has one row or fifty, the tables have millions.
+set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 declare
     changed int;
     told bigint[];
@@ -65,7 +67,7 @@ begin
     if jsonb_array_length(p -> 'margin_events') > 0 then
         perform write_margin_events(p -> 'margin_events');
     end if;
-    if jsonb_array_length(p -> 'orders') = 0 then
+    if jsonb_array_length(p -> 'orders') = 0 and jsonb_array_length(p -> 'actions') = 0 then
         return '{}';
     end if;
 
@@ -101,11 +103,13 @@ begin
     select coalesce(jsonb_object_agg(account_id, left_over), '{}') into had from (
         select account_id, sum(amount - used - released) as left_over from hold where order_id = any (holders)
         group by account_id) before;
-    insert into hold as h (order_id, leg, account_id, asset_id, amount)
-        select d.order_id, d.leg, d.account_id, a.asset_id, d.grown
-        from jsonb_to_recordset(p -> 'holds') d (order_id bigint, leg text, account_id bigint, grown bigint)
-        join account a on a.id = d.account_id where d.grown > 0
-        on conflict (order_id, leg) do update set amount = h.amount + excluded.amount;
+    if jsonb_path_exists(p, '$.holds[*] ? (@.grown > 0)') then
+        insert into hold as h (order_id, leg, account_id, asset_id, amount)
+            select d.order_id, d.leg, d.account_id, a.asset_id, d.grown
+            from jsonb_to_recordset(p -> 'holds') d (order_id bigint, leg text, account_id bigint, grown bigint)
+            join account a on a.id = d.account_id where d.grown > 0
+            on conflict (order_id, leg) do update set amount = h.amount + excluded.amount;
+    end if;
     update hold h set used = h.used + d.used, released = h.released + d.released
         from jsonb_to_recordset(p -> 'holds') d (order_id bigint, leg text, used bigint, released bigint)
         where h.order_id = d.order_id and h.leg = d.leg and not h.resolved;
@@ -176,6 +180,9 @@ begin
                   from jsonb_to_recordset(p -> 'lot_closes') c (lot_order_id bigint, lot_input_seq bigint, lot_n int,
                       quantity_lots bigint, cost bigint, proceeds bigint) group by 1, 2, 3) d
             where l.order_id = d.lot_order_id and l.input_seq = d.lot_input_seq and l.n = d.lot_n;
+    end if;
+    if jsonb_array_length(p -> 'actions') > 0 then
+        perform book_actions(p -> 'actions');
     end if;
     with said as (insert into outbox (event) select e from jsonb_array_elements(p -> 'outbox') e returning id)
         select array_agg(id) into told from said;

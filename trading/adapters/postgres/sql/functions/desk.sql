@@ -106,6 +106,8 @@ begin
         'cash_account', cash.id, 'cash_available', coalesce(cash.posted - cash.held, 0),
         'asset_account', shares.id, 'position', coalesce(shares.posted, 0), 'position_held', coalesce(shares.held, 0),
         'limits', desk_limits(p_user, p_portfolio, p_instrument),
+        'action_waits', exists (select 1 from command where kind = 'action' and input_seq is null
+                                and (payload ->> 'instrument_id')::int = p_instrument),
         'halt', (select jsonb_object_agg(scope, mode) from halt_state where scope in
                  ('floor', 'user:' || p_user, 'instrument:' || p_instrument, 'portfolio:' || p_portfolio)
                  or scope like 'strategy:%' and mode <> 'running'));

@@ -43,7 +43,8 @@ begin
         'margin_event',
         'broker_execution',
         'backup_try',
-        'schedule_firing'
+        'schedule_firing',
+        'action_effect', 'lot_action'
     ]
     loop
         execute format('create or replace trigger %I before update or delete or truncate on %I

@@ -51,11 +51,12 @@ grant insert on schedule, schedule_firing, parent_order to tf_app;
 grant update (state, next_due_ns, updated_ts_ns) on schedule to tf_app;
 
 grant execute on function post_group, second_admin_above, transfer_leaf, fill_leaf, advance_verified,
-    keep_balances, unsettled, request_cash, decide_cash, expire_requests, set_cash_limit to tf_app;
+    keep_balances, unsettled, request_cash, decide_cash, expire_requests, set_cash_limit,
+    post_fx, reset_portfolio, charge_interest, set_debt_rate to tf_app;
 
 grant execute on function commit_batch, take_lease, renew_lease, save_snapshot, seal_block, publish_outbox,
     mark_equity, set_halt to tf_broker;
-grant execute on function set_fee_schedule to tf_app;
+grant execute on function set_fee_schedule, enter_action, cancel_action, request_action to tf_app;
 grant usage on sequence transfer_group, orders_id_seq to tf_broker;
 grant update (detail) on process_status to tf_broker;
 
@@ -66,13 +67,15 @@ grant execute on function observer_portfolios, unsettled to tf_observer;
 grant select on portfolio, portfolio_grant, asset, instrument, instrument_version, instrument_current, account,
     transfer, orders, order_event, hold, fill, lot, lot_close, equity_mark to tf_observer;
 grant select on balance_mark, cash_request, margin_event, margin_policy to tf_observer;
+grant select on corporate_action, action_effect, lot_action to tf_observer;
 grant select (id, public_id, username, display_name, role) on app_user to tf_observer;
 
 do $$
 declare t text;
 begin
     foreach t in array array['portfolio', 'portfolio_grant', 'account', 'transfer', 'orders', 'fill', 'lot', 'lot_close',
-                             'equity_mark', 'balance_mark', 'cash_request', 'margin_event']
+                             'equity_mark', 'balance_mark', 'cash_request', 'margin_event', 'action_effect',
+                             'lot_action']
     loop
         execute format('alter table %I enable row level security', t);
         execute format('drop policy if exists %I on %I', t || '_staff', t);
