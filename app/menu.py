@@ -9,16 +9,31 @@ _PAGES = {
     "trade": ("Trade", "candlestick_chart"),
     "order": ("Order", "receipt_long"),
     "batch": ("Batch", "playlist_add"),
+    "scheduled": ("Scheduled", "schedule"),
     "research": ("Research", "science"),
     "floor": ("Floor", "monitor_heart"),
     "people": ("People", "group"),
     "portfolio": ("Portfolio", "show_chart"),
+    "statement": ("Statement", "receipt"),
+    "wallet": ("Wallet", "account_balance_wallet"),
+    "monitor": ("Monitor", "radar"),
     "account": ("Account", "person"),
 }
 _OF_ROLE = {
-    Role.TRADER: ("trade", "order", "batch", "portfolio", "research", "account"),
-    Role.ADMIN: ("floor", "people", "portfolio", "order", "research", "account"),
-    Role.OBSERVER: ("portfolio", "order", "account"),
+    Role.TRADER: (
+        "trade",
+        "order",
+        "batch",
+        "scheduled",
+        "portfolio",
+        "wallet",
+        "statement",
+        "research",
+        "monitor",
+        "account",
+    ),
+    Role.ADMIN: ("floor", "people", "portfolio", "statement", "order", "research", "monitor", "account"),
+    Role.OBSERVER: ("portfolio", "statement", "order", "account"),
 }
 
 

@@ -13,7 +13,18 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import bars, broker_load, bus, engine_operation, engine_pypi, engine_twin, market, order_path
+from bench import (
+    acceptance,
+    bars,
+    books,
+    broker_load,
+    bus,
+    engine_operation,
+    engine_pypi,
+    engine_twin,
+    market,
+    order_path,
+)
 from bench.floor import folder_for_servers
 from bench.measure import SCALE, Row, say
 
@@ -25,6 +36,8 @@ PARTS: dict[str, tuple[Callable[[Path], list[Row]], ...]] = {
     "market": (market.run,),
     "orders": (order_path.run,),
     "broker": (broker_load.run,),
+    "desk": (acceptance.run,),
+    "books": (books.run,),
 }
 
 

@@ -12,7 +12,9 @@ from pydantic import BaseModel, Field
 
 from gateway.batches import batch_routes
 from gateway.margin import margin_routes
+from gateway.monitoring import monitoring_routes
 from gateway.orders import order_routes
+from gateway.schedules import schedule_routes
 from gateway.sessions import clear_cookie, comes_from_elsewhere, is_same_origin, origin_of, set_cookie, token_of
 from gateway.tape import PERIOD_S, Tape
 from trading.domain.errors import Forbidden, TradefloorError, Unavailable
@@ -45,6 +47,8 @@ def create_api(floor: Floor, monotonic_s: Callable[[], float]) -> FastAPI:
     api.include_router(order_routes(floor))
     api.include_router(batch_routes(floor))
     api.include_router(margin_routes(floor))
+    api.include_router(monitoring_routes(floor))
+    api.include_router(schedule_routes(floor))
 
     @api.get("/health")
     def health() -> JSONResponse:

@@ -121,7 +121,7 @@ def answered(answer: Acceptance | Refusal, status: int) -> JSONResponse:
 
 def _line(line: OrderLine) -> dict[str, Any]:
     times = {
-        name.removesuffix("_ts_ns") + "_at": None if ns is None else _time(ns)
+        name.removesuffix("_ts_ns") + "_at": None if ns is None else time_text(ns)
         for name, ns in (
             ("accepted_ts_ns", line.accepted_ts_ns),
             ("updated_ts_ns", line.updated_ts_ns),
@@ -131,7 +131,8 @@ def _line(line: OrderLine) -> dict[str, Any]:
     return plain({**{name: value for name, value in asdict(line).items() if not name.endswith("_ts_ns")}, **times})
 
 
-def _time(ts_ns: int) -> str:
+def time_text(ts_ns: int) -> str:
+    """ISO 8601 in UTC."""
     return datetime.fromtimestamp(ts_ns // 1000 / 1e6, UTC).isoformat()
 
 

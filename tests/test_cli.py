@@ -116,7 +116,19 @@ def closed(tmp_path: Path) -> Floor:
 def test_help_names_every_command_and_the_exit_codes(closed: Floor) -> None:
     done = closed.tradefloor("--help")
     assert done.returncode == 0
-    for word in ("up", "down", "status", "env", "ingest", "verify", "nightly", "Exit status"):
+    for word in (
+        "up",
+        "down",
+        "status",
+        "env",
+        "ingest",
+        "verify",
+        "nightly",
+        "halt",
+        "resume",
+        "halts",
+        "Exit status",
+    ):
         assert word in done.stdout
 
 
@@ -167,7 +179,7 @@ class TestAWholeFloor:
         assert seconds < ANSWER_WITHIN_S * float(os.environ.get("TRADEFLOOR_TEST_PATIENCE", "3"))
         eventually(floor.healthy, 120)
         names = [row["name"] for row in floor.status()["processes"]]
-        servers, ours = ["postgres", "valkey"], ["app", "market", "broker", "clerk"]
+        servers, ours = ["postgres", "valkey"], ["app", "market", "broker", "clerk", "backup-log"]
         assert names == [*servers, *ours, "dagster-code", "dagster-webserver", "dagster-daemon"]
         eventually(lambda: "shown this once" in floor.output.read_text(), 20)
         logins = floor.data / "demo-logins.txt"
@@ -196,6 +208,21 @@ class TestAWholeFloor:
         assert done.returncode == 1
         assert f"Port {floor.app_port}" in done.stderr
         assert "TRADEFLOOR_APP_PORT=" in done.stderr
+
+    def test_the_file_halt_halts_it_within_a_second_and_only_a_person_opens_it_again(self, floor: Floor) -> None:
+        written_s = time.time()
+        (floor.data / "HALT").write_text("smoke in the server room")
+        eventually(lambda: floor.tradefloor("halts").returncode == 1, 30)
+        (told,) = json.loads(floor.tradefloor("halts", "--json").stdout)["halts"]
+        assert told["ts_ns"] / 1e9 - written_s < 1.0 * float(os.environ.get("TRADEFLOOR_TEST_PATIENCE", "3"))
+        assert (told["scope"], told["reason"]) == ("floor", "smoke in the server room")
+        refused = floor.tradefloor("resume")
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert "remove it first" in refused.stderr
+        (floor.data / "HALT").unlink()
+        time.sleep(1)
+        assert floor.tradefloor("halts").returncode == 1
+        assert floor.tradefloor("resume").stdout == "floor is running.\n"
 
     def test_verify_finds_it_consistent(self, floor: Floor) -> None:
         for which in ([], ["--incremental"]):

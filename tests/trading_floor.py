@@ -13,23 +13,30 @@ from typing import Any
 import numpy as np
 from shared_servers import Database
 
+from trading.adapters.brokers.directory import BrokerDirectory
 from trading.adapters.clock import FixedClock
+from trading.adapters.head_file import HeadFile
 from trading.adapters.job_runner import DagsterJobs
 from trading.adapters.lake import Lake
 from trading.adapters.postgres.action_store import PostgresActions
 from trading.adapters.postgres.audit_store import PostgresAudit
+from trading.adapters.postgres.backup_store import PostgresBackups
 from trading.adapters.postgres.batch_store import PostgresBatches
 from trading.adapters.postgres.broker_store import PostgresBroker
 from trading.adapters.postgres.desk_store import PostgresDesk
 from trading.adapters.postgres.halt_store import PostgresHalt
 from trading.adapters.postgres.ledger_store import PostgresLedger
 from trading.adapters.postgres.log_store import PostgresLog
+from trading.adapters.postgres.monitoring_store import PostgresMonitoring
+from trading.adapters.postgres.parent_store import PostgresParents
 from trading.adapters.postgres.people_store import PostgresPeople
 from trading.adapters.postgres.pool import Pool, connection_of, open_pool
 from trading.adapters.postgres.query_store import ObserverSessions, PostgresQueries
 from trading.adapters.postgres.reference import keep_instruments
 from trading.adapters.postgres.risk_store import PostgresRisk
+from trading.adapters.postgres.schedule_store import PostgresSchedules
 from trading.adapters.postgres.verify_store import PostgresVerify
+from trading.adapters.postgres.wallet_store import PostgresWallet
 from trading.domain.fees import FeeSchedule
 from trading.domain.instruments import Instrument
 from trading.domain.orders import Acceptance, Change, OrderType, Refusal, Side, Ticket, TimeInForce
@@ -79,6 +86,7 @@ class TradingFloor:
     def __init__(self, database: Database, folder: Path, cash: str = "100000.00") -> None:
         self.database = database
         self.clock = FixedClock(START_NS)
+        self.broker_keys: dict[str, str] = {}
         self.bus = MemoryBus()
         self.pool: Pool = open_pool(database.dsn("tf_app"), max_size=12, name="test")
         self._observer_pool = open_pool(database.dsn("tf_observer"), max_size=2, name="test-observer")
@@ -92,16 +100,23 @@ class TradingFloor:
             audit=PostgresAudit(self.pool),
             desk=PostgresDesk(self.pool),
             batches=PostgresBatches(self.pool),
+            schedules=PostgresSchedules(self.pool),
+            parents=PostgresParents(self.pool),
             ledger=PostgresLedger(self.pool),
+            wallet=PostgresWallet(self.pool),
             halt=PostgresHalt(self.pool),
             risk=PostgresRisk(self.pool),
             actions=PostgresActions(self.pool),
             verify=PostgresVerify(self.pool),
+            heads=HeadFile(folder.parent / f"{database.name}-head.jsonl"),
             log=PostgresLog(self.pool),
             queries=PostgresQueries(self.pool),
             observer=ObserverSessions(self._observer_pool),
             lake=Lake(folder, self.pool),
             jobs=DagsterJobs("127.0.0.1", 9),  # nobody listens there
+            monitoring=PostgresMonitoring(self.pool),
+            brokers=BrokerDirectory(lambda: self.broker_keys),
+            backups=PostgresBackups(self.pool),
         )
         self._keys = count(1)
         self._seqs: dict[int, int] = {}

@@ -1,28 +1,35 @@
 """Wires the floor's ports to their adapters, and prepares a floor at its first start."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from trading.adapters.brokers.directory import BrokerDirectory
 from trading.adapters.clock import SystemClock
 from trading.adapters.embedded import connections
 from trading.adapters.embedded import secrets as floor_secrets
+from trading.adapters.head_file import HeadFile
 from trading.adapters.job_runner import jobs_of
 from trading.adapters.lake import Lake
 from trading.adapters.postgres.action_store import PostgresActions
 from trading.adapters.postgres.audit_store import PostgresAudit
+from trading.adapters.postgres.backup_store import PostgresBackups
 from trading.adapters.postgres.batch_store import PostgresBatches
 from trading.adapters.postgres.desk_store import PostgresDesk
 from trading.adapters.postgres.halt_store import PostgresHalt
 from trading.adapters.postgres.ledger_store import PostgresLedger
 from trading.adapters.postgres.log_store import PostgresLog
 from trading.adapters.postgres.migrate import migrate, prepare
+from trading.adapters.postgres.monitoring_store import PostgresMonitoring
+from trading.adapters.postgres.parent_store import PostgresParents
 from trading.adapters.postgres.people_store import PostgresPeople
 from trading.adapters.postgres.pool import Pool, connection_of, open_pool
 from trading.adapters.postgres.query_store import ObserverSessions, PostgresQueries
 from trading.adapters.postgres.reference import keep_instruments
 from trading.adapters.postgres.risk_store import PostgresRisk
+from trading.adapters.postgres.schedule_store import PostgresSchedules
 from trading.adapters.postgres.verify_store import PostgresVerify
+from trading.adapters.postgres.wallet_store import PostgresWallet
 from trading.adapters.redis_bus import RedisBus
 from trading.config import Settings
 from trading.domain.errors import Unavailable
@@ -66,17 +73,30 @@ def _floor(settings: Settings, app_pool: Pool, observer_pool: Pool, bus: RedisBu
         audit=PostgresAudit(app_pool),
         desk=PostgresDesk(app_pool),
         batches=PostgresBatches(app_pool),
+        schedules=PostgresSchedules(app_pool),
+        parents=PostgresParents(app_pool),
         ledger=PostgresLedger(app_pool),
+        wallet=PostgresWallet(app_pool),
         halt=PostgresHalt(app_pool),
         risk=PostgresRisk(app_pool),
         actions=PostgresActions(app_pool),
         verify=PostgresVerify(app_pool),
+        heads=HeadFile(settings.head_path),
         log=PostgresLog(app_pool),
         queries=PostgresQueries(app_pool),
         observer=ObserverSessions(observer_pool),
         lake=Lake(settings.lake_dir, app_pool),
         jobs=jobs_of(settings),
+        monitoring=PostgresMonitoring(app_pool),
+        brokers=BrokerDirectory(lambda: broker_keys(settings)),
+        backups=PostgresBackups(app_pool),
     )
+
+
+def broker_keys(settings: Settings) -> Mapping[str, str]:
+    """Keys of brokers elsewhere by name, read anew each time: a new one needs no restart."""
+    known = floor_secrets.read(settings.secrets_path)
+    return {} if known is None else known.brokers
 
 
 def first_start(settings: Settings) -> list[DemoLogin]:

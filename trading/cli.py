@@ -138,6 +138,46 @@ def verify(
     raise typer.Exit(verify_floor(Settings(), incremental, as_json))
 
 
+@app.command(epilog="Exit status: 0 made, 2 not made, nothing is listed then.")
+def backup(
+    to: Annotated[Path | None, typer.Option(help="Folder for it; else TRADEFLOOR_BACKUP_DIR or data/backups.")] = None,
+) -> None:
+    """Back up database, passwords and the lake's files now; the floor may be open."""
+    from trading.config import Settings
+    from trading.processes.command_backup import make
+
+    raise typer.Exit(make(Settings(), to))
+
+
+FromFolder = Annotated[Path | None, typer.Option("--from", help="Folder of the backups.")]
+
+
+@app.command(epilog="Exit status: 0 listed, 1 --verify found one that is damaged.")
+def backups(
+    source: FromFolder = None,
+    verify_files: Annotated[bool, typer.Option("--verify", help="Read every file again and compare.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List backups: age, size, and up to when each can be restored."""
+    from trading.config import Settings
+    from trading.processes.command_backup import show
+
+    raise typer.Exit(show(Settings(), source, verify_files, as_json))
+
+
+@app.command(epilog="Exit status: 0 restored and consistent, 1 restored with breaks, 2 not restored.")
+def restore(
+    name: Annotated[str, typer.Argument(help="Name of a backup, or: newest.", metavar="NAME")],
+    at: Annotated[str | None, typer.Option(help="As of this time, UTC: 2026-12-31T16:00.", metavar="TIME")] = None,
+    source: FromFolder = None,
+) -> None:
+    """Bring a closed floor's database back, to the end of its log or to a time; what was there is kept aside."""
+    from trading.config import Settings
+    from trading.processes.command_backup import restore as put_back
+
+    raise typer.Exit(put_back(Settings(), name, at, source))
+
+
 @app.command(epilog="Exit status: 0 the night succeeded, 1 it failed, 2 no floor to work on.")
 def nightly() -> None:
     """Run the nightly pipeline now and show its progress."""
@@ -145,6 +185,41 @@ def nightly() -> None:
     from trading.processes.commands import run_night
 
     raise typer.Exit(run_night(Settings()))
+
+
+SCOPES = "floor, user:NAME, strategy:NAME, instrument:SYMBOL or portfolio:ID."
+AScope = Annotated[str, typer.Option("--scope", help=f"What to stop: {SCOPES}")]
+
+
+@app.command(epilog="Exit status: 0 halted, 2 wrong use, refused or no floor to work on.")
+def halt(
+    scope: AScope = "floor",
+    mode: Annotated[str, typer.Option(help="halted, or reducing: only what closes is taken.")] = "halted",
+    reason: Annotated[str, typer.Option(help="Shown to every trader.")] = "Halted from the command line",
+) -> None:
+    """Stop trading: open orders end, none is taken, nothing fills. So does a file HALT in the data folder."""
+    from trading.config import Settings
+    from trading.processes.command_halt import switch
+
+    print(f"{switch(Settings(), scope, mode, reason)} is {mode}.")
+
+
+@app.command(epilog="Exit status: 0 it runs, 2 wrong use, refused (the file HALT is there) or no floor to work on.")
+def resume(scope: AScope = "floor", reason: Annotated[str, typer.Option(help="Kept in the audit trail.")] = "") -> None:
+    """Let trading go on where it was stopped; what was cancelled stays so."""
+    from trading.config import Settings
+    from trading.processes.command_halt import switch
+
+    print(f"{switch(Settings(), scope, 'running', reason)} is running.")
+
+
+@app.command(epilog="Exit status: 0 nothing is stopped, 1 something is, 2 no floor to work on.")
+def halts(as_json: AsJson = False) -> None:
+    """Show what is stopped, since when, by whom and why."""
+    from trading.config import Settings
+    from trading.processes.command_halt import show
+
+    raise typer.Exit(show(Settings(), as_json))
 
 
 exchange = typer.Typer(no_args_is_help=True, help="The matching engine by itself, without a floor.")

@@ -19,6 +19,8 @@ class Settings(BaseSettings):
     floor at servers of the same kind. ``lake_url`` is a folder, empty for ``data_dir/lake``. ``sim_hours`` says whether
     the simulated venue trades around the clock or by real calendars, see `trading.market.sessions`.
     ``broker_latency`` is ``none``, ``fixed:MS`` or ``lognormal:MEDIAN_MS,P99_MS``.
+    ``backup_dir`` is a folder, empty for ``data_dir/backups``; a backup is made every ``backup_every_h`` hours (0:
+    none, and no log is kept) and the newest ``backup_keep`` stay.
     """
 
     model_config = SettingsConfigDict(env_prefix="TRADEFLOOR_", populate_by_name=True, extra="ignore")
@@ -33,6 +35,9 @@ class Settings(BaseSettings):
     seed: int = 20260101
     sim_hours: Literal["always", "real"] = "always"
     broker_latency: str = "none"
+    backup_dir: str = ""
+    backup_every_h: float = Field(default=24.0, ge=0)
+    backup_keep: int = Field(default=7, ge=1)
 
     @field_validator("lake_url")
     @classmethod
@@ -61,6 +66,11 @@ class Settings(BaseSettings):
         return Path(self.lake_url) if self.lake_url else self.data_dir / "lake"
 
     @property
+    def backups(self) -> Path:
+        """Where backups and the log behind them are kept; best on another disk than ``data_dir``."""
+        return Path(self.backup_dir) if self.backup_dir else self.data_dir / "backups"
+
+    @property
     def inbox_dir(self) -> Path:
         """Where a user drops CSV or Parquet files."""
         return self.data_dir / "inbox"
@@ -74,6 +84,11 @@ class Settings(BaseSettings):
     def log_dir(self) -> Path:
         """One log file a process."""
         return self.data_dir / "logs"
+
+    @property
+    def head_path(self) -> Path:
+        """Heads of the ledger's hash chain, outside the database."""
+        return self.data_dir / "ledger-head.jsonl"
 
     @property
     def secrets_path(self) -> Path:

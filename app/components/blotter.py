@@ -6,7 +6,7 @@ from decimal import Decimal
 import streamlit as st
 
 from app import formats, frame, room
-from app.components import margin
+from app.components import margin, scheduled
 from app.components.table import Row, table
 from trading.domain.orders import Refusal
 from trading.services import desk, queries
@@ -26,6 +26,8 @@ def blotter(portfolio_id: int) -> None:
         positions(portfolio_id)
     elif view in ("Open orders", "All orders"):
         orders(portfolio_id, open_only=view == "Open orders")
+        if view == "Open orders":
+            scheduled.listing(portfolio_id, open_only=True)
     elif view == "Fills":
         fills(portfolio_id)
     else:
@@ -150,12 +152,18 @@ def fills(portfolio_id: int, limit: int = 100) -> None:
     table("fills", columns, rows, empty, opens=order_page(portfolio_id))
 
 
-_KINDS = {
+KINDS = {
     "deposit": "Deposit",
     "withdrawal": "Withdrawal",
     "trade": "Trade",
     "fee": "Fee",
     "reversal": "Reversal",
+    "tax": "Tax",
+    "dividend": "Dividend",
+    "interest": "Interest",
+    "fx": "Conversion",
+    "split": "Split",
+    "archive": "Archive",
 }
 
 
@@ -183,7 +191,7 @@ def ledger_row(line: queries.LedgerLine, when: str) -> Row:
         [
             (str(line.id), "dim"),
             when,
-            _KINDS.get(line.kind, line.kind),
+            KINDS.get(line.kind, line.kind),
             line.asset,
             (sign + figure(line.amount).replace("-", "−"), "up" if line.amount > 0 else "down"),
             figure(line.balance),

@@ -1,14 +1,15 @@
 """Portfolios and their cash: open one, pay in, pay out, each with a second look."""
 
 import secrets
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import streamlit as st
 
 from app import formats, room
+from app.components import money_waiting
 from app.components.deeds import do
 from app.components.table import Row, table
-from trading.services import ledger, people, queries
+from trading.services import ledger, people, queries, wallet
 from trading.services.access import Actor
 from trading.services.ports.people import Portfolio
 
@@ -17,11 +18,12 @@ _KIND_HELP = "A margin portfolio may borrow and sell short; below its requiremen
 
 
 def show(who: Actor) -> None:
-    """Portfolios at the left; deposit, withdrawal and a new portfolio at the right."""
+    """Portfolios and what waits at the left; deposit, withdrawal and a new portfolio at the right."""
     floor = room.floor()
     found = list(people.portfolios(floor, who))
     left, right = st.columns([1.7, 1], gap="large")
     with left:
+        money_waiting.decide(who)
         rows = []
         for each in found:
             money = queries.cash(floor, who, each.id)
@@ -56,6 +58,9 @@ def _cash(who: Actor, found: list[Portfolio]) -> None:
         out = st.segmented_control("What", ["Deposit", "Withdrawal"], default="Deposit", required=True, key="cash_kind")
         amount = st.text_input(f"Amount ({chosen.currency})", key="cash_amount", placeholder="10,000.00")
         memo = st.text_input("Memo", key="cash_memo", placeholder="kept with the ledger line")
+        large = _is_large(who, amount, chosen.currency)
+        if large:
+            st.caption("Above the limit of one admin: another one has to agree before it is booked.")
         sure = st.checkbox(f"Yes: {out.lower()} {amount or '…'} {chosen.currency}, {chosen.name}", key="cash_sure")
         key = st.session_state.setdefault("cash_key", secrets.token_urlsafe(16))
         if st.button("Book it", type="primary", disabled=not (sure and amount.strip()), key=f"book_{key}"):
@@ -63,11 +68,23 @@ def _cash(who: Actor, found: list[Portfolio]) -> None:
             text = amount.replace(",", "").strip()
 
             def book() -> None:
-                post(room.floor(), who, chosen.id, text, key, memo)
+                if large:
+                    wallet.request(room.floor(), who, chosen.id, out.lower(), text, key, memo)
+                else:
+                    post(room.floor(), who, chosen.id, text, key, memo)
                 for used in ("cash_key", "cash_amount", "cash_memo", "cash_sure"):
                     st.session_state.pop(used, None)
 
-            do(book, f"{out} of {amount} {chosen.currency} booked for {chosen.name}.")
+            done = "waits for another admin" if large else "booked"
+            do(book, f"{out} of {amount} {chosen.currency} {done} for {chosen.name}.")
+
+
+def _is_large(who: Actor, amount: str, currency: str) -> bool:
+    limits = {limit.currency: limit.above for limit in wallet.limits(room.floor(), who)}
+    try:
+        return Decimal(amount.replace(",", "").strip()) > limits[currency]
+    except InvalidOperation:
+        return False  # no number, or NaN: the posting itself says what is wrong with it
 
 
 def _open(who: Actor) -> None:

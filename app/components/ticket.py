@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import formats, room
 from app.components.live import quote_line
+from app.components.scheduled import schedule_this
 from trading.domain.errors import Conflict, TradefloorError
 from trading.domain.instruments import Instrument
 from trading.domain.money import minor_to_decimal
@@ -74,6 +75,7 @@ def ticket(instrument: Instrument, portfolio_id: int, reference: str | None) -> 
         args=(instrument, portfolio_id, key),
     )
     _last_answer()
+    schedule_this(asked, portfolio_id)
 
 
 def _life(place: DeltaGenerator, kind: OrderType) -> None:

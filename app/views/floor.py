@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import room
-from app.components import books, health, kill_switch, periodic
+from app.components import books, health, kill_switch, last_backup, periodic
 
 left, right = st.columns([2, 1], gap="large")
 with left:
@@ -13,5 +13,7 @@ with left:
     periodic.show()
     st.subheader("Reconciliation", anchor=False)
     books.show()
+    st.subheader("Backups", anchor=False)
+    last_backup.show()
 with right:
     kill_switch.show(room.actor())

@@ -13,8 +13,9 @@ from app import room
 from app.components import periodic
 from app.components.table import Row
 from trading.config import PROJECT_ROOT
-from trading.services import halt, people
+from trading.services import backups, halt, people
 from trading.services.access import SYSTEM
+from trading.services.ports.backups import BackupTry
 
 PASSWORD = "correct horse battery"
 MAIN = str(PROJECT_ROOT / "app" / "main.py")
@@ -119,6 +120,22 @@ def test_an_admin_sees_what_the_clerk_did(show: Show, floor: TradingFloor, monke
     assert [cell if isinstance(cell, str) else cell[0] for cell in shown[0].cells] == [
         "Tidy", "Failing", "60 s", "0 s ago", "3 ms", "1", "no disk",
     ]  # fmt: skip
+
+
+def test_an_admin_sees_when_the_floor_was_last_backed_up_and_what_went_wrong_since(
+    show: Show, floor: TradingFloor
+) -> None:
+    page = show("admin")
+    assert "There is no backup yet" in said(page)
+    now_ns = floor.clock.now_ns()
+    for made in (
+        BackupTry(now_ns - 3 * 3600 * 10**9, "20260921T110000Z", True, 41_200_000, ""),
+        BackupTry(now_ns - 10**9, "", False, 0, "Only 3 MB are free"),
+    ):
+        backups.record(floor.floor, SYSTEM, made)
+    words = said(page.run())
+    assert "Last backup 3 h ago: 20260921T110000Z, 41.2 MB" in words
+    assert "Only 3 MB are free" in words
 
 
 def test_a_halt_is_shown_to_everybody_with_its_reason(show: Show, floor: TradingFloor) -> None:

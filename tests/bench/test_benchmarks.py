@@ -22,6 +22,8 @@ NAMES = [
     "engine_batch_vs_cpp", "engine_batch_vs_pypi", "engine_call_vs_pypi", "engine_op_p99_ns", "bars_vs_duckdb",
     "publish_vs_benchmark", "tick_p99_vs_ping", "market_cores_at_10k_ticks",
     "order_path_p50_vs_floor", "order_path_p99_vs_floor", "broker_fills_per_s", "broker_fill_p99_ms",
+    "accept_p50_vs_insert", "accept_vs_pgbench", "posting_vs_pgbench",
+    "verify_full_s", "verify_incremental_s", "statement_ms",
 ]  # fmt: skip
 needs_a_compiler = pytest.mark.skipif(not shutil.which("g++") or not shutil.which("gcc"), reason="no g++ and gcc here")
 

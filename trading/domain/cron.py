@@ -9,6 +9,7 @@ number, a name (``jan``, ``mon``), a range ``a-b``, a step ``*/n`` or ``a-b/n``,
 named, a day that meets either counts (POSIX crontab).
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -19,8 +20,9 @@ YEARS_MAX = 9
 """How far ahead the next run is looked for: a 29th of February may be eight years away."""
 LENGTH_MAX = 100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MONTHS = dict(jan=1, feb=2, mar=3, apr=4, may=5, jun=6, jul=7, aug=8, sep=9, oct=10, nov=11, dec=12)
-_DAYS = dict(sun=0, mon=1, tue=2, wed=3, thu=4, fri=5, sat=6)
+_MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTHS = {name: n for n, name in enumerate(_MONTH_NAMES, 1)}
+_DAYS = {"sun": 0, "mon": 1, "tue": 2, "wed": 3, "thu": 4, "fri": 5, "sat": 6}
 _MINUTE = timedelta(minutes=1)
 
 
@@ -90,7 +92,7 @@ def _number(text: str, names: Mapping[str, int]) -> int:
 
 def next_run_ns(cron: Cron, zone: tzinfo, after_ns: int) -> int | None:
     """The first run later than ``after_ns``; None where there is none within `YEARS_MAX` years."""
-    for local in _locals(cron, _local(zone, after_ns).date() - timedelta(days=1)):
+    for local in _locals(cron, _local(zone, after_ns)):
         due_ns = instant_ns(local, zone)
         if due_ns > after_ns:
             return due_ns
@@ -118,14 +120,18 @@ def instant_ns(local: datetime, zone: tzinfo) -> int:
 
 
 def _local(zone: tzinfo, ts_ns: int) -> datetime:
-    return (_EPOCH + timedelta(microseconds=ts_ns // 1000)).astimezone(zone)
+    """What clocks show at a moment, in whole minutes."""
+    shown = (_EPOCH + timedelta(microseconds=ts_ns // 1000)).astimezone(zone)
+    return shown.replace(tzinfo=None, fold=0, second=0, microsecond=0)
 
 
-def _locals(cron: Cron, first: date) -> Iterator[datetime]:
-    """Local times of the expression from a day on."""
+def _locals(cron: Cron, first: datetime) -> Iterator[datetime]:
+    """Local times of the expression from one on. Their moments are in the same order, so none before it is later."""
     for n in range(366 * YEARS_MAX):
-        day = first + timedelta(days=n)
+        day = first.date() + timedelta(days=n)
         if cron.on(day):
-            for hour in cron.hours:
+            for hour in cron.hours[bisect_left(cron.hours, first.hour) if n == 0 else 0 :]:
                 for minute in cron.minutes:
-                    yield datetime(day.year, day.month, day.day, hour, minute)  # noqa: DTZ001 - local, the zone is apart
+                    local = datetime(day.year, day.month, day.day, hour, minute)  # noqa: DTZ001 - the zone is apart
+                    if local >= first:
+                        yield local

@@ -137,7 +137,8 @@ class Ticket:
     ``trail`` is a distance in the currency, ``trail_percent`` one in percent of the price. ``expires_at`` is ISO 8601,
     in UTC where it names no offset. ``take_profit`` and ``stop_loss`` make a bracket: exits that are sized to what the
     entry fills. ``oco_limit`` adds a limit order beside the stop; what one of the two trades the other gives up.
-    ``strategy`` names the program that sends it: the kill switch can stop it by that name.
+    ``strategy`` names the program that sends it: the kill switch can stop it by that name. ``parent_id`` and
+    ``child_n`` are set by the floor alone, for a child of an order that it works.
     """
 
     symbol: str
@@ -156,6 +157,8 @@ class Ticket:
     stop_loss: str | None = None
     oco_limit: str | None = None
     strategy: str | None = None
+    parent_id: int | None = None
+    child_n: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from trading.exchange.compiled.layout import INPUT
 from trading.exchange.messages import (
     Action,
     Adjusted,
+    Body,
     Cancel,
     Closed,
     Event,
@@ -59,6 +60,7 @@ class Engine:
         self.seq = seq
         self.orders: dict[int, OpenOrder] = {}
         self.halted: set[str] = set()
+        self._doomed: set[int] = set()  # orders that a halt has ended before they came
         self._core = CompiledEngine(1, waits=True)
         self._symbols: dict[int, int] = {}
         self._deep: set[int] = set()
@@ -75,6 +77,10 @@ class Engine:
         if isinstance(body, TurnAway):
             self.seq = step.seq
             return [Closed(body.order_id, "rejected", body.reason)]
+        doomed = self._refused(body)
+        if doomed:
+            self.seq = step.seq
+            return doomed
         telling = Telling(self.orders, self._quotes, body)
         for event in self._run(self._rows(step)):
             telling.take(event)
@@ -114,6 +120,7 @@ class Engine:
             "partial": [[key, *update] for key, update in sorted(self._partial.items())],
             "quotes": [[key, *quote] for key, quote in sorted(self._quotes.items())],
             "orders": [[key, *astuple(order)] for key, order in sorted(self.orders.items())],
+            **({"doomed": sorted(self._doomed)} if self._doomed else {}),
         }
         head = json.dumps(own, sort_keys=True, separators=(",", ":")).encode()
         return _LENGTH.pack(len(head)) + head + self._core.save()
@@ -131,6 +138,7 @@ class Engine:
             raise ValueError(f"state of engine revision {rev}, this is {ENGINE_REV}")
         engine = Engine(own["seq"])
         engine.halted, engine._deep = set(own["halted"]), set(own["deep"])
+        engine._doomed = set(own.get("doomed", ()))
         engine._symbols = {key: symbol for symbol, key in enumerate(own["instruments"])}
         engine._partial = {
             key: (resets, [tuple(change) for change in changes]) for key, resets, changes in own["partial"]
@@ -175,7 +183,7 @@ class Engine:
         if isinstance(body, Modify):
             return [rows.modify_row(seq, ts_ns, body)]
         if isinstance(body, Halt):
-            return [self._halt_row(seq, ts_ns, body)]
+            return self._halt_rows(seq, ts_ns, body)
         if isinstance(body, Action):
             rest = [rows.cancel_row(seq + n, ts_ns, order_id) for n, order_id in enumerate(body.cancels, 1)]
             return [rows.gap_row(seq, ts_ns, self._symbol(body.instrument_id)), *rest]
@@ -202,15 +210,28 @@ class Engine:
             order.open_lots, order.planned_lots = open_lots, planned_lots
         return [Adjusted(*change) for change in changes]
 
-    def _halt_row(self, seq: int, ts_ns: int, halt: Halt) -> bytes:
+    def _refused(self, body: Body) -> list[Event]:
+        """Orders that come after the halt that ended them."""
+        orders = body.orders if isinstance(body, Group) else (body,) if isinstance(body, Submit) else ()
+        ids = [order.order_id for order in orders]
+        if self._doomed.isdisjoint(ids):
+            return []
+        self._doomed.difference_update(ids)
+        return [Closed(order_id, "rejected", "halted") for order_id in ids]
+
+    def _halt_rows(self, seq: int, ts_ns: int, halt: Halt) -> list[bytes]:
         on = halt.mode == "halted"
         if on:
             self.halted.add(halt.scope)
         else:
             self.halted.discard(halt.scope)
         what, _, number = halt.scope.partition(":")
+        if what in ("portfolio", "strategy"):
+            self._doomed.update(order_id for order_id in halt.order_ids if order_id not in self.orders)
+            ids = [order_id for order_id in halt.order_ids if order_id in self.orders]
+            return [rows.cancel_row(seq + n, ts_ns, order_id) for n, order_id in enumerate(ids)]
         symbol = self._symbol(int(number)) if what == "instrument" else rows.ALL_SYMBOLS
-        return rows.halt_row(seq, ts_ns, symbol, int(number) if what == "user" else 0, on)
+        return [rows.halt_row(seq, ts_ns, symbol, int(number) if what == "user" else 0, on)]
 
     def _ticks(self, seq: int, ts_ns: int, ticks: Sequence[Record]) -> list[tuple[int, Sequence[Event]]]:
         """Apply ticks as inputs from ``seq`` on. Each event is told with the quotes as they were at its tick."""

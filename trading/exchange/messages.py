@@ -105,13 +105,16 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """The kill switch changed: ``scope`` is ``floor``, ``user:ID`` or ``instrument:ID``.
+    """The kill switch changed for ``floor``, ``user:ID``, ``instrument:ID``, ``portfolio:ID`` or ``strategy:NAME``.
 
     The mode ``halted`` cancels what is open in the scope and refuses what comes; any other takes the scope away again.
+    Of portfolios and strategies the engine knows nothing: ``order_ids`` are those that end, and those among them that
+    have yet to come are refused when they do.
     """
 
     scope: str
     mode: str
+    order_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

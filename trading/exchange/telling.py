@@ -13,6 +13,7 @@ from trading.exchange.messages import (
     Event,
     Filled,
     Group,
+    Halt,
     Modified,
     Modify,
     Pending,
@@ -39,11 +40,8 @@ _RULES: Final = {
     _PRINT: "trade_through",
 }
 _REJECTIONS: Final = {int(code): code.name.lower() for code in layout.Rejected}
-_REQUESTED: Final = int(layout.Cancelled.REQUESTED)
-_CANCELLATIONS: Final = {
-    **{int(code): code.name.lower() for code in layout.Cancelled},
-    int(layout.Cancelled.REQUESTED): "cancel",
-}
+_REQUESTED = int(layout.Cancelled.REQUESTED)
+_CANCELLATIONS: Final = {**{int(code): code.name.lower() for code in layout.Cancelled}, _REQUESTED: "cancel"}
 _LEGS: Final = ("held", "held_oco")
 _NO_QUOTE: Final = (0, 0, 0, 0, 0, 0)
 
@@ -77,7 +75,7 @@ class Telling:
         self._orders, self._quotes, self._printed_lots = orders, quotes, printed_lots
         self._submits = body.orders if isinstance(body, Group) else (body,) if isinstance(body, Submit) else ()
         self._change = body if isinstance(body, Modify) else None
-        self._by_action = isinstance(body, Action)
+        self._because = "halted" if isinstance(body, Halt) else "corporate_action" if isinstance(body, Action) else ""
         self._told: list[Event] = []
         self._fills = 0
         self._quiet: dict[int, int] = {}  # new orders that nothing happened to yet -> place of their message
@@ -96,8 +94,8 @@ class Telling:
         elif kind == _ACCEPTED:
             self._accepted(order_id, left, code)
         elif kind == _CANCELLED:
-            by_action = self._by_action and code == _REQUESTED
-            self._end(order_id, "cancelled", "corporate_action" if by_action else _CANCELLATIONS[code])
+            because = self._because if code == _REQUESTED else ""
+            self._end(order_id, "cancelled", because or _CANCELLATIONS[code])
         elif kind == _EXPIRED:
             self._end(order_id, "expired", "day_end" if self._orders[order_id].day else "expired")
         elif kind == _REJECTED:

@@ -12,7 +12,7 @@ import warnings
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -47,6 +47,16 @@ class Sessions:
 def is_around_the_clock(calendar: str, mode: HoursMode) -> bool:
     """Whether a market never closes, so that its days are UTC days."""
     return mode == "always" or calendar == CONTINUOUS
+
+
+@lru_cache(maxsize=64)
+def zone_name(calendar: str) -> str:
+    """The IANA name of the zone a market's local times are in; raises ValueError for a calendar that nobody knows."""
+    if calendar == CONTINUOUS:
+        return "UTC"
+    if calendar == FX_WEEK:
+        return NEW_YORK.key
+    return str(_exchange(calendar, "2020-01-01", "2020-12-31").tz.key)
 
 
 def sessions(calendar: str, ts_ns: int) -> Sessions:
@@ -133,7 +143,7 @@ def _new_york_ns(day: date) -> int:
     return int(datetime(day.year, day.month, day.day, FX_HOUR, tzinfo=NEW_YORK).timestamp()) * 1_000_000_000
 
 
-def _of_exchange(calendar: str, first: str, last: str) -> Sessions:
+def _exchange(calendar: str, first: str, last: str) -> Any:
     # Late: it brings pandas, which a floor that trades around the clock does not wait for.
     import exchange_calendars
     from exchange_calendars.errors import InvalidCalendarName
@@ -142,9 +152,13 @@ def _of_exchange(calendar: str, first: str, last: str) -> Sessions:
         with warnings.catch_warnings():
             # The library's own use of pandas is announced to change.
             warnings.simplefilter("ignore")
-            known = exchange_calendars.get_calendar(calendar, start=first, end=last)
+            return exchange_calendars.get_calendar(calendar, start=first, end=last)
     except InvalidCalendarName as error:
         raise ValueError(f"no calendar {calendar[:40]!r}") from error
+
+
+def _of_exchange(calendar: str, first: str, last: str) -> Sessions:
+    known = _exchange(calendar, first, last)
     columns = (known.opens, known.break_starts, known.break_ends, known.closes)
     opens, pauses, resumes, closes = (column.dt.tz_convert(None).to_numpy("datetime64[ns]") for column in columns)
     broken = ~np.isnat(pauses)

@@ -25,6 +25,8 @@ from trading.config import Settings
 from trading.domain.errors import TradefloorError
 from trading.processes import logs
 from trading.processes.clerk_jobs import Job, jobs
+from trading.services import verify
+from trading.services.access import SYSTEM
 from trading.services.floor import Floor
 
 LOCK = 7010
@@ -153,6 +155,7 @@ def main() -> int:
     try:
         with open_floor(settings) as floor:
             Clerk(floor, connections.dsn(settings, "tf_app"), jobs(settings), stop).run()
+            verify.keep_head(floor, SYSTEM, at_once=True)
     except TradefloorError as error:
         log.error("clerk stopped", code=error.code, reason=str(error))
         return 1

@@ -4,6 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from trading.config import Settings
+from trading.processes import backups, books_jobs
+from trading.services import monitoring, parents, schedules
+from trading.services.access import SYSTEM
 from trading.services.floor import Floor
 
 
@@ -21,6 +24,15 @@ class Job:
     run: Callable[[Floor, int], str]
 
 
-def jobs(settings: Settings) -> Sequence[Job]:  # noqa: ARG001 - the first job that needs a folder will use it
+def jobs(settings: Settings) -> Sequence[Job]:
     """Everything the clerk does on this floor."""
-    return ()
+    return (
+        Job("books", 60, books_jobs.check_new),
+        Job("ledger head", 60, books_jobs.keep_head),
+        Job("balances", 600, books_jobs.keep_balances),
+        Job("cash requests", 30, books_jobs.expire_requests),
+        Job("broker accounts", 5, lambda floor, _now_ns: "; ".join(monitoring.run_due(floor, SYSTEM))),
+        Job("backup", backups.LOOK_S, backups.job(settings)),
+        Job("schedules", 0.5, lambda floor, _now_ns: schedules.fire_due(floor, SYSTEM, settings.sim_hours)),
+        Job("parents", 0.25, lambda floor, _now_ns: parents.work_all(floor, SYSTEM)),
+    )

@@ -11,6 +11,8 @@ def resolved(settings: Settings) -> Settings:
     update: dict[str, object] = {"data_dir": settings.data_dir.expanduser().resolve()}
     if settings.lake_url:
         update["lake_url"] = str(Path(settings.lake_url).expanduser().resolve())
+    if settings.backup_dir:
+        update["backup_dir"] = str(Path(settings.backup_dir).expanduser().resolve())
     return settings.model_copy(update=update)
 
 
@@ -35,5 +37,6 @@ def floor_variables(settings: Settings) -> dict[str, str]:
         "DATABASE_URL": settings.database_url,
         "REDIS_URL": settings.redis_url,
         "TRADEFLOOR_LAKE": settings.lake_url,
+        "TRADEFLOOR_BACKUP_DIR": settings.backup_dir,
     }
     return variables | {name: value for name, value in given.items() if value}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trading.adapters.embedded import connections, home, secrets
+from trading.adapters.embedded import backup_wal, connections, home, secrets
 from trading.adapters.embedded.home import ServerHome
 from trading.adapters.embedded.postgres import EmbeddedPostgres
 from trading.adapters.embedded.postgres import environment as plain_environment
@@ -33,10 +33,14 @@ NICE = 10
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Embedded servers of a floor: what to supervise, and their folders (None where both servers are given by URL)."""
+    """Embedded servers of a floor: what to supervise, and their folders (None where both servers are given by URL).
+
+    ``backup_log`` takes PostgreSQL's log for backups; nothing waits for it.
+    """
 
     specs: tuple[ProcessSpec, ...]
     home: ServerHome | None
+    backup_log: ProcessSpec | None = None
 
 
 def ports(settings: Settings) -> list[Port]:
@@ -70,14 +74,16 @@ def prepare_servers(settings: Settings) -> Servers:
             valkey_socket=str(valkey.socket),
         ),
     )
-    specs = []
+    specs, backup_log = [], None
     if not settings.database_url:
         postgres.prepare()
         specs.append(_postgres(postgres))
+        if settings.backup_every_h:
+            backup_log = _backup_log(postgres, settings.backups)
     if not settings.redis_url:
         valkey.prepare()
         specs.append(_valkey(valkey))
-    return Servers(tuple(specs), place)
+    return Servers(tuple(specs), place, backup_log)
 
 
 def embedded_postgres(settings: Settings) -> EmbeddedPostgres:
@@ -122,6 +128,7 @@ def processes(settings: Settings, servers: Servers) -> list[ProcessSpec]:
             "clerk", _python("trading.processes.clerk"), env, ("first-start",), responds=_still_reporting(settings),
             label="Clerk", stop_phase=3,
         ),
+        *([servers.backup_log] if servers.backup_log else []),
         ProcessSpec(
             "dagster-code",
             _python(
@@ -193,6 +200,19 @@ def _postgres(server: EmbeddedPostgres) -> ProcessSpec:
         cwd=server.home.root,
         stop_signal=signal.SIGINT,
         stop_timeout_s=15.0,
+    )
+
+
+def _backup_log(server: EmbeddedPostgres, place: Path) -> ProcessSpec:
+    """It runs as ourselves: the folder of the backups is not the servers'."""
+    argv, env = backup_wal.stream_command(server, place)
+    return ProcessSpec(
+        "backup-log",
+        tuple(argv),
+        env,
+        ("first-start",),
+        prepare=lambda: backup_wal.prepare_stream(server, place),
+        label="Log for backups",
     )
 
 

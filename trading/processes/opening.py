@@ -10,6 +10,7 @@ from trading.config import Settings
 from trading.domain.errors import Unavailable
 from trading.processes import checks, floor_table, strays
 from trading.processes.environment import resolved
+from trading.processes.halt_file import HaltFile
 from trading.processes.status import ProcessView
 from trading.processes.status_rows import StatusRows
 from trading.processes.supervisor import Managed, Supervisor
@@ -56,11 +57,17 @@ def open_and_keep(given: Settings, screen: Screen) -> int:
 
 def _keep(settings: Settings, servers: floor_table.Servers, screen: Screen) -> int:
     rows = StatusRows(lambda: connections.dsn(settings, "tf_app"))
+    file = HaltFile(settings.data_dir, lambda: connections.dsn(settings, "tf_app"), SystemClock())
 
     def changed(managed: Managed) -> None:
         if managed.spec.name == "first-start" and managed.state is State.DONE:
             rows.start()
+            file.start()
         screen.changed(managed)
+
+    def end() -> None:
+        file.end()
+        rows.end()
 
     supervisor = Supervisor(
         specs=floor_table.processes(settings, servers),
@@ -70,7 +77,7 @@ def _keep(settings: Settings, servers: floor_table.Servers, screen: Screen) -> i
         on_change=changed,
         on_beat=rows.show,
         on_open=screen.opened,
-        before_servants_stop=rows.end,
+        before_servants_stop=end,
     )
     code = supervisor.run()
     if supervisor.failure:

@@ -41,6 +41,8 @@ class Actor:
 
 
 SYSTEM = Actor(0, "system", Role.SYSTEM, origin="system")
+CLERK = "clerk"
+"""Origin of what the floor's clerk does for an owner: runs of schedules, children of parents."""
 
 
 @dataclass(frozen=True, slots=True)

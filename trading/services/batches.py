@@ -27,7 +27,7 @@ def submit(
     left. With ``all`` one refusal leaves nothing of any. Raises `Invalid` (``bad_batch``, ``bad_key``) and what
     `trading.services.desk.submit` raises; then nothing of the batch was written.
     """
-    check_key(key)
+    check_key(actor, key)
     _check(tickets)
     now_ns = floor.clock.now_ns()
     answer = floor.batches.submit(

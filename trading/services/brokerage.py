@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from trading.domain.brokerage import Balance, BrokerOrder, Execution, Holding
 from trading.domain.errors import Invalid, NotFound
 from trading.domain.orders import OrderState, OrderType, Side, TimeInForce
 from trading.services.access import Actor, Reach, Role, operation
 from trading.services.floor import Floor
-from trading.services.ports.brokerage import Balance, BrokerOrder, Execution, Holding
 
 _CLIENT = {Role.TRADER: Reach.OWN, Role.ADMIN: Reach.ANY, Role.SYSTEM: Reach.ANY}
 

@@ -122,7 +122,7 @@ def body_of(
     if command.kind == "cancel":
         return Cancel(payload["order_id"], delay_ns)
     if command.kind in ("halt", "resume"):
-        return Halt(payload["scope"], payload["mode"])
+        return Halt(payload["scope"], payload["mode"], tuple(payload.get("orders", ())))
     raise ValueError(f"command {command.id} is a {command.kind}, which no input says")
 
 
@@ -199,11 +199,13 @@ def _modify(payload: Mapping[str, Any], resting: Mapping[int, EngineOrder], dela
     return Modify(payload["order_id"], payload["limit_ticks"], open_lots, stop_ticks, trail, delay_ns)
 
 
-def reentry(standings: Sequence[Standing], halted: Sequence[str], now_ns: int, day_end: DayEnd) -> list[Body]:
+def reentry(
+    standings: Sequence[Standing], halted: Mapping[str, Sequence[int]], now_ns: int, day_end: DayEnd
+) -> list[Body]:
     """Inputs that bring the orders open in the database into an engine without any, by id, and then the halts.
 
-    Sessions are closed meanwhile: nothing trades before all are there and the halts are in force. An order keeps its
-    day, and its place in the queue is lost.
+    ``halted`` names the open orders of scopes that the engine does not know. Sessions are closed meanwhile: nothing
+    trades before all are there and the halts are in force. An order keeps its day, and its place in the queue is lost.
     """
     instruments = sorted({standing.payload["instrument_id"] for standing in standings})
     bodies: list[Body] = [Gap("the first start of a new engine revision")]
@@ -213,6 +215,6 @@ def reentry(standings: Sequence[Standing], halted: Sequence[str], now_ns: int, d
         if submit.expires_ns is not None and submit.expires_ns <= now_ns:
             submit = replace(submit, expires_ns=now_ns + 1)  # it expires as soon as it is there
         bodies.append(submit)
-    bodies += [Halt(scope, "halted") for scope in sorted(halted)]
+    bodies += [Halt(scope, "halted", tuple(ids)) for scope, ids in sorted(halted.items())]
     bodies += [Session(instrument_id, open=True) for instrument_id in instruments]
     return bodies

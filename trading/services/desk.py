@@ -11,7 +11,7 @@ from trading.domain.margin import Mark
 from trading.domain.orders import Acceptance, Change, Effect, GroupRole, Refusal, Side, Terms, Ticket
 from trading.market.ticks import Ticks
 from trading.services import margin_desk
-from trading.services.access import Actor, Reach, Role, operation
+from trading.services.access import CLERK, Actor, Reach, Role, operation
 from trading.services.changes import decide_change
 from trading.services.floor import Floor
 from trading.services.ports.desk import DeskContext
@@ -19,6 +19,9 @@ from trading.services.tickets import NO_MARKS, BestQuote, decide, judge
 
 QUOTE_MAX_AGE_NS = 5_000_000_000
 """A market order needs a quote at most this old, like the engine's fills."""
+
+CLERKS_KEYS = ("schedule:", "parent:")
+"""How the keys begin under which the clerk sends orders."""
 
 _OWN = {Role.TRADER: Reach.OWN}
 _EVERYONE = dict.fromkeys(Role, Reach.NO_PORTFOLIO)
@@ -57,7 +60,7 @@ def submit(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket, key: s
     A bracket or a pair is one ticket: all its orders are accepted or none. Raises `Conflict` (key in flight or used for
     another body), `Halted`, `Unavailable`.
     """
-    check_key(key)
+    check_key(actor, key)
     instrument_id = floor.desk.instrument_id(ticket.symbol, ticket.venue)
     ticks, now_ns = (
         ticks_for(floor, portfolio_id, [] if instrument_id is None else [instrument_id]),
@@ -133,7 +136,7 @@ def modify(
     A fill may overtake the change; the exchange may refuse it then, and what was held for it goes back. Only a change
     that leaves the price and does not raise the quantity keeps its place in the queue. Raises like `submit`.
     """
-    check_key(key)
+    check_key(actor, key)
     ticks, now_ns = newest_ticks(floor), floor.clock.now_ns()
     answer = floor.desk.change(
         actor.user_id,
@@ -177,10 +180,12 @@ def instruments(floor: Floor, actor: Actor) -> Sequence[Instrument]:
     return floor.desk.instruments("SIM")
 
 
-def check_key(key: str) -> None:
-    """`Invalid` with code ``bad_key`` for a key that cannot be kept."""
+def check_key(actor: Actor, key: str) -> None:
+    """`Invalid` with code ``bad_key`` for a key that cannot be kept, or that only the clerk may use."""
     if not 1 <= len(key) <= 200:
         raise Invalid("the idempotency key must have 1 to 200 characters", "bad_key")
+    if key.startswith(CLERKS_KEYS) and actor.origin != CLERK:
+        raise Invalid(f"keys that begin with {' or '.join(CLERKS_KEYS)} are the floor's own", "bad_key")
 
 
 def _likely_ticks(terms: Terms, buy: bool, best: int) -> int:

@@ -3,16 +3,21 @@
 from dataclasses import dataclass
 
 from trading.services.ports.actions import ActionStore
+from trading.services.ports.backups import BackupLog
 from trading.services.ports.batches import BatchStore
 from trading.services.ports.broker import LogStore
 from trading.services.ports.bus import Bus
 from trading.services.ports.clock import Clock
-from trading.services.ports.desk import AuditStore, DeskStore, HaltStore, LedgerStore, VerifyStore
+from trading.services.ports.desk import AuditStore, DeskStore, HaltStore, HeadLog, LedgerStore, VerifyStore
 from trading.services.ports.jobs import JobRunner
 from trading.services.ports.lake import LakeStore
+from trading.services.ports.monitoring import Brokers, MonitoringStore
+from trading.services.ports.parents import ParentStore
 from trading.services.ports.people import PeopleStore
 from trading.services.ports.queries import ObserverQueries, QueryStore
 from trading.services.ports.risk import RiskStore
+from trading.services.ports.schedules import ScheduleStore
+from trading.services.ports.wallet import WalletStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +30,20 @@ class Floor:
     audit: AuditStore
     desk: DeskStore
     batches: BatchStore
+    schedules: ScheduleStore
+    parents: ParentStore
     ledger: LedgerStore
+    wallet: WalletStore
     halt: HaltStore
     risk: RiskStore
     actions: ActionStore
     verify: VerifyStore
+    heads: HeadLog
     log: LogStore
     queries: QueryStore
     observer: ObserverQueries
     lake: LakeStore
     jobs: JobRunner
+    monitoring: MonitoringStore
+    brokers: Brokers
+    backups: BackupLog

@@ -1,7 +1,8 @@
-"""Deposits and withdrawals by an admin."""
+"""Deposits and withdrawals that one admin may do alone."""
 
 from trading.domain.errors import Invalid, NotFound
 from trading.domain.money import INT64_MAX, parse_decimal
+from trading.services import settled
 from trading.services.access import Actor, Reach, Role, operation
 from trading.services.floor import Floor
 from trading.services.margin import check_withdrawal
@@ -16,9 +17,10 @@ def deposit(floor: Floor, actor: Actor, portfolio_id: int, amount: str, key: str
     """Put cash into a portfolio, in its base currency; returns the transfer group.
 
     ``amount`` is a decimal text with at most the currency's places. The same ``key`` posts once. Raises `Invalid`,
-    `NotFound`, `Conflict` (key used for another body).
+    `NotFound`, `Conflict` (key used for another body); ``second_admin_needed`` above the currency's limit, where a
+    person asks: that is a request (`trading.services.wallet`).
     """
-    cents = _amount(floor, portfolio_id, amount)
+    cents = minor_amount(floor, portfolio_id, amount)
     return floor.ledger.deposit(
         actor.user_id, portfolio_id, cents, key, memo.strip()[:200], actor.origin, floor.clock.now_ns()
     )
@@ -26,18 +28,28 @@ def deposit(floor: Floor, actor: Actor, portfolio_id: int, amount: str, key: str
 
 @operation(_ADMIN)
 def withdraw(floor: Floor, actor: Actor, portfolio_id: int, amount: str, key: str, memo: str = "") -> int:
-    """Take cash out; refused with code ``insufficient_cash`` beyond what is not held. Else like `deposit`.
+    """Take cash out. Refused with ``insufficient_cash`` beyond what is not held, with ``not_settled`` beyond what has
+    settled. Else like `deposit`.
 
     Out of a margin portfolio goes what its positions and open orders do not require, see `margin.check_withdrawal`.
     """
-    cents = _amount(floor, portfolio_id, amount)
+    cents, now_ns = minor_amount(floor, portfolio_id, amount), floor.clock.now_ns()
     check_withdrawal(floor, portfolio_id, cents)
-    return floor.ledger.withdraw(
-        actor.user_id, portfolio_id, cents, key, memo.strip()[:200], actor.origin, floor.clock.now_ns()
-    )
+    with settled.explained(floor, portfolio_id):
+        return floor.ledger.withdraw(
+            actor.user_id,
+            portfolio_id,
+            cents,
+            key,
+            memo.strip()[:200],
+            actor.origin,
+            now_ns,
+            settled.cutoffs(floor, now_ns),
+        )
 
 
-def _amount(floor: Floor, portfolio_id: int, text: str) -> int:
+def minor_amount(floor: Floor, portfolio_id: int, text: str) -> int:
+    """Minor units of a portfolio's base currency in a decimal text; `Invalid` says what is wrong with it."""
     scale = floor.ledger.scale(portfolio_id)
     if scale is None:
         raise NotFound(f"no portfolio {portfolio_id}")

@@ -236,8 +236,10 @@ class MarginKeeper:
         if command.kind not in ("submit", "group"):
             return []
         settlement = self._broker.settlement
-        orders = [settlement.orders[each] for each in order_ids([command])]
-        closing = [order for order in orders if order.margin is not None and not order.opens and not order.is_exit]
+        orders = [settlement.orders.get(order_id) for order_id in order_ids([command])]
+        closing = [
+            order for order in orders if order is not None and order.margin and not (order.opens or order.is_exit)
+        ]
         if not closing:
             return []
         one = closing[0]

@@ -164,6 +164,15 @@ def _given(*refusals: Refusal | None) -> tuple[Refusal, ...]:
     return tuple(refusal for refusal in refusals if refusal is not None)
 
 
+def form_refusal(context: DeskContext, ticket: Ticket) -> Refusal | None:
+    """What is wrong with a ticket whatever the market, the cash and the limits are: its units, size and shape."""
+    try:
+        asked = _asked(context.instrument, ticket)
+    except Invalid as error:
+        return invalid(error)
+    return size_refusal(context, asked.lots or 0) or _shape_refusal(ticket, asked) or numbers_refusal(asked)
+
+
 # What was typed -----------------------------------------------------------------------------------------------------
 
 

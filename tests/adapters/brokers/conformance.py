@@ -7,10 +7,11 @@ from typing import Any, Protocol
 
 import pytest
 
+from trading.domain.brokerage import BrokerOrder, Execution, NewOrder, NewTerms
 from trading.domain.errors import Conflict, Invalid, NotFound
 from trading.domain.instruments import Instrument
 from trading.domain.orders import OrderState, OrderType, Refusal, Side, TimeInForce
-from trading.services.ports.brokerage import Brokerage, BrokerOrder, Execution, NewOrder, NewTerms
+from trading.services.ports.brokerage import Brokerage
 
 BID, ASK = 9_999, 10_000
 OVER = {OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED}

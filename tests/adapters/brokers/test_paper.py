@@ -9,11 +9,12 @@ from shared_servers import Database
 from trading_floor import TradingFloor
 
 from trading.adapters.brokers.paper import PaperBrokerage
+from trading.domain.brokerage import NewOrder
 from trading.domain.errors import Forbidden
 from trading.domain.orders import OrderType, Refusal, Side
 from trading.services import halt
 from trading.services.access import SYSTEM
-from trading.services.ports.brokerage import Brokerage, NewOrder
+from trading.services.ports.brokerage import Brokerage
 
 __all__ = ["cash", "client"]
 

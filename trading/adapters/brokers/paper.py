@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from trading.domain.brokerage import Balance, BrokerOrder, Execution, Holding, NewOrder, NewTerms
 from trading.domain.errors import Conflict, Halted, NotFound
 from trading.domain.instruments import Instrument
 from trading.domain.orders import Change, Refusal, Ticket
 from trading.services import brokerage, desk
 from trading.services.access import Actor
 from trading.services.floor import Floor
-from trading.services.ports.brokerage import Balance, BrokerOrder, Execution, Holding, NewOrder, NewTerms
 
 
 class PaperBrokerage:

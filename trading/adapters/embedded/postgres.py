@@ -29,6 +29,7 @@ CONFIGURATION: Mapping[str, str] = {
     "shared_buffers": "128MB",
     "effective_cache_size": "1GB",
     "max_wal_size": "1GB",
+    "max_slot_wal_keep_size": "4GB",
     "max_worker_processes": "8",
     "max_parallel_workers": "2",
     "max_parallel_workers_per_gather": "1",
@@ -50,12 +51,13 @@ class EmbeddedPostgres:
     password: str
     log: Path
     extra: Mapping[str, str] = field(default_factory=dict)
+    folder: str = "postgres"
     child: "subprocess.Popen[bytes] | None" = None
 
     @property
     def data_dir(self) -> Path:
         """The cluster's own folder."""
-        return self.home.root / "postgres"
+        return self.home.root / self.folder
 
     def prepare(self) -> None:
         """Create the cluster if there is none. A creation that was cut short leaves nothing behind that counts."""

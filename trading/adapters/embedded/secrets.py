@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from trading.domain.errors import Unavailable
@@ -17,7 +17,10 @@ LOGINS = (SUPERUSER, "tf_app", "tf_broker", "tf_observer", "tf_dagster", "tf_mlf
 
 @dataclass(frozen=True, slots=True)
 class FloorSecrets:
-    """What ``data/secrets.json`` holds. ``server_home`` is the folder of the embedded servers' own files."""
+    """What ``data/secrets.json`` holds. ``server_home`` is the folder of the embedded servers' own files.
+
+    ``brokers`` are keys of brokers elsewhere, by a name of the floor's own.
+    """
 
     postgres: Mapping[str, str]
     postgres_socket_dir: str
@@ -25,6 +28,7 @@ class FloorSecrets:
     valkey_password: str
     cookie_key: str
     server_home: str = ""
+    brokers: Mapping[str, str] = field(default_factory=dict)
 
 
 def generate() -> FloorSecrets:

@@ -214,9 +214,10 @@ class PostgresBroker:
         )
         return [Standing(row, row["accepted_ts_ns"]) for row in rows]
 
-    def halted(self) -> Sequence[str]:
+    def halted(self) -> Mapping[str, Sequence[int]]:
         """See the port."""
-        return [row["scope"] for row in self._rows("select scope from halt_state where mode = 'halted'")]
+        rows = self._rows("select scope, open_orders_of(scope) as ids from halt_state where mode = 'halted'")
+        return {row["scope"]: row["ids"] for row in rows}
 
     def calendars(self) -> Mapping[int, str]:
         """See the port."""

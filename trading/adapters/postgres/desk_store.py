@@ -78,7 +78,10 @@ class PostgresDesk:
             judged = decide(self._context(found, newest))
             if isinstance(judged, Refusal):
                 return call.refuse(transaction, judged)
-            return call.accept(transaction, ACCEPT, orders_row(judged, found, portfolio_id, ts_ns))
+            row = orders_row(judged, found, portfolio_id, ts_ns)
+            if ticket.parent_id is not None:
+                row["orders"][0] |= {"parent_id": ticket.parent_id, "child_n": ticket.child_n}
+            return call.accept(transaction, ACCEPT, row)
 
     def change(
         self,
@@ -101,6 +104,8 @@ class PostgresDesk:
                 return known
             if "unknown_order" in found:
                 return call.refuse(transaction, _unknown_order())
+            if found["order"]["parent_id"] is not None:
+                return call.refuse(transaction, _child_order(found["order"]["parent_id"]))
             instrument = instrument_of(found["instrument"])
             judged = decide(context_of(found, instrument), _standing(found, instrument))
             if isinstance(judged, Refusal):
@@ -184,6 +189,8 @@ def desk_connection(pool: Pool) -> Iterator[Connection[Any]]:
     except errors.DatabaseError as error:
         if error.sqlstate == "TF001":
             raise Halted("trading is halted: the kill switch is on") from None
+        if error.sqlstate == "TF007":
+            raise Conflict("its parent does not ask for this child any more", "stale_child") from None
         raise
 
 
@@ -228,6 +235,12 @@ def _unknown_order() -> Refusal:
     return Refusal("unknown_order", "There is no such order in this portfolio.")
 
 
+def _child_order(parent_id: int) -> Refusal:
+    """The floor itself sizes and prices children."""
+    words = f"This is a child of order P{parent_id}, which the floor is working; cancel the child or the whole."
+    return Refusal("child_order", words, {"parent": str(parent_id)})
+
+
 def digest_of(body: Any) -> bytes:
     """What tells whether a key is used again for the same call."""
     return hashlib.sha256(json.dumps(body).encode()).digest()
@@ -265,7 +278,7 @@ def context_of(found: Mapping[str, Any], instrument: Instrument | None = None) -
         asset_account=found["asset_account"],
         position_lots=found["position"],
         position_held=found["position_held"],
-        open_orders=found["open_orders"],
+        open_orders=limits["own"],
         limits=limits_of(limits),
         action_waits=found["action_waits"],
         halts=found["halt"] or {},

@@ -2,16 +2,25 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, LiteralString
 
 from psycopg import errors
+from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.pool import Pool, connection_of, scalar
 from trading.domain.errors import Conflict, Invalid, NotFound
 from trading.domain.money import minor_to_decimal
-from trading.services.ports.desk import Posting
+from trading.services.ports.desk import Cutoff, Posting
 
 _REFUSALS = {
+    "already_decided": "the request is {state} already",
+    "expired": "the request has expired; ask anew",
+    "same_person": "another admin must agree than who asked or agreed before",
+    "not_yours": "only who asked can take a request back",
+    "forbidden": "only an admin decides",
+    "only_lower": "the limit is {available} {asset}; an admin may lower it, the operator of the floor may raise it",
+    "not_settled": "only {available} {asset} can be withdrawn: {unsettled} {asset} of proceeds have not settled",
     "insufficient_cash": "only {available} {asset} are available, {needed} are needed",
     "insufficient_position": "only {available} {asset} are available, {needed} are needed",
     "second_admin_needed": "above {available} {asset} a second admin must agree: make it a request",
@@ -27,7 +36,8 @@ class PostgresLedger:
     def post(self, posting: Posting) -> int:
         """See `LedgerStore`."""
         body = repr((posting.portfolio_id, posting.lines, posting.memo))
-        answer = self._call(
+        answer = called(
+            self._pool,
             "select post_group(%s, %s, %s, %s, %s, %s::int[], %s::bigint[], %s::text[], %s::text[], %s, %s, %s)",
             (
                 posting.actor_id,
@@ -53,10 +63,18 @@ class PostgresLedger:
         return self._post_cash("deposit", admin_id, portfolio_id, amount, key, memo, origin, ts_ns)
 
     def withdraw(
-        self, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, origin: str, ts_ns: int
+        self,
+        admin_id: int,
+        portfolio_id: int,
+        amount: int,
+        key: str,
+        memo: str,
+        origin: str,
+        ts_ns: int,
+        cutoffs: Sequence[Cutoff],
     ) -> int:
         """Portfolio to outside world."""
-        return self._post_cash("withdrawal", admin_id, portfolio_id, amount, key, memo, origin, ts_ns)
+        return self._post_cash("withdrawal", admin_id, portfolio_id, amount, key, memo, origin, ts_ns, cutoffs)
 
     def scale(self, portfolio_id: int) -> int | None:
         """Decimal places of the portfolio's base currency."""
@@ -73,34 +91,68 @@ class PostgresLedger:
             return int(scalar(connection, "select keep_balances(%s)", (ts_ns,)))
 
     def _post_cash(
-        self, kind: str, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, origin: str, ts_ns: int
+        self,
+        kind: str,
+        admin_id: int,
+        portfolio_id: int,
+        amount: int,
+        key: str,
+        memo: str,
+        origin: str,
+        ts_ns: int,
+        cutoffs: Sequence[Cutoff] | None = None,
     ) -> int:
         body = hashlib.sha256(f"{kind}|{portfolio_id}|{amount}|{memo}".encode()).digest()
-        answer = self._call(
-            "select post_cash(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            (admin_id, kind, portfolio_id, amount, key, body, memo, origin, ts_ns),
+        answer = called(
+            self._pool,
+            "select post_cash(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            (
+                admin_id,
+                kind,
+                portfolio_id,
+                amount,
+                key,
+                body,
+                memo,
+                origin,
+                ts_ns,
+                None if cutoffs is None else as_json(cutoffs),
+            ),
         )
         return int(answer["group_id"])
 
-    def _call(self, statement: LiteralString, parameters: Sequence[Any]) -> Mapping[str, Any]:
-        """The answer of a server function of the ledger; a refusal is raised with its numbers."""
-        try:
-            with connection_of(self._pool) as connection:
-                found = scalar(connection, statement, parameters)
-        except errors.NumericValueOutOfRange:
-            raise Invalid("the balance would be out of range", "out_of_range") from None
-        except errors.DatabaseError as error:
-            if error.sqlstate == "TF006":
-                raise NotFound("there is no such portfolio, or it is archived") from None
-            raise
-        if "conflict" in found:
-            raise Conflict("this key was used for another posting", "key_reused")
-        answer: Mapping[str, Any] = found["answer"]
-        if "refused" in answer:
-            raise _refusal(answer)
-        return answer
+
+def as_json(cutoffs: Sequence[Cutoff]) -> Jsonb:
+    """Cutoffs as the server functions read them."""
+    return Jsonb([asdict(each) for each in cutoffs])
 
 
-def _refusal(answer: Mapping[str, Any]) -> Invalid:
-    words = {name: f"{minor_to_decimal(answer[name], answer['scale']):,f}" for name in ("available", "needed")}
-    return Invalid(_REFUSALS[answer["refused"]].format(asset=answer["asset"], **words), answer["refused"])
+def called(pool: Pool, statement: LiteralString, parameters: Sequence[Any]) -> Mapping[str, Any]:
+    """The answer of a server function of the ledger or the wallet; a refusal is raised with its numbers."""
+    try:
+        with connection_of(pool) as connection:
+            found = scalar(connection, statement, parameters)
+    except errors.NumericValueOutOfRange:
+        raise Invalid("the balance would be out of range", "out_of_range") from None
+    except errors.DatabaseError as error:
+        if error.sqlstate == "TF006":
+            raise NotFound("there is no such thing, or it is archived") from None
+        raise
+    if "conflict" in found:
+        raise Conflict("this key was used for another body", "key_reused")
+    answer: Mapping[str, Any] = found["answer"]
+    if "refused" in answer:
+        raise refusal(answer)
+    return answer
+
+
+def refusal(answer: Mapping[str, Any]) -> Invalid:
+    """What a server function refused, in words with its numbers."""
+    scale = answer.get("scale", 0)
+    words = {
+        name: f"{minor_to_decimal(answer[name], scale):,f}"
+        for name in ("available", "needed", "unsettled")
+        if name in answer
+    }
+    template = _REFUSALS[answer["refused"]]
+    return Invalid(template.format_map({**answer, **words}), answer["refused"])

@@ -8,9 +8,11 @@ import psycopg
 from psycopg.rows import DictRow
 
 from trading.adapters.postgres import statement_rows
+from trading.adapters.postgres.ledger_store import as_json
 from trading.adapters.postgres.pool import Pool, cursor
 from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, holding_of
 from trading.domain.margin import Holding
+from trading.services.ports.desk import Cutoff
 
 Row = dict[str, Any]
 
@@ -117,6 +119,11 @@ _FLOW = """select coalesce(sum(case when t.credit_id = a.id then t.amount else -
     from transfer t join portfolio p on p.id = t.portfolio_id
     join account a on a.portfolio_id = p.id and a.asset_id = p.currency_id and a.id in (t.debit_id, t.credit_id)
     where t.portfolio_id = %s and t.kind in ('deposit', 'withdrawal') and t.ts_ns > %s"""
+
+_UNSETTLED = """select c.code as asset, c.scale, m.* from account a join asset c on c.id = a.asset_id
+    cross join jsonb_to_recordset(unsettled(a.portfolio_id, a.asset_id, %s)) m (asset_class text, calendar text,
+        amount bigint, last_ns bigint)
+    where a.portfolio_id = %s and a.kind = 'portfolio' and c.kind = 'currency' order by c.code"""
 
 
 class PostgresQueries:
@@ -248,6 +255,15 @@ class PostgresQueries:
     def action_effects(self, portfolio_id: int) -> Sequence[Row]:
         """See `QueryStore`."""
         return self._all(_ACTION_EFFECTS, (portfolio_id,))
+
+    def markets(self) -> Sequence[tuple[str, str]]:
+        """See `QueryStore`."""
+        found = self._all("select distinct asset_class, profile ->> 'calendar' as calendar from instrument_version", ())
+        return [(row["asset_class"], row["calendar"] or "24/7") for row in found]
+
+    def unsettled(self, portfolio_id: int, cutoffs: Sequence[Cutoff]) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(_UNSETTLED, (as_json(cutoffs), portfolio_id))
 
     def equity_marks(self, portfolio_id: int) -> Sequence[Row]:
         """See `QueryStore`."""

@@ -9,7 +9,7 @@ from trading.domain.instruments import Instrument
 from trading.domain.ledger import Hold, OnMargin, OpenOrder
 from trading.domain.margin import Holding, Policy
 from trading.domain.money import Asset
-from trading.domain.orders import EXITS, GroupRole, OrderState, OrderType, Side, Terms
+from trading.domain.orders import EXITS, GroupRole, OrderState, OrderType, Side, Terms, Ticket, TimeInForce
 from trading.domain.positions import FillId, Lot
 from trading.domain.risk import Exposure, LimitSet, RiskLimits, strictest
 
@@ -135,3 +135,9 @@ def exposure_of(found: Mapping[str, Any]) -> Exposure:
         drawdown_ppm=drawdown_ppm,
         ban=None if found["ban"] is None else tuple(found["ban"]),
     )
+
+
+def ticket_of(stored: Mapping[str, Any]) -> Ticket:
+    """A ticket out of the JSON object of its fields."""
+    words = {"side": Side(stored["side"]), "type": OrderType(stored["type"])}
+    return Ticket(**{**stored, **words, "time_in_force": TimeInForce(stored["time_in_force"])})

@@ -92,13 +92,45 @@ class PostgresVerify:
                 (mark["xid"], mark["block_id"], mark["first_seq"], mark["event_id"], ts_ns),
             )
 
-    def record(self, scope: str, ts_ns: int, breaks: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> None:
+    def record(
+        self,
+        scope: str,
+        ts_ns: int,
+        breaks: Sequence[Mapping[str, Any]],
+        counts: Mapping[str, int],
+        unless_since_ns: int | None = None,
+    ) -> None:
         """Keep a result for the screens."""
         with connection_of(self._pool) as connection:
             connection.execute(
-                "insert into reconciliation (ts_ns, scope, ok, breaks, counts) values (%s, %s, %s, %s, %s)",
-                (ts_ns, scope, not breaks, Jsonb(list(breaks)), Jsonb(dict(counts))),
+                "insert into reconciliation (ts_ns, scope, ok, breaks, counts) select %(ts_ns)s, %(scope)s, %(ok)s,"
+                " %(breaks)s, %(counts)s where not %(ok)s or %(since)s::bigint is null or not exists ("
+                "select 1 from reconciliation where scope = %(scope)s and ok and ts_ns > %(since)s)",
+                {
+                    "ts_ns": ts_ns,
+                    "scope": scope,
+                    "ok": not breaks,
+                    "breaks": Jsonb(list(breaks)),
+                    "counts": Jsonb(dict(counts)),
+                    "since": unless_since_ns,
+                },
             )
+
+    def newest_block(self) -> tuple[int, str] | None:
+        """See `VerifyStore`."""
+        with connection_of(self._pool) as connection:
+            row = connection.execute(
+                "select id, encode(hash, 'hex') from ledger_block order by id desc limit 1"
+            ).fetchone()
+        return None if row is None else (int(row[0]), str(row[1]))
+
+    def block_hashes(self, ids: Sequence[int]) -> Mapping[int, str]:
+        """See `VerifyStore`."""
+        with connection_of(self._pool) as connection:
+            found = connection.execute(
+                "select id, encode(hash, 'hex') from ledger_block where id = any (%s)", (list(ids),)
+            ).fetchall()
+        return {int(block_id): str(hashed) for block_id, hashed in found}
 
 
 class _Found:

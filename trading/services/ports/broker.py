@@ -179,8 +179,8 @@ class BrokerStore(Protocol):
         """Open orders whose submission has been sequenced."""
         ...
 
-    def halted(self) -> Sequence[str]:
-        """Scopes that are halted."""
+    def halted(self) -> Mapping[str, Sequence[int]]:
+        """Scopes that are halted, with the open orders of those that the engine does not know."""
         ...
 
     def calendars(self) -> Mapping[int, str]:

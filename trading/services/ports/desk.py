@@ -173,6 +173,18 @@ class DeskStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Cutoff:
+    """What was sold in a market from ``from_ns`` on has not settled.
+
+    ``calendar`` as `trading.market.sessions` names it; conversions settle as asset class ``fx``, calendar ``FX``.
+    """
+
+    asset_class: str
+    calendar: str
+    from_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One line of a group as its portfolio sees it: ``amount`` in minor units is signed, + comes in.
 
@@ -216,9 +228,17 @@ class LedgerStore(Protocol):
         ...
 
     def withdraw(
-        self, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, origin: str, ts_ns: int
+        self,
+        admin_id: int,
+        portfolio_id: int,
+        amount: int,
+        key: str,
+        memo: str,
+        origin: str,
+        ts_ns: int,
+        cutoffs: Sequence[Cutoff],
     ) -> int:
-        """Move cash out; `Invalid` with ``insufficient_cash`` too."""
+        """Move cash out; `Invalid` with ``insufficient_cash`` and, by ``cutoffs``, ``not_settled`` too."""
         ...
 
     def scale(self, portfolio_id: int) -> int | None:
@@ -234,11 +254,11 @@ class HaltStore(Protocol):
     """The kill switch: scopes and modes as `trading.services.halt` names them."""
 
     def set(self, actor_id: int, scope: str, mode: str, reason: str, ts_ns: int, origin: str) -> None:
-        """Exclusive lock, the row, its command and audit; commit."""
+        """Exclusive lock, the row, its command and audit; commit. Raises `Conflict` where a file keeps it halted."""
         ...
 
     def current(self) -> Sequence[dict[str, Any]]:
-        """Scopes that are not running: scope, mode, reason, set_by, ts_ns."""
+        """Scopes that are not running: scope, name, mode, reason, set_by, ts_ns, by_file."""
         ...
 
 
@@ -270,6 +290,42 @@ class VerifyStore(Protocol):
         """The books were sound up to ``mark``."""
         ...
 
-    def record(self, scope: str, ts_ns: int, breaks: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> None:
-        """Keep a result."""
+    def record(
+        self,
+        scope: str,
+        ts_ns: int,
+        breaks: Sequence[Mapping[str, Any]],
+        counts: Mapping[str, int],
+        unless_since_ns: int | None = None,
+    ) -> None:
+        """Keep a result; with ``unless_since_ns`` only where it has breaks or none of its scope was kept since."""
+        ...
+
+    def newest_block(self) -> tuple[int, str] | None:
+        """Id and hash (hex) of the newest sealed block."""
+        ...
+
+    def block_hashes(self, ids: Sequence[int]) -> Mapping[int, str]:
+        """Hashes (hex) of the blocks that are there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The hash (hex) of a sealed block of the ledger, as it was at ``at_ns``."""
+
+    block_id: int
+    hash: str
+    at_ns: int
+
+
+class HeadLog(Protocol):
+    """Heads of the ledger's chain, kept outside the database, only ever added to."""
+
+    def heads(self) -> Sequence[Head]:
+        """All, oldest first."""
+        ...
+
+    def append(self, head: Head) -> None:
+        """Add one; it is on the disk when this returns."""
         ...

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from trading.domain.margin import Holding
+from trading.services.ports.desk import Cutoff
 
 
 class QueryStore(Protocol):
@@ -106,6 +107,14 @@ class QueryStore(Protocol):
     def action_effects(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
         """What splits and dividends did, newest first: kind, ex_date, ts_ns, terms of the action, lots_before,
         lots_after, cash, tax, dropped, oldest_ts_ns (when the oldest lot it changed was acquired), calendar."""
+        ...
+
+    def markets(self) -> Sequence[tuple[str, str]]:
+        """Asset class and calendar of everything that is traded."""
+        ...
+
+    def unsettled(self, portfolio_id: int, cutoffs: Sequence[Cutoff]) -> Sequence[dict[str, Any]]:
+        """asset, scale, asset_class, calendar, amount and last_ns of proceeds that have not settled, by currency."""
         ...
 
     def equity_marks(self, portfolio_id: int) -> Sequence[dict[str, Any]]:

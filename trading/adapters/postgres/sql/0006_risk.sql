@@ -85,3 +85,5 @@ alter table halt_state
     add constraint halt_state_scope_check check (
         scope ~ '^(floor|user:[0-9]+|instrument:[0-9]+|portfolio:[0-9]+|strategy:[A-Za-z0-9][A-Za-z0-9._-]{0,39})$'),
     add column by_file boolean not null default false;  -- the file HALT lies in the data folder: no resuming
+create index orders_strategy_open on orders (strategy)
+    where strategy is not null and state not in ('filled', 'rejected', 'cancelled', 'expired');

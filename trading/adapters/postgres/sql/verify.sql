@@ -259,3 +259,19 @@ where b.hash <> sha256(b.prev_hash || b.root || coalesce(b.fills_root, ''::bytea
 -- each transfer has its own hash (new)
 select 'leaf' as "check", 'transfer:' || t.id, encode(transfer_leaf(t), 'hex'), encode(leaf, 'hex') from transfer t
 where leaf <> transfer_leaf(t);
+
+-- children never come to more than their parent: an open one counts whole, one that is over by what it filled
+select 'parent_children' as "check", 'parent:' || p.id, '<= ' || p.quantity_lots, c.lots::text
+from parent_order p join (
+    select parent_id, sum(case when state in ('filled', 'rejected', 'cancelled', 'expired') then filled_lots
+                               else quantity_lots end) as lots
+    from orders where parent_id is not null group by parent_id) c on c.parent_id = p.id
+where c.lots > p.quantity_lots;
+-- a parent that is over has no open child, and one that is filled is filled by its children
+select 'parent_state' as "check", 'parent:' || p.id, p.state || ' ' || p.quantity_lots, c.open || ' open ' || c.filled
+from parent_order p cross join lateral (
+    select count(*) filter (where state not in ('filled', 'rejected', 'cancelled', 'expired')) as open,
+           coalesce(sum(filled_lots), 0) as filled
+    from orders where parent_id = p.id) c
+where p.state in ('filled', 'ended', 'cancelled')
+  and (c.open > 0 or (p.state = 'filled') <> (c.filled = p.quantity_lots));

@@ -105,8 +105,6 @@ begin
                       from portfolio where id = p_portfolio),
         'cash_account', cash.id, 'cash_available', coalesce(cash.posted - cash.held, 0),
         'asset_account', shares.id, 'position', coalesce(shares.posted, 0), 'position_held', coalesce(shares.held, 0),
-        'open_orders', (select count(*) from orders where portfolio_id = p_portfolio
-                        and state not in ('filled', 'rejected', 'cancelled', 'expired')),
         'limits', desk_limits(p_user, p_portfolio, p_instrument),
         'action_waits', exists (select 1 from command where kind = 'action' and input_seq is null
                                 and (payload ->> 'instrument_id')::int = p_instrument),
@@ -155,13 +153,13 @@ begin
         ids := ids || o.id;
         insert into orders (id, portfolio_id, instrument_id, instrument_version, limit_version, side, type, effect, tif,
                             quantity_lots, limit_ticks, protection_ticks, stop_ticks, trail, trail_ppm, post_only,
-                            expires_ns, group_id, group_role, strategy, reserve_ppm, reserve_ticks, state, actor_id,
-                            accepted_ts_ns, updated_ts_ns)
+                            expires_ns, group_id, group_role, strategy, parent_id, child_n, reserve_ppm, reserve_ticks,
+                            state, actor_id, accepted_ts_ns, updated_ts_ns)
             overriding system value
             values (o.id, o.portfolio_id, o.instrument_id, o.instrument_version, o.limit_version, o.side, o.type, o.effect,
                     o.tif, o.quantity_lots, o.limit_ticks, o.protection_ticks, o.stop_ticks, o.trail, o.trail_ppm,
-                    o.post_only, o.expires_ns, case when many > 1 then ids[1] end, o.group_role, o.strategy,
-                    o.reserve_ppm, o.reserve_ticks, 'accepted', p_user, o.accepted_ts_ns, o.accepted_ts_ns)
+                    o.post_only, o.expires_ns, case when many > 1 then ids[1] end, o.group_role, o.strategy, o.parent_id,
+                    o.child_n, o.reserve_ppm, o.reserve_ticks, 'accepted', p_user, o.accepted_ts_ns, o.accepted_ts_ns)
             returning public_id into o.public_id;
         for k in 0 .. jsonb_array_length(item -> 'holds') - 1 loop
             h := item -> 'holds' -> k;

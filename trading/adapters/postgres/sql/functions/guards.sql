@@ -11,11 +11,11 @@ begin
     end if;
     if (new.id, new.public_id, new.portfolio_id, new.instrument_id, new.instrument_version, new.limit_version, new.side,
         new.type, new.effect, new.tif, new.post_only, new.expires_ns, new.group_id, new.group_role, new.strategy,
-        new.actor_id, new.accepted_ts_ns)
+        new.parent_id, new.child_n, new.actor_id, new.accepted_ts_ns)
        is distinct from
        (old.id, old.public_id, old.portfolio_id, old.instrument_id, old.instrument_version, old.limit_version, old.side,
         old.type, old.effect, old.tif, old.post_only, old.expires_ns, old.group_id, old.group_role, old.strategy,
-        old.actor_id, old.accepted_ts_ns) then
+        old.parent_id, old.child_n, old.actor_id, old.accepted_ts_ns) then
         raise exception 'order %: an accepted order is not rewritten', old.id using errcode = 'TF004';
     end if;
     if old.state in ('filled', 'rejected', 'cancelled', 'expired')
@@ -36,9 +36,16 @@ end $$;
 do $$
 declare t text;
 begin
-    foreach t in array array['transfer', 'fill', 'order_event', 'audit', 'ledger_block', 'lot_close', 'reconciliation',
-                             'restricted_instrument', 'balance_mark', 'cash_limit', 'interest_day', 'margin_event',
-                             'action_effect', 'lot_action']
+    foreach t in array array[
+        'transfer', 'fill', 'order_event', 'audit', 'ledger_block', 'lot_close', 'reconciliation',
+        'restricted_instrument',
+        'balance_mark', 'cash_limit', 'interest_day',
+        'margin_event',
+        'broker_execution',
+        'backup_try',
+        'schedule_firing',
+        'action_effect', 'lot_action'
+    ]
     loop
         execute format('create or replace trigger %I before update or delete or truncate on %I
                         for each statement execute function refuse_edit()', t || '_kept', t);

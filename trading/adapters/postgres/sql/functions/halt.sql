@@ -1,41 +1,76 @@
 -- The kill switch.
 
--- Exclusive lock, the row and its command, nothing else but the trail.
+-- Open orders of a portfolio or a strategy, by id; the engine does not know these scopes, so a halt names them to it.
+create or replace function open_orders_of(p_scope text) returns bigint[] language sql stable set search_path = public as $$
+    select coalesce(array_agg(id order by id), '{}') from orders
+    where case split_part(p_scope, ':', 1)
+              when 'portfolio' then portfolio_id = substr(p_scope, 11)::bigint
+              when 'strategy' then strategy = substr(p_scope, 10)
+              else false end
+      and state not in ('filled', 'rejected', 'cancelled', 'expired');
+$$;
+
+-- Exclusive lock, the row and its command, nothing else but the trail. Whoever was in the middle of an order has
+-- committed once the lock is ours, so a command names every open order of its scope; those that have not reached the
+-- exchange yet are refused there. While the file HALT lies in the data folder the floor stays halted.
 create or replace function set_halt(p_actor bigint, p_scope text, p_mode text, p_reason text, p_origin text, p_ts_ns bigint)
 returns void language plpgsql security definer set search_path = public as $$
 begin
     perform pg_advisory_xact_lock(7001);
+    if p_mode <> 'halted' and exists (select 1 from halt_state where scope = p_scope and by_file) then
+        raise exception 'HALT FILE' using errcode = 'TF007';
+    end if;
     insert into halt_state (scope, mode, reason, set_by, ts_ns) values (p_scope, p_mode, p_reason, nullif(p_actor, 0), p_ts_ns)
         on conflict (scope) do update set mode = excluded.mode, reason = excluded.reason, set_by = excluded.set_by,
             ts_ns = excluded.ts_ns;
     insert into command (kind, payload, ts_ns) values (case p_mode when 'running' then 'resume' else 'halt' end,
-        jsonb_build_object('v', 1, 'scope', p_scope, 'mode', p_mode), p_ts_ns);
+        jsonb_build_object('v', 1, 'scope', p_scope, 'mode', p_mode) || case when p_mode = 'halted'
+            then jsonb_build_object('orders', open_orders_of(p_scope)) else '{}' end, p_ts_ns);
     insert into audit (user_id, action, subject, result, origin, detail) values (nullif(p_actor, 0), 'halt.set', p_scope,
         'ok', p_origin, jsonb_build_object('v', 1, 'mode', p_mode, 'reason', p_reason));
 end $$;
 
+-- The file HALT came or went. It halts; that it has gone lets a person open the floor again and does not open it.
+create or replace function halt_by_file(p_present boolean, p_reason text, p_ts_ns bigint) returns void
+language plpgsql security definer set search_path = public as $$
+begin
+    perform pg_advisory_xact_lock(7001);
+    if p_present and not exists (select 1 from halt_state where scope = 'floor' and mode = 'halted') then
+        perform set_halt(0, 'floor', 'halted', p_reason, 'file', p_ts_ns);
+    end if;
+    update halt_state set by_file = p_present where scope = 'floor' and by_file <> p_present;
+end $$;
+
 -- Whoever inserts an order or a fill takes the halt lock shared and reads the state, whether the code
 -- remembered to ask or not. VOLATILE and READ COMMITTED: each statement inside sees what has been committed by then.
+-- A fill is stopped by a halt alone; while nothing but the floor is written down, nothing else is looked at.
 create or replace function refuse_when_halted() returns trigger language plpgsql volatile security definer
 set search_path = public as $$
 declare
     floor_mode text;
+    others bigint;
     stopped text;
 begin
     perform pg_advisory_xact_lock_shared(7001);
-    select mode into floor_mode from halt_state where scope = 'floor';
+    select max(mode) filter (where scope = 'floor'), count(*) filter (where scope <> 'floor' and mode <> 'running')
+        into floor_mode, others from halt_state;
     if floor_mode is null or floor_mode = 'halted' then
         raise exception 'HALTED: floor' using errcode = 'TF001';
     end if;
     if tg_table_name = 'orders' then
+        if floor_mode = 'reducing' or others > 0 then
+            select h.scope into stopped from new_rows n
+                join portfolio p on p.id = n.portfolio_id
+                join halt_state h on h.scope in ('floor', 'user:' || p.owner_id, 'instrument:' || n.instrument_id,
+                                                 'portfolio:' || n.portfolio_id, 'strategy:' || n.strategy)
+                where h.mode = 'halted' or (h.mode = 'reducing' and n.effect = 'open') limit 1;
+        end if;
+    elsif others > 0 then
         select h.scope into stopped from new_rows n
             join portfolio p on p.id = n.portfolio_id
-            join halt_state h on h.scope in ('floor', 'user:' || p.owner_id, 'instrument:' || n.instrument_id)
-            where h.mode = 'halted' or (h.mode = 'reducing' and n.effect = 'open') limit 1;
-    else
-        select h.scope into stopped from new_rows n
-            join portfolio p on p.id = n.portfolio_id
-            join halt_state h on h.scope in ('user:' || p.owner_id, 'instrument:' || n.instrument_id)
+            join orders o on o.id = n.order_id
+            join halt_state h on h.scope in ('user:' || p.owner_id, 'instrument:' || n.instrument_id,
+                                             'portfolio:' || n.portfolio_id, 'strategy:' || o.strategy)
             where h.mode = 'halted' limit 1;
     end if;
     if stopped is not null then

@@ -109,22 +109,37 @@ set search_path = public as $$
                     (select 10000 * 10 ^ scale from asset where id = p_asset)::bigint);
 $$;
 
--- A deposit or a withdrawal: one transfer between the outside world and a portfolio, in its base currency.
+-- A deposit or a withdrawal: one transfer between the outside world and a portfolio, in its base currency. With
+-- p_cutoffs, as in `unsettled`, what has not settled stays in a cash portfolio.
+drop function if exists post_cash(bigint, text, bigint, bigint, text, bytea, text, text, bigint);
 create or replace function post_cash(p_admin bigint, p_kind text, p_portfolio bigint, p_amount bigint, p_key text, p_hash bytea,
-                          p_memo text, p_origin text, p_ts_ns bigint)
+                          p_memo text, p_origin text, p_ts_ns bigint, p_cutoffs jsonb default null)
 returns jsonb language plpgsql security definer set search_path = public
 set plan_cache_mode = force_generic_plan as $$
 declare
     currency int;
     above bigint;
+    reply jsonb;
 begin
     select currency_id into currency from portfolio where id = p_portfolio;
     if p_admin <> 0 then
         above := second_admin_above(currency);
         if p_amount > above then
-            return (select refuse_posting(p_admin, p_portfolio, 'ledger.' || p_kind, p_key, jsonb_build_object(
-                'v', 1, 'refused', 'second_admin_needed', 'available', above, 'needed', p_amount, 'asset', a.code,
-                'scale', a.scale), p_origin) from asset a where a.id = currency);
+            select jsonb_build_object('v', 1, 'refused', 'second_admin_needed', 'available', above, 'needed', p_amount,
+                                      'asset', code, 'scale', scale) into reply from asset where id = currency;
+            return refuse_posting(p_admin, p_portfolio, 'ledger.' || p_kind, p_key, reply, p_origin);
+        end if;
+    end if;
+    if p_kind = 'withdrawal' and p_cutoffs is not null then
+        -- Locked first and looked at by the next statement, so that no sale is booked between this look and the posting.
+        perform 1 from account where portfolio_id = p_portfolio and asset_id = currency and kind = 'portfolio'
+            for no key update;
+        select not_settled(p_portfolio, currency, p_amount, a.posted - a.held, p_cutoffs) into reply from account a
+            where a.portfolio_id = p_portfolio and a.asset_id = currency and a.kind = 'portfolio'
+              and a.posted - a.held >= p_amount and not exists (select 1 from idempotency_key
+                where user_id = p_admin and operation = 'ledger.withdrawal' and key = p_key);
+        if reply is not null then
+            return refuse_posting(p_admin, p_portfolio, 'ledger.withdrawal', p_key, reply, p_origin);
         end if;
     end if;
     return post_group(p_admin, p_portfolio, 'ledger.' || p_kind, p_key, p_hash, array[currency],
@@ -144,8 +159,8 @@ $$;
 -- What of a fill is sealed with the transfers of its transaction.
 create or replace function fill_leaf(f fill) returns bytea language sql stable as $$
     select sha256(convert_to(concat_ws('|', f.order_id, f.input_seq, f.n, f.portfolio_id, f.instrument_id,
-        f.instrument_version, f.fee_version, f.side, f.price_ticks, f.quantity_lots, f.notional, f.fee, f.liquidity, f.why,
-        f.group_id, f.ts_ns), 'UTF8'));
+        f.instrument_version, f.fee_version, f.side, f.price_ticks, f.quantity_lots, f.notional, f.fee, f.tax, f.charges,
+        f.liquidity, f.why, f.group_id, f.ts_ns), 'UTF8'));
 $$;
 
 -- Seals transfers and fills whose transactions are all over into one block of the hash chain, of about 50,000 transfers

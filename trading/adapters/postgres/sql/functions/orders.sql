@@ -39,3 +39,53 @@ begin
         order by place;
     update idempotency_key set answer = p_answer where user_id = p_user and operation = p_operation and key = p_key;
 end $$;
+
+-- A new schedule or parent: claims its key, and has those who plan for the same portfolio wait for each other, so that
+-- their number is right. Answers like claim_key.
+create or replace function claim_planned(p_user bigint, p_operation text, p_key text, p_hash bytea, p_portfolio bigint)
+returns jsonb language plpgsql security definer set search_path = public as $$
+begin
+    perform pg_advisory_xact_lock(7011, (p_portfolio % 2147483647)::int);
+    return claim_key(p_user, p_operation, p_key, p_hash);
+end $$;
+
+-- A child is taken only while its parent's plan asks for it with just this size. So a clerk that was frozen and wakes up
+-- later cannot send what has been given back meanwhile, and children never come to more than their parent.
+create or replace function check_child() returns trigger language plpgsql security definer set search_path = public as $$
+declare
+    p parent_order;
+begin
+    select * into p from parent_order where id = new.parent_id for share;
+    if p.portfolio_id is distinct from new.portfolio_id or p.instrument_id <> new.instrument_id
+       or p.state in ('filled', 'ended', 'cancelled') or not exists (
+           select 1 from jsonb_array_elements(p.plan -> 'live') c where (c ->> 'n')::int = new.child_n
+           and (c ->> 'lots')::bigint = new.quantity_lots and not (c ->> 'asked')::boolean) then
+        raise exception 'parent %: child % is not asked for', new.parent_id, new.child_n using errcode = 'TF007';
+    end if;
+    return null;
+end $$;
+create or replace trigger orders_child after insert on orders for each row when (new.parent_id is not null)
+    execute function check_child();
+
+-- A parent moves on, from the version that was read; false where another has moved it, or where a child that is to be
+-- given back (`p_returned`) has become an order.
+create or replace function parent_save(p_id bigint, p_version int, p_state text, p_code text, p_reason text, p_plan jsonb,
+                            p_mark jsonb, p_returned int[], p_ts_ns bigint, p_user bigint, p_origin text)
+returns boolean language plpgsql security definer set search_path = public as $$
+declare
+    was parent_order;
+begin
+    select * into was from parent_order where id = p_id for update;
+    if was.version is distinct from p_version
+       or exists (select 1 from orders where parent_id = p_id and child_n = any (p_returned)) then
+        return false;
+    end if;
+    update parent_order set state = p_state, code = p_code, reason = p_reason, plan = p_plan, mark = p_mark,
+        version = version + 1, updated_ts_ns = p_ts_ns where id = p_id;
+    if p_state <> was.state then
+        insert into audit (user_id, action, subject, result, code, origin, detail)
+            values (p_user, 'parents.' || p_state, 'parent:' || p_id, 'ok', p_code, p_origin,
+                    jsonb_build_object('v', 1, 'was', was.state, 'reason', p_reason));
+    end if;
+    return true;
+end $$;

@@ -21,7 +21,8 @@ grant usage on schema public to tf_app, tf_broker, tf_observer;
 
 grant select on all tables in schema public to tf_app, tf_broker;
 grant insert on app_user, app_session, login_attempt, portfolio, portfolio_grant, asset, instrument, instrument_version,
-    risk_limit, idempotency_key, audit, process_status, setting, lake_file, ingest_report, reconciliation, equity_mark
+    risk_limit, idempotency_key, audit, process_status, setting, lake_file, ingest_report, reconciliation, equity_mark,
+    backup_try
     to tf_app;
 grant execute on function margin_accounts, margin_policy_of, margin_holdings, set_margin_policy to tf_app;
 grant execute on function margin_accounts to tf_broker;
@@ -34,13 +35,22 @@ grant update (archived_at, name) on portfolio to tf_app;
 grant update (retired_at, meta) on lake_file to tf_app;
 grant update (answer) on idempotency_key to tf_app;
 grant delete on portfolio_grant, login_attempt, app_session to tf_app;
+grant insert on broker_account, broker_plan, broker_order, broker_execution, broker_book, broker_write, monitor_cycle,
+    monitor_step, fair_price to tf_app;
+grant update (enabled, steps, cycle_s, cursor, executions, started_ts_ns) on broker_account to tf_app;
+grant update on broker_plan, broker_order, broker_book, broker_write, fair_price to tf_app;
+grant delete on broker_plan to tf_app;
 -- Needed for `for share`/`for update` row locks of services only where a function below does not take them.
 grant execute on function desk_open, desk_context, desk_accept, desk_refuse, desk_open_change, desk_change, desk_cancel,
     post_cash, set_halt, account_of, seal_block, mark_equity, drop_archived_log, batch_open, batch_close to tf_app;
-grant execute on function desk_limits, reset_drawdown to tf_app;
+grant execute on function desk_limits, reset_drawdown, halt_by_file to tf_app;
+grant execute on function open_orders_of to tf_broker;
+grant execute on function claim_planned, parent_save to tf_app;
+grant insert on schedule, schedule_firing, parent_order to tf_app;
+grant update (state, next_due_ns, updated_ts_ns) on schedule to tf_app;
 
 grant execute on function post_group, second_admin_above, transfer_leaf, fill_leaf, advance_verified,
-    keep_balances to tf_app;
+    keep_balances, unsettled, request_cash, decide_cash, expire_requests, set_cash_limit to tf_app;
 
 grant execute on function commit_batch, take_lease, renew_lease, save_snapshot, seal_block, publish_outbox,
     mark_equity, set_halt to tf_broker;
@@ -48,7 +58,7 @@ grant execute on function set_fee_schedule, enter_action, cancel_action, request
 grant usage on sequence transfer_group, orders_id_seq to tf_broker;
 grant update (detail) on process_status to tf_broker;
 
-grant execute on function observer_portfolios to tf_observer;
+grant execute on function observer_portfolios, unsettled to tf_observer;
 
 -- Observers: SELECT alone, and only the portfolios granted to the user of the session whose token is set.
 
