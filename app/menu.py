@@ -13,6 +13,7 @@ _PAGES = {
     "research": ("Research", "science"),
     "floor": ("Floor", "monitor_heart"),
     "people": ("People", "group"),
+    "market": ("Instruments", "inventory_2"),
     "portfolio": ("Portfolio", "show_chart"),
     "statement": ("Statement", "receipt"),
     "wallet": ("Wallet", "account_balance_wallet"),
@@ -32,7 +33,7 @@ _OF_ROLE = {
         "monitor",
         "account",
     ),
-    Role.ADMIN: ("floor", "people", "portfolio", "statement", "order", "research", "monitor", "account"),
+    Role.ADMIN: ("floor", "people", "market", "portfolio", "statement", "order", "research", "monitor", "account"),
     Role.OBSERVER: ("portfolio", "statement", "order", "account"),
 }
 

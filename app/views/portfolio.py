@@ -5,7 +5,7 @@ from datetime import timedelta
 import streamlit as st
 
 from app import charts, formats, frame, room
-from app.components import blotter, margin
+from app.components import blotter, margin, tax
 from trading.services import queries
 from trading.services.performance import drawdowns, monthly_returns
 from trading.services.ports.people import Portfolio
@@ -46,7 +46,15 @@ def holdings(portfolio: Portfolio) -> None:
     """Positions, fills and the ledger statement."""
     view = st.segmented_control(
         "Show",
-        ["Positions", "Fills", "Statement", "Orders", *(["Margin calls"] if portfolio.kind == "margin" else [])],
+        [
+            "Positions",
+            "Lots",
+            "Fills",
+            "Statement",
+            "Orders",
+            "Tax",
+            *(["Margin calls"] if portfolio.kind == "margin" else []),
+        ],
         default="Positions",
         key="holdings",
         label_visibility="collapsed",
@@ -54,6 +62,10 @@ def holdings(portfolio: Portfolio) -> None:
     )
     if view == "Positions":
         blotter.positions(portfolio.id, "No positions: the portfolio is all in cash.")
+    elif view == "Lots":
+        tax.lots(portfolio.id)
+    elif view == "Tax":
+        tax.report(portfolio.id)
     elif view == "Fills":
         blotter.fills(portfolio.id)
     elif view == "Margin calls":

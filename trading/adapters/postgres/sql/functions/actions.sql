@@ -59,6 +59,19 @@ begin
     return done;
 end $$;
 
+-- Due now. False where it is not pending any more.
+create or replace function bring_action_forward(p_actor bigint, p_action bigint, p_origin text, p_ts_ns bigint)
+returns boolean language plpgsql security definer set search_path = public as $$
+declare done boolean;
+begin
+    update corporate_action set due_ts_ns = least(due_ts_ns, p_ts_ns) where id = p_action and state = 'pending';
+    done := found;
+    insert into audit (user_id, action, subject, result, code, origin) values (nullif(p_actor, 0),
+        'actions.bring_forward', 'action:' || p_action, case when done then 'ok' else 'refused' end,
+        case when done then '' else 'not_pending' end, p_origin);
+    return done;
+end $$;
+
 -- Asks the broker to book an action. The exclusive lock waits for orders that are being accepted: their commands come
 -- before this one, and those that ask now are refused until it is booked. False where it is not pending any more.
 create or replace function request_action(p_actor bigint, p_action bigint, p_reference_ticks bigint, p_origin text, p_ts_ns bigint)
