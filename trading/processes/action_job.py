@@ -1,4 +1,4 @@
-"""The clerk's part in splits and dividends: the simulated venue stands still while one is booked, and its price follows.
+"""The clerk's part in splits and dividends: the simulated venue stands still while one is booked, its price follows.
 
 Around a booking the instrument is halted on SIM for some seconds, as a real one would be between two sessions: quotes
 from before it must not meet orders from behind it. The price then goes on from where the action puts it.
