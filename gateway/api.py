@@ -14,6 +14,8 @@ from gateway.batches import batch_routes
 from gateway.margin import margin_routes
 from gateway.monitoring import monitoring_routes
 from gateway.orders import order_routes
+from gateway.parents import parent_routes
+from gateway.risk import risk_routes
 from gateway.schedules import schedule_routes
 from gateway.sessions import clear_cookie, comes_from_elsewhere, is_same_origin, origin_of, set_cookie, token_of
 from gateway.tape import PERIOD_S, Tape
@@ -28,7 +30,15 @@ SESSION_OVER = 4401
 """Close code that tells the page to ask for a login."""
 TRY_AGAIN = 1013
 """Close code for a floor that cannot check sessions now."""
-_STATUS = {"forbidden": 403, "no_session": 401, "not_found": 404, "conflict": 409, "unavailable": 503, "halted": 423}
+_STATUS = {
+    "forbidden": 403,
+    "no_session": 401,
+    "not_found": 404,
+    "conflict": 409,
+    "halt_file": 409,
+    "halted": 423,
+    "unavailable": 503,
+}
 
 
 class Credentials(BaseModel):
@@ -38,17 +48,25 @@ class Credentials(BaseModel):
     password: str = Field(max_length=1000)
 
 
+_ROUTES = (
+    order_routes,
+    batch_routes,
+    margin_routes,
+    monitoring_routes,
+    schedule_routes,
+    parent_routes,
+    risk_routes,
+)
+
+
 def create_api(floor: Floor, monotonic_s: Callable[[], float]) -> FastAPI:
     """The routes over one floor."""
     api = FastAPI(title="Tradefloor", docs_url=None, redoc_url=None, openapi_url=None)
     tape = Tape(floor, monotonic_s)
 
     api.add_exception_handler(TradefloorError, _refused)
-    api.include_router(order_routes(floor))
-    api.include_router(batch_routes(floor))
-    api.include_router(margin_routes(floor))
-    api.include_router(monitoring_routes(floor))
-    api.include_router(schedule_routes(floor))
+    for routes in _ROUTES:
+        api.include_router(routes(floor))
 
     @api.get("/health")
     def health() -> JSONResponse:

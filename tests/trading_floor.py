@@ -23,6 +23,7 @@ from trading.adapters.postgres.audit_store import PostgresAudit
 from trading.adapters.postgres.backup_store import PostgresBackups
 from trading.adapters.postgres.batch_store import PostgresBatches
 from trading.adapters.postgres.broker_store import PostgresBroker
+from trading.adapters.postgres.compliance_store import PostgresCompliance
 from trading.adapters.postgres.desk_store import PostgresDesk
 from trading.adapters.postgres.halt_store import PostgresHalt
 from trading.adapters.postgres.ledger_store import PostgresLedger
@@ -116,6 +117,7 @@ class TradingFloor:
             jobs=DagsterJobs("127.0.0.1", 9),  # nobody listens there
             monitoring=PostgresMonitoring(self.pool),
             brokers=BrokerDirectory(lambda: self.broker_keys),
+            compliance=PostgresCompliance(self.pool),
             backups=PostgresBackups(self.pool),
         )
         self._keys = count(1)

@@ -15,6 +15,7 @@ from trading.adapters.postgres.action_store import PostgresActions
 from trading.adapters.postgres.audit_store import PostgresAudit
 from trading.adapters.postgres.backup_store import PostgresBackups
 from trading.adapters.postgres.batch_store import PostgresBatches
+from trading.adapters.postgres.compliance_store import PostgresCompliance
 from trading.adapters.postgres.desk_store import PostgresDesk
 from trading.adapters.postgres.halt_store import PostgresHalt
 from trading.adapters.postgres.ledger_store import PostgresLedger
@@ -89,6 +90,7 @@ def _floor(settings: Settings, app_pool: Pool, observer_pool: Pool, bus: RedisBu
         jobs=jobs_of(settings),
         monitoring=PostgresMonitoring(app_pool),
         brokers=BrokerDirectory(lambda: broker_keys(settings)),
+        compliance=PostgresCompliance(app_pool),
         backups=PostgresBackups(app_pool),
     )
 

@@ -6,9 +6,9 @@ from decimal import Decimal
 import streamlit as st
 
 from app import formats, frame, room
-from app.components import margin, scheduled
+from app.components import margin, scheduled, worked
 from app.components.table import Row, table
-from trading.domain.orders import Refusal
+from trading.domain.orders import GroupRole, Refusal
 from trading.services import desk, queries
 
 VIEWS = ("Positions", "Open orders", "All orders", "Fills", "Cash")
@@ -25,6 +25,7 @@ def blotter(portfolio_id: int) -> None:
     if view == "Positions":
         positions(portfolio_id)
     elif view in ("Open orders", "All orders"):
+        worked.listing(portfolio_id, open_only=view == "Open orders")
         orders(portfolio_id, open_only=view == "Open orders")
         if view == "Open orders":
             scheduled.listing(portfolio_id, open_only=True)
@@ -85,7 +86,7 @@ def orders(portfolio_id: int, *, open_only: bool, actions: bool = True) -> None:
     rows = [
         Row(
             [
-                (f"{line.id}", "dim"),
+                (f"{'↳ ' if is_exit(line) else ''}{line.id}", "dim"),
                 formats.moment(line.accepted_ts_ns, now_ns),
                 (line.symbol, "strong"),
                 formats.side(line.side),
@@ -101,6 +102,7 @@ def orders(portfolio_id: int, *, open_only: bool, actions: bool = True) -> None:
             note=group_words(line),
         )
         for line in queries.orders(room.floor(), room.actor(), portfolio_id, open_only, 100)
+        if line.parent_id is None or not (open_only and actions)  # there they are shown under their parent
     ]
     columns = ["Order", "Placed", "Symbol", "Side", "Type", ">Filled", ">Average price", "State"]
     empty = "Nothing is waiting. New orders show up here." if open_only else "No orders yet. Place one in the ticket."
@@ -118,8 +120,15 @@ def orders(portfolio_id: int, *, open_only: bool, actions: bool = True) -> None:
 
 
 def group_words(line: queries.OrderLine) -> str:
-    """What an order is in its group, and which group; empty where it is alone."""
+    """What an order is in its group or of its parent; empty where it is alone."""
+    if line.parent_id is not None:
+        return f"Child {line.child_n} of P{line.parent_id}"
     return f"{formats.ROLES[line.group_role]} · group {line.group_id}" if line.group_role else ""
+
+
+def is_exit(line: queries.OrderLine) -> bool:
+    """Whether it hangs on an entry, which stands above it."""
+    return line.group_role in (GroupRole.TAKE_PROFIT, GroupRole.STOP_LOSS)
 
 
 def _cancel(portfolio_id: int, order_id: int) -> None:

@@ -7,7 +7,7 @@ import streamlit as st
 from app import formats, room
 from app.components.deeds import do
 from app.components.table import Row, table
-from trading.services import wallet
+from trading.services import fx, wallet
 from trading.services.access import Actor
 from trading.services.ports.people import Portfolio
 
@@ -55,6 +55,54 @@ def withdraw(who: Actor, portfolio: Portfolio) -> None:
                     st.session_state.pop(used, None)
 
             do(ask, f"Asked for {amount} {portfolio.currency}. An admin decides.")
-    said = st.session_state.pop("people_said", None)
-    if said:
-        st.success(said, icon=":material/check_circle:")
+
+
+def convert(who: Actor, portfolio: Portfolio) -> None:
+    """Ask for a price, see it, take it within five seconds."""
+    with st.container(border=True):
+        st.markdown("**Convert**")
+        ways = [way for pair in fx.pairs(room.floor(), who) for way in (pair, pair[::-1])]
+        sell, buy = st.selectbox("From, to", ways, format_func=lambda way: f"{way[0]} to {way[1]}", key="fx_way")
+        amount = st.text_input(f"Amount ({sell})", key="fx_amount", placeholder="1,000.00").replace(",", "").strip()
+        if st.button("Show the price", disabled=not amount, key="fx_ask"):
+            st.session_state["fx_key"] = secrets.token_urlsafe(16)
+
+            def ask() -> None:
+                st.session_state["fx_quote"] = fx.quote(room.floor(), who, portfolio.id, sell, buy, amount)
+
+            do(ask, "")
+        shown: fx.Quote | None = st.session_state.get("fx_quote")
+        if shown is None or (shown.sell, shown.buy) != (sell, buy):
+            st.caption("The floor converts at the bid or ask of the listed pair. A price holds for five seconds.")
+            return
+        sold, bought = formats.money(shown.sold, shown.sell), formats.money(shown.bought, shown.buy)
+        st.markdown(f"{sold} bring **{bought}** at {shown.pair} {formats.price(shown.rate)}")
+        if st.button(f"Convert {sold} now", type="primary", key="fx_take"):
+            taken = st.session_state.pop("fx_quote")
+
+            def take() -> None:
+                fx.convert(
+                    room.floor(),
+                    who,
+                    portfolio.id,
+                    taken.sell,
+                    taken.buy,
+                    f"{taken.sold:f}",
+                    f"{taken.rate:f}",
+                    taken.quoted_ns,
+                    st.session_state["fx_key"],
+                )
+
+            do(take, f"{sold} converted to {taken.buy}.")
+
+
+def reset(who: Actor, portfolio: Portfolio) -> None:
+    """Begin anew, by typing the portfolio's name."""
+    with st.expander("Begin anew"):
+        st.caption(
+            "The portfolio becomes an archive: its statements stay. A new one of the same name begins with the cash "
+            "that this one was opened with. Open orders have to be cancelled first."
+        )
+        typed = st.text_input(f"Type its name: {portfolio.name}", key="reset_name")
+        if st.button("Archive it and begin anew", disabled=typed.strip() != portfolio.name, key="reset_portfolio"):
+            do(lambda: wallet.reset(room.floor(), who, portfolio.id, typed), f"{portfolio.name} begins anew.")

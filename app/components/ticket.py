@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app import formats, room
 from app.components.live import quote_line
 from app.components.scheduled import schedule_this
+from app.components.worked import work_it
 from trading.domain.errors import Conflict, TradefloorError
 from trading.domain.instruments import Instrument
 from trading.domain.money import minor_to_decimal
@@ -76,6 +77,7 @@ def ticket(instrument: Instrument, portfolio_id: int, reference: str | None) -> 
     )
     _last_answer()
     schedule_this(asked, portfolio_id)
+    work_it(asked, portfolio_id)
 
 
 def _life(place: DeltaGenerator, kind: OrderType) -> None:

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from app import room
+from app.components import own_limits
 from app.components.navigate import leave
 from trading.domain.errors import Invalid
 from trading.domain.orders import Refusal
@@ -18,6 +19,9 @@ with middle:
         leave()
         st.caption("Logging out …")
         st.stop()
+    if who.role == "trader":
+        for portfolio in people.portfolios(room.floor(), who):
+            own_limits.show(who, portfolio)
     st.markdown("**Change your password**")
     with st.form("password", border=True):
         old = st.text_input("Current password", type="password", autocomplete="current-password")

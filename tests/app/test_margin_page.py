@@ -87,3 +87,20 @@ def test_an_admin_opens_a_margin_portfolio(floor: TradingFloor, show: Show) -> N
     assert not page.exception
     made = next(each for each in floor.floor.people.all_portfolios() if each.name == "Second")
     assert made.kind == "margin"
+
+
+def test_an_admin_sets_a_markets_policy(floor: TradingFloor, show: Show) -> None:
+    page = show("boss").switch_page(str(PROJECT_ROOT / "app" / "views" / "people.py")).run()
+    page.segmented_control(key="people_view").set_value("Margin").run()
+    assert not page.exception
+    page.selectbox(key="policy_market").set_value("crypto").run()
+    page.text_input(key="policy_crypto_initial_ppm").set_value("75")
+    page.text_input(key="policy_crypto_source").set_value("house rule")
+    page.checkbox(key="policy_sure").set_value(True).run()
+    page.button(key="set_policy").click().run()
+    assert not page.exception
+    rows = floor.query(
+        "select version, initial_ppm, maintenance_long_ppm, source from margin_policy"
+        " where asset_class = 'crypto' order by version desc limit 1"
+    )
+    assert rows == [(2, 750_000, 375_000, "house rule")]

@@ -84,6 +84,19 @@ def test_a_trader_asks_and_an_admin_agrees(opened: Open, floor: TradingFloor) ->
     floor.check()
 
 
+def test_a_trader_sees_a_price_and_takes_it(opened: Open, floor: TradingFloor) -> None:
+    ledger.deposit(floor.floor, SYSTEM, floor.portfolio, "1250.00", "k")
+    floor.quote("1.08340", "1.08350", symbol="EURUSD")
+    page = opened("tina", "wallet")
+    page.selectbox(key="fx_way").set_value(("USD", "EUR"))
+    page.text_input(key="fx_amount").input("1,000.00").run()
+    page.button(key="fx_ask").click().run()
+    assert "$1,000.00 bring **€922.93** at EURUSD 1.0835" in said(page)
+    page.button(key="fx_take").click().run()
+    assert "$1,000.00 converted to EUR." in said(page)
+    assert floor.cash()[0] == Decimal("250.00")
+
+
 def test_a_large_deposit_becomes_a_request_that_its_admin_can_not_approve(opened: Open, floor: TradingFloor) -> None:
     page = opened("adam", "people")
     page.segmented_control(key="people_view").set_value("Portfolios and cash").run()

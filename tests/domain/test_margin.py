@@ -147,6 +147,21 @@ def test_no_price_within_the_quiet_band_makes_a_call(
     assert after.cushion >= 0
 
 
+@given(HOLDINGS, st.integers(0, 10**8))
+def test_at_the_edges_of_all_bands_there_is_no_call_yet(rows: list[tuple[Holding, Mark]], cushion: int) -> None:
+    held, marks = needs(rows)
+    bare = margin.assess(0, held, marks)
+    assert bare is not None
+    cash = cushion - bare.cushion
+    edges = {
+        key: Mark(max(band.bid_ticks, 1), 0) if band.bid_ticks or not band.ask_ticks else Mark(0, band.ask_ticks)
+        for key, band in margin.quiet_band(cash, held, marks).items()
+    }
+    after = margin.assess(cash, held, edges)
+    assert after is not None
+    assert after.cushion >= 0
+
+
 @given(HOLDINGS, st.integers(1, 10**8))
 def test_closing_worst_first_ends_above_maintenance_or_with_nothing(
     rows: list[tuple[Holding, Mark]], missing: int

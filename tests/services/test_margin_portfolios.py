@@ -197,6 +197,7 @@ def test_a_call_is_an_input_before_the_next_ticks_fills(floor: TradingFloor, mia
     assert call[0][0] == "call"
     assert call[0][2:] == (150 * 4_420 - 500_100, 165_750)
     assert fill[0][0] == call[0][1] + 1
+    assert [kind for kind, _ in decisions(floor)] == ["call"], "the log has it"
     checked(floor)
 
 

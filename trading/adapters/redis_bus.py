@@ -11,7 +11,9 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +78,8 @@ class RedisBus:
         self._wire = TickWire(self.channel(CHANNEL))
         self._ticks = self._publisher.connection_pool.make_connection()
         self._ticks_lock = threading.Lock()
+        self._quotes = _Lines(self._publisher)
+        self._wakes = _Lines(self._publisher)
 
     def _client(self, timeout_s: float) -> redis.Redis:
         return redis.Redis.from_url(
@@ -94,6 +98,8 @@ class RedisBus:
     def close(self) -> None:
         """Give the connections back."""
         self._ticks.disconnect()  # type: ignore[no-untyped-call]
+        self._quotes.close()
+        self._wakes.close()
         self._publisher.close()
         self._reader.close()
 
@@ -125,7 +131,7 @@ class RedisBus:
                 return False
             command, replies = self._wire.commands(ticks)
             try:
-                self._renew_if_stale()
+                _renew_if_stale(self._ticks)
                 self._ticks.send_packed_command([command])  # type: ignore[no-untyped-call]
                 for _ in range(replies):
                     self._ticks.read_response(disable_decoding=True)
@@ -135,15 +141,6 @@ class RedisBus:
                 self._quiet_until_s = time.monotonic() + RETRY_AFTER_S
                 return False
         return True
-
-    def _renew_if_stale(self) -> None:
-        """Connect anew where the server hung up since the last publication: nothing else could be there to read."""
-        try:
-            stale = self._ticks.can_read(timeout=0)
-        except _FAILURES:
-            stale = True
-        if stale:
-            self._ticks.disconnect()  # type: ignore[no-untyped-call]
 
     def publish_bars(self, bars: Sequence[Mapping[str, Any]]) -> bool:
         """Closed simulated bars, JSON ``{"v": 1, "bars": [...]}``."""
@@ -156,8 +153,16 @@ class RedisBus:
             self._send(*(("PUBLISH", channel, json.dumps(event)) for event in events))
 
     def wake_broker(self) -> None:
-        """Tell the broker that a command has been committed; without it the broker finds it by polling."""
-        self._send(("XADD", WAKE, "MAXLEN", "~", WAKE_ENTRIES, "*", "w", b"1"))
+        """Tell the broker that a command has been committed; without it the broker finds it by polling.
+
+        Does not wait for the server: an order that was accepted waits for nobody.
+        """
+        if time.monotonic() < self._quiet_until_s:
+            return
+        try:
+            self._wakes.tell("XADD", WAKE, "MAXLEN", "~", WAKE_ENTRIES, "*", "w", b"1")
+        except _FAILURES:
+            self._quiet_until_s = time.monotonic() + RETRY_AFTER_S
 
     def put_bars(self, forming: bytes, closed: bytes | None = None) -> bool:
         """Replace the forming simulated bars and, where given, at once the closed ones that the lake has not yet."""
@@ -208,7 +213,7 @@ class RedisBus:
             if ids is None:
                 found: Any = self._reader.hgetall(LAST)
             else:
-                values: Any = self._reader.hmget(LAST, [str(key) for key in ids]) if ids else []
+                values: Any = self._quotes.ask("HMGET", LAST, *ids) if ids else []
                 found = dict(zip(ids, values, strict=True))
         except _FAILURES:
             return {}
@@ -308,6 +313,60 @@ class RedisBus:
                 await asyncio.sleep(RETRY_AFTER_S)
             finally:
                 await client.aclose()
+
+
+class _Lines:
+    """Connections for one small command after the other, without what a client does around each."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._pool = client.connection_pool
+        self._idle: deque[Any] = deque()
+
+    def ask(self, *words: Any) -> Any:
+        """What the server answers."""
+        with self._one() as connection:
+            _renew_if_stale(connection)
+            connection.send_command(*words)
+            return connection.read_response(disable_decoding=True)
+
+    def tell(self, *words: Any) -> None:
+        """Send it; the answer is read before the next one is sent on this connection."""
+        with self._one() as connection:
+            try:
+                while connection.can_read(timeout=0):
+                    connection.read_response(disable_decoding=True)
+            except _FAILURES:
+                connection.disconnect()  # the server hung up since; what is sent connects anew
+            connection.send_command(*words)
+
+    def close(self) -> None:
+        """Hang up."""
+        while self._idle:
+            self._idle.pop().disconnect()
+
+    @contextmanager
+    def _one(self) -> Iterator[Any]:
+        """A connection that nobody else uses. After an error it hangs up: a late answer must not be the next one's."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._pool.make_connection()
+        try:
+            yield connection
+        except BaseException:
+            connection.disconnect()
+            raise
+        self._idle.append(connection)
+
+
+def _renew_if_stale(connection: Any) -> None:
+    """Connect anew where the server hung up since the last answer: nothing else could be there to read."""
+    try:
+        stale = connection.can_read(timeout=0)
+    except _FAILURES:
+        stale = True
+    if stale:
+        connection.disconnect()
 
 
 def _text(value: bytes | str) -> str:

@@ -18,9 +18,13 @@ Expected refusals of an order are returned values (:class:`trading.domain.orders
 
 
 class TradefloorError(Exception):
-    """Base of all errors of the floor. ``code`` is stable and meant for programs; the text is for people."""
+    """Base of all errors of the floor. ``code`` is stable and meant for programs; the text is for people.
+
+    ``audited`` is set once the audit trail has a row about it.
+    """
 
     code = "error"
+    audited = False
 
     def __init__(self, message: str, code: str | None = None) -> None:
         super().__init__(message)

@@ -129,11 +129,11 @@ def _plain(body: Body) -> dict[str, Any]:
 def _body(kind: str, value: dict[str, Any]) -> Body:
     if kind == Group.__name__:
         return Group(tuple(Submit(**order) for order in value["orders"]))
+    if kind == Halt.__name__:
+        return Halt(value["scope"], value["mode"], tuple(value.get("order_ids", ())))
     if kind == Action.__name__:
         lists = {name: tuple(value.pop(name, ())) for name in ("cancels", "changes")}
         return Action(**value, cancels=lists["cancels"], changes=tuple(tuple(each) for each in lists["changes"]))
-    if kind == Halt.__name__:
-        return Halt(value["scope"], value["mode"], tuple(value.get("order_ids", ())))
     return _BODIES[kind](**value)
 
 

@@ -76,6 +76,7 @@ class Engine:
         self._follows(step.seq)
         if isinstance(body, TurnAway):
             self.seq = step.seq
+            self._doomed.discard(body.order_id)
             return [Closed(body.order_id, "rejected", body.reason)]
         doomed = self._refused(body)
         if doomed:

@@ -75,7 +75,7 @@ class Telling:
         self._orders, self._quotes, self._printed_lots = orders, quotes, printed_lots
         self._submits = body.orders if isinstance(body, Group) else (body,) if isinstance(body, Submit) else ()
         self._change = body if isinstance(body, Modify) else None
-        self._because = "halted" if isinstance(body, Halt) else "corporate_action" if isinstance(body, Action) else ""
+        self._ended_by = "halted" if isinstance(body, Halt) else "corporate_action" if isinstance(body, Action) else ""
         self._told: list[Event] = []
         self._fills = 0
         self._quiet: dict[int, int] = {}  # new orders that nothing happened to yet -> place of their message
@@ -94,8 +94,8 @@ class Telling:
         elif kind == _ACCEPTED:
             self._accepted(order_id, left, code)
         elif kind == _CANCELLED:
-            because = self._because if code == _REQUESTED else ""
-            self._end(order_id, "cancelled", because or _CANCELLATIONS[code])
+            reason = self._ended_by if code == _REQUESTED and self._ended_by else _CANCELLATIONS[code]
+            self._end(order_id, "cancelled", reason)
         elif kind == _EXPIRED:
             self._end(order_id, "expired", "day_end" if self._orders[order_id].day else "expired")
         elif kind == _REJECTED:

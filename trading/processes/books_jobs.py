@@ -1,7 +1,7 @@
 """Periodic work on the books and the wallet, as the clerk does it."""
 
 from trading.domain.errors import Inconsistent
-from trading.services import statements, verify, wallet
+from trading.services import interest, statements, verify, wallet
 from trading.services.access import SYSTEM
 from trading.services.floor import Floor
 
@@ -25,6 +25,12 @@ def keep_balances(floor: Floor, _now_ns: int) -> str:
     """Keep the balances of the day that is over."""
     kept = statements.keep_balances(floor, SYSTEM)
     return f"{kept} balances kept" if kept else ""
+
+
+def charge_interest(floor: Floor, _now_ns: int) -> str:
+    """Book interest on margin debt of the days that are over."""
+    lines = interest.accrue_due(floor, SYSTEM)
+    return f"{lines} lines of interest booked" if lines else ""
 
 
 def expire_requests(floor: Floor, _now_ns: int) -> str:

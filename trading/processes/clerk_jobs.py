@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from trading.config import Settings
 from trading.processes import action_job, backups, books_jobs
+from trading.processes.retention import prune
 from trading.services import monitoring, parents, schedules
 from trading.services.access import SYSTEM
 from trading.services.floor import Floor
@@ -36,4 +37,6 @@ def jobs(settings: Settings) -> Sequence[Job]:
         Job("corporate actions", action_job.LOOK_S, action_job.job(settings)),
         Job("schedules", 0.5, lambda floor, _now_ns: schedules.fire_due(floor, SYSTEM, settings.sim_hours)),
         Job("parents", 0.25, lambda floor, _now_ns: parents.work_all(floor, SYSTEM)),
+        Job("retention", 3600, lambda floor, _now_ns: prune(floor, settings.log_dir)),
+        Job("interest", 600, books_jobs.charge_interest),
     )

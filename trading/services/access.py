@@ -7,8 +7,9 @@ from functools import wraps
 from inspect import signature
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from trading.domain.errors import Forbidden
+from trading.domain.errors import Conflict, Forbidden, Halted, Invalid, NotFound
 from trading.services.floor import Floor
+from trading.services.reading import READING, TOLD_AFTER
 
 
 class Role(StrEnum):
@@ -57,6 +58,8 @@ class Operation:
 OPERATIONS: dict[str, Operation] = {}
 """Every use case by its name ``module.function``; the access tests walk through it."""
 
+_REFUSALS = (Invalid, NotFound, Conflict, Halted, Forbidden)
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -67,7 +70,8 @@ def operation(
     """Register a use case ``f(floor, actor, ...)`` with its rule.
 
     Where a role's reach is OWN, GRANTED or ANY the third argument must be ``portfolio_id``. A call outside the rule
-    raises `Forbidden` before anything is read or written, and leaves an audit row.
+    raises `Forbidden` before anything is read or written, and leaves an audit row. So does what a use case that writes
+    refuses by raising, and the use of another's portfolio, once for each session and hour.
     """
 
     def register(function: Callable[Concatenate[Floor, Actor, P], R]) -> Callable[Concatenate[Floor, Actor, P], R]:
@@ -84,8 +88,24 @@ def operation(
                 portfolio_id = args[0] if args else kwargs.get("portfolio_id")
             if reach is None or not _within(floor, actor, reach, portfolio_id):
                 floor.audit.refused(actor.user_id, name, str(portfolio_id or "")[:40], "forbidden", actor.origin)
-                raise Forbidden(f"{actor.role} may not call {name}" + (" on this portfolio" if portfolio_id else ""))
-            return function(floor, actor, *args, **kwargs)
+                forbidden = Forbidden(
+                    f"{actor.role} may not call {name}" + (" on this portfolio" if portfolio_id else "")
+                )
+                forbidden.audited = True
+                raise forbidden
+            if reach in (Reach.ANY, Reach.GRANTED) and actor.role is not Role.SYSTEM:
+                _note_look(floor, actor, portfolio_id, name)  # another's: whose own it is, is let in by OWN
+            subject = f"portfolio:{portfolio_id}" if names_portfolio else ""
+            try:
+                answer = function(floor, actor, *args, **kwargs)
+            except _REFUSALS as error:
+                if name not in READING and not error.audited:
+                    floor.audit.refused(actor.user_id, name, subject, error.code[:80], actor.origin)
+                    error.audited = True
+                raise
+            if name in TOLD_AFTER and actor.role is not Role.SYSTEM:
+                floor.audit.did(actor.user_id, name, subject, actor.origin, {})
+            return answer
 
         if name in OPERATIONS:
             raise ValueError(f"two use cases named {name}")
@@ -93,6 +113,11 @@ def operation(
         return cast(Callable[Concatenate[Floor, Actor, P], R], checked)
 
     return register
+
+
+def _note_look(floor: Floor, actor: Actor, portfolio_id: int, name: str) -> None:
+    now_ns = floor.clock.now_ns()
+    floor.audit.looked(actor.user_id, actor.session_token, portfolio_id, now_ns, name, actor.origin)
 
 
 def _within(floor: Floor, actor: Actor, reach: Reach, portfolio_id: Any) -> bool:

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 from trading.services.ports.actions import ActionStore
+from trading.services.ports.audit import AuditStore
 from trading.services.ports.backups import BackupLog
 from trading.services.ports.batches import BatchStore
 from trading.services.ports.broker import LogStore
 from trading.services.ports.bus import Bus
 from trading.services.ports.clock import Clock
-from trading.services.ports.desk import AuditStore, DeskStore, HaltStore, HeadLog, LedgerStore, VerifyStore
+from trading.services.ports.compliance import ComplianceStore
+from trading.services.ports.desk import DeskStore, HaltStore, HeadLog, LedgerStore, VerifyStore
 from trading.services.ports.jobs import JobRunner
 from trading.services.ports.lake import LakeStore
 from trading.services.ports.monitoring import Brokers, MonitoringStore
@@ -46,4 +48,5 @@ class Floor:
     jobs: JobRunner
     monitoring: MonitoringStore
     brokers: Brokers
+    compliance: ComplianceStore
     backups: BackupLog

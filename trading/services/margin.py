@@ -104,6 +104,12 @@ def policies(floor: Floor, actor: Actor) -> list[PolicyLine]:
     ]
 
 
+@operation(_EVERYONE)
+def markets(floor: Floor, actor: Actor) -> list[str]:
+    """Markets that may have a policy of their own, after the empty name of all others."""
+    return ["", *(row["asset_class"] for row in floor.queries.asset_classes())]
+
+
 @operation(_ADMIN)
 def set_policy(floor: Floor, actor: Actor, asset_class: str, policy: Policy, source: str) -> None:
     """A market's next policy; the broker goes by it within a second. Raises `Invalid` with code ``bad_policy``."""
@@ -113,8 +119,7 @@ def set_policy(floor: Floor, actor: Actor, asset_class: str, policy: Policy, sou
         raise Invalid("the maintenance requirement is more than 0 and at most the initial one", "bad_policy")
     if not 0 < policy.close_out_ppm <= margin.PPM:
         raise Invalid("the close-out level is more than 0 and at most 100 percent of maintenance", "bad_policy")
-    known = {"", *(row["asset_class"] for row in floor.queries.asset_classes())}
-    if asset_class not in known:
+    if asset_class not in markets(floor, actor):
         raise Invalid(f"there is no market {asset_class[:20]!r}", "bad_policy")
     if len(source.strip()) < SOURCE_MIN:
         raise Invalid("say where the policy comes from", "bad_policy")

@@ -184,7 +184,13 @@ class MarginKeeper:
         quote = engine.quote(instrument_id)
         if quote is None or now_ns - quote[1] > CLOSE_RETRY_NS:
             return False
-        if engine.halted & {"floor", f"user:{account.owner_id}", f"instrument:{instrument_id}"}:
+        scopes = {
+            "floor",
+            f"user:{account.owner_id}",
+            f"portfolio:{account.portfolio_id}",
+            f"instrument:{instrument_id}",
+        }
+        if engine.halted & scopes:
             return False
         tried, not_before_ns = self._tried.get((account.portfolio_id, instrument_id), (-1, 0))
         return quote[0] != tried and now_ns >= not_before_ns

@@ -1,4 +1,4 @@
-"""People: logins, sessions, users, portfolios, grants, the audit trail."""
+"""People: logins, sessions, users, portfolios, grants."""
 
 import re
 import secrets
@@ -231,12 +231,6 @@ def revoke_grant(floor: Floor, actor: Actor, portfolio_id: int, observer_id: int
 def grants(floor: Floor, actor: Actor) -> Sequence[dict[str, Any]]:
     """Every grant: who may see which portfolio."""
     return floor.people.grants()
-
-
-@operation(_ADMIN)
-def audit_trail(floor: Floor, actor: Actor, search: str = "", limit: int = 200) -> Sequence[dict[str, Any]]:
-    """Newest deeds and refusals, of all or of those that contain ``search``."""
-    return floor.people.audit_trail(min(limit, 1000), search.strip()[:100])
 
 
 def _person_role(role: str) -> str:

@@ -10,6 +10,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 from trading.domain.errors import NotFound
+from trading.domain.fx import converted, mid
 from trading.domain.money import minor_to_decimal
 from trading.domain.orders import PPM_STEP
 from trading.services.access import Actor, Reach, Role, operation
@@ -85,6 +86,8 @@ class OrderLine:
     expires_ts_ns: int | None
     group_id: int | None
     group_role: str
+    parent_id: int | None
+    child_n: int | None
     protection_price: Decimal
     average_price: Decimal | None
     notional: Decimal
@@ -253,7 +256,7 @@ def equity_curve(floor: Floor, actor: Actor, portfolio_id: int) -> list[EquityPo
     A position without a quote is taken at its cost, so the curve has no hole where the market is away.
     """
     store = _store(floor, actor)
-    scale, cash_minor = _base_cash(store, portfolio_id)
+    scale, cash_minor = _base_cash(floor, store, portfolio_id)
     points = [
         EquityPoint(
             row["ts_ns"],
@@ -311,10 +314,23 @@ def _cash(store: QueryStore, portfolio_id: int) -> list[Cash]:
     ]
 
 
-def _base_cash(store: QueryStore, portfolio_id: int) -> tuple[int, int]:
-    """Scale and posted minor units of the base currency. One currency for now: others join with conversion."""
+def _base_cash(floor: Floor, store: QueryStore, portfolio_id: int) -> tuple[int, int]:
+    """Scale of the base currency, and all cash in its minor units: other currencies at the mid of their pair.
+
+    For reports alone. Cash whose pair has never had a price is left out.
+    """
     rows = store.cash(portfolio_id)
-    return (rows[0]["scale"], rows[0]["posted"]) if rows else (2, 0)
+    if not rows:
+        return 2, 0
+    quotes = floor.bus.last_ticks() if len(rows) > 1 else {}
+    total = rows[0]["posted"]
+    for row in rows[1:]:
+        newest = quotes.get(row["pair_id"])
+        if newest is not None and len(newest):
+            price = mid(int(newest["bid_ticks"][0]), int(newest["ask_ticks"][0]), row["tick_size"])
+            if price is not None:
+                total += converted(row["posted"], row["scale"], row["base_scale"], price, row["sells_base"])
+    return rows[0]["scale"], total
 
 
 def _worth(lines: Sequence[Position]) -> Decimal:
@@ -382,6 +398,8 @@ def _order(row: Mapping[str, Any]) -> OrderLine:
         expires_ts_ns=row["expires_ns"],
         group_id=row["group_id"],
         group_role=row["group_role"] or "",
+        parent_id=row["parent_id"],
+        child_n=row["child_n"],
         protection_price=row["protection_ticks"] * tick,
         average_price=_EXACT.divide(row["price_lots_sum"] * tick, Decimal(filled)) if filled else None,
         notional=minor_to_decimal(row["notional"], scale),

@@ -5,7 +5,7 @@ admin other than who asked decides; a trader's request above the currency's limi
 longer than `WAITS_NS`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -16,6 +16,8 @@ from trading.services import settled
 from trading.services.access import Actor, Reach, Role, operation
 from trading.services.floor import Floor
 from trading.services.ledger import minor_amount
+from trading.services.margin import check_withdrawal
+from trading.services.ports.people import Portfolio
 from trading.services.ports.wallet import Ask
 
 WAITS_NS = 3 * 86_400_000_000_000
@@ -105,9 +107,13 @@ def request(floor: Floor, actor: Actor, portfolio_id: int, kind: str, amount: st
         raise Invalid("a trader asks for a withdrawal, an admin for a deposit or a withdrawal", "bad_kind")
     now_ns = floor.clock.now_ns()
     cents = minor_amount(floor, portfolio_id, amount)
+    if kind == "withdrawal":
+        check_withdrawal(floor, portfolio_id, cents)
     ask = Ask(
         actor.user_id, portfolio_id, kind, cents, key, memo.strip()[:200], actor.origin, now_ns, now_ns + WAITS_NS
     )
+    if kind == "withdrawal":
+        check_withdrawal(floor, portfolio_id, cents)
     with settled.explained(floor, portfolio_id):
         return floor.wallet.request(ask, settled.cutoffs(floor, now_ns) if kind == "withdrawal" else ())
 
@@ -145,6 +151,24 @@ def waiting(floor: Floor, actor: Actor) -> list[Request]:
 def requests(floor: Floor, actor: Actor, portfolio_id: int, limit: int = 50) -> list[Request]:
     """A portfolio's requests, newest first."""
     return [_request(row) for row in floor.wallet.requests(portfolio_id, limit)]
+
+
+@operation(_OWNER)
+def reset(floor: Floor, actor: Actor, portfolio_id: int, name: str) -> int:
+    """Begin anew: the portfolio becomes an archive that can still be read; returns the one that goes on in its place.
+
+    ``name`` is the portfolio's, typed by who means it. The new one starts with the old one's first deposit. `Invalid`:
+    ``wrong_name``, ``open_orders``, ``requests_wait``, ``open_positions`` (of a margin portfolio).
+    """
+    return floor.wallet.reset(actor.user_id, portfolio_id, name.strip(), actor.origin, floor.clock.now_ns())
+
+
+@operation(dict.fromkeys((Role.TRADER, Role.ADMIN, Role.OBSERVER), Reach.NO_PORTFOLIO))
+def archives(floor: Floor, actor: Actor) -> Sequence[Portfolio]:
+    """Archived portfolios that the actor may read, newest first."""
+    if actor.role is Role.OBSERVER:
+        return floor.wallet.archives(None, actor.user_id)
+    return floor.wallet.archives(actor.user_id if actor.role is Role.TRADER else None, None)
 
 
 @operation({Role.SYSTEM: Reach.NO_PORTFOLIO})

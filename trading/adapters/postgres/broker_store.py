@@ -24,6 +24,7 @@ from trading.adapters.postgres.rows import (
 )
 from trading.domain import actions
 from trading.domain.errors import Fenced, Halted, Stale, TradefloorError, Unavailable
+from trading.domain.fx import converted, mid
 from trading.domain.instruments import Instrument
 from trading.domain.ledger import FloorAccounts, Hold, OpenOrder
 from trading.domain.margin import Mark
@@ -58,13 +59,15 @@ latest, for the server writes its log in order."""
 COMMIT_FORMATS = [Format.TEXT] * 5 + [Format.BINARY] * 3 + [Format.TEXT] * 2
 
 _OPEN = "not in ('filled', 'rejected', 'cancelled', 'expired')"
+_ORDER = """
+    o.id, o.portfolio_id, o.side, o.quantity_lots, o.filled_lots, o.price_lots_sum, o.notional, o.fee, o.state, o.type,
+    o.protection_ticks, o.limit_ticks, o.stop_ticks, o.trail, o.trail_ppm, o.group_id, o.group_role, o.effect,
+    o.reserve_ppm, o.reserve_ticks, o.instrument_id, o.instrument_version,
+    coalesce(hc.amount - hc.used - hc.released, 0) as cash_left,
+    coalesce(ha.amount - ha.used - ha.released, 0) as asset_left
+"""
 _OPEN_ORDERS = f"""
-    select o.id, o.portfolio_id, o.side, o.quantity_lots, o.filled_lots, o.price_lots_sum, o.notional, o.fee, o.state,
-           o.type, o.protection_ticks, o.limit_ticks, o.stop_ticks, o.trail, o.trail_ppm, o.group_id, o.group_role,
-           o.effect, o.reserve_ppm, o.reserve_ticks,
-           o.instrument_id, o.instrument_version, cash.id as cash_account, shares.id as asset_account,
-           coalesce(hc.amount - hc.used - hc.released, 0) as cash_left,
-           coalesce(ha.amount - ha.used - ha.released, 0) as asset_left,
+    select {_ORDER}, cash.id as cash_account, shares.id as asset_account,
            coalesce((select e.quantity_lots - e.filled_lots from orders e where e.group_id = o.group_id
                      and e.group_role = 'entry' and e.state {_OPEN}), 0) as planned,
            case when o.filled_lots = 0 then 0 else coalesce((
@@ -86,16 +89,28 @@ _WAITING = f"""
     select c.id as command_id, c.kind, c.order_id, c.payload, o.*
     from (select id, kind, order_id, payload from command where input_seq is null and id <> all(%s)
           order by kind not in ('halt', 'resume'), id limit %s) c
-    left join lateral ({_OPEN_ORDERS} and o.id = c.order_id and c.kind = 'submit' limit 1) o on true
+    left join lateral (
+        select {_ORDER} from orders o
+        left join hold hc on hc.order_id = o.id and hc.leg = 'cash'
+        left join hold ha on ha.order_id = o.id and ha.leg = 'asset'
+        where o.id = c.order_id and c.kind = 'submit' and o.state {_OPEN} limit 1) o on true
     order by c.kind not in ('halt', 'resume'), c.id
 """
-"""Commands and, of those that submit one order, its accounting; ``limit 1`` has it looked up for each by its key."""
+"""Commands and, of those that submit one order, its accounting; ``limit 1`` has it looked up for each by its key. Such
+an order has no group and no fill yet, and its accounts are remembered."""
 _SETTINGS: Mapping[str, LiteralString] = {
     "read": "set plan_cache_mode = force_generic_plan",
     "unhurried": "set synchronous_commit = off",
 }
 """Reading asks the same few questions, each by a key: planning one anew takes longer than answering it. Unhurried are
 marks, a lease that runs on and numbers for the health page: no order waits until they are on the disk."""
+
+_FOREIGN_CASH = """select p.id, a.posted, c.scale, b.scale as base_scale, x.instrument_id as pair_id,
+        x.symbol = c.code || b.code as sells_base, x.tick_size
+    from portfolio p join account a on a.portfolio_id = p.id and a.asset_id <> p.currency_id and a.posted <> 0
+    join asset c on c.id = a.asset_id and c.kind = 'currency' join asset b on b.id = p.currency_id
+    join instrument_current x on x.asset_class = 'fx' and x.symbol in (c.code || b.code, b.code || c.code)
+    where p.archived_at is null"""
 
 
 class PostgresBroker:
@@ -107,6 +122,7 @@ class PostgresBroker:
         self._groups: list[int] = []
         self._committing = False
         self._instruments: dict[tuple[int, int], Instrument] = {}
+        self._own_accounts: dict[tuple[int, int], int] = {}
 
     def close(self) -> None:
         """Give the connections back."""
@@ -199,7 +215,7 @@ class PostgresBroker:
                 row["kind"],
                 row["order_id"],
                 row["payload"],
-                None if row["id"] is None else self._open_order(row),
+                None if row["id"] is None else self._new_order(row),
             )
             for row in self._rows(_WAITING, (list(known), limit))
         ]
@@ -232,6 +248,19 @@ class PostgresBroker:
             _OPEN_ORDERS if ids is None else f"{_OPEN_ORDERS} and o.id = any(%s)", [] if ids is None else [ids]
         )
         return {row["id"]: self._open_order(row) for row in rows}
+
+    def _new_order(self, row: Mapping[str, Any]) -> OpenOrder:
+        instrument = self._instrument(row["instrument_id"], row["instrument_version"])
+        cash, shares = (self._account(row["portfolio_id"], each.id) for each in (instrument.currency, instrument.asset))
+        return open_order_of(row, instrument, Hold(cash, row["cash_left"]), Hold(shares, row["asset_left"]), 0)
+
+    def _account(self, portfolio_id: int, asset_id: int) -> int:
+        """A portfolio's account, which stays what it is: it is read once."""
+        known = self._own_accounts.get((portfolio_id, asset_id))
+        if known is None:
+            statement = "select id from account where portfolio_id = %s and asset_id = %s and kind = 'portfolio'"
+            known = self._own_accounts[portfolio_id, asset_id] = self._scalar(statement, (portfolio_id, asset_id))
+        return known
 
     def _open_order(self, row: Mapping[str, Any]) -> OpenOrder:
         return open_order_of(
@@ -395,12 +424,22 @@ class PostgresBroker:
             connection.execute("select seal_block(%s)", (now,))
 
     def mark_equity(self, ts_ns: int, marks: Mapping[int, Mark]) -> None:
-        """See the port. A position without a mark counts what it cost, or as a short what it brought."""
+        """See the port. A position without a mark counts what it cost, or as a short what it brought.
+
+        Cash of other currencies counts at the mid of its pair.
+        """
         cash = self._rows(
             "select p.id, a.posted from portfolio p"
             " join account a on a.portfolio_id = p.id and a.asset_id = p.currency_id"
             " where p.archived_at is null and exists (select 1 from transfer t where t.portfolio_id = p.id)"
         )
+        foreign: dict[int, int] = {}
+        for row in self._rows(_FOREIGN_CASH):
+            newest = marks.get(row["pair_id"], _NO_MARK)
+            price = mid(newest.bid_ticks, newest.ask_ticks, row["tick_size"])
+            if price is not None:
+                value = converted(row["posted"], row["scale"], row["base_scale"], price, row["sells_base"])
+                foreign[row["id"]] = foreign.get(row["id"], 0) + value
         positions = self._rows(
             f"select l.portfolio_id, l.lots, l.cost, {INSTRUMENT_COLUMNS} from"
             " (select portfolio_id, instrument_id, sum(case when short then -remaining_lots else remaining_lots end)"
@@ -417,7 +456,8 @@ class PostgresBroker:
         with self._open() as connection, connection.pipeline():
             for row in cash:
                 connection.execute(
-                    "select mark_equity(%s, %s, %s, %s)", (row["id"], ts_ns, row["posted"], worth.get(row["id"], 0))
+                    "select mark_equity(%s, %s, %s, %s)",
+                    (row["id"], ts_ns, row["posted"] + foreign.get(row["id"], 0), worth.get(row["id"], 0)),
                 )
 
     def report(self, detail: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.pool import Pool, connection_of, scalar
 from trading.domain.errors import Conflict, Invalid, NotFound
-from trading.domain.money import minor_to_decimal
+from trading.domain.money import Asset, minor_to_decimal
 from trading.services.ports.desk import Cutoff, Posting
 
 _REFUSALS = {
@@ -21,6 +21,12 @@ _REFUSALS = {
     "forbidden": "only an admin decides",
     "only_lower": "the limit is {available} {asset}; an admin may lower it, the operator of the floor may raise it",
     "not_settled": "only {available} {asset} can be withdrawn: {unsettled} {asset} of proceeds have not settled",
+    "archived": "the portfolio is an archive already",
+    "wrong_name": "type the portfolio's name as it is written",
+    "open_orders": "orders are open: cancel them first",
+    "requests_wait": "requests for money wait: take them back or have them decided first",
+    "open_positions": "a margin portfolio is reset without positions and without debt",
+    "halted": "the kill switch is on: {reason}",
     "insufficient_cash": "only {available} {asset} are available, {needed} are needed",
     "insufficient_position": "only {available} {asset} are available, {needed} are needed",
     "second_admin_needed": "above {available} {asset} a second admin must agree: make it a request",
@@ -35,26 +41,34 @@ class PostgresLedger:
 
     def post(self, posting: Posting) -> int:
         """See `LedgerStore`."""
-        body = repr((posting.portfolio_id, posting.lines, posting.memo))
-        answer = called(
-            self._pool,
-            "select post_group(%s, %s, %s, %s, %s, %s::int[], %s::bigint[], %s::text[], %s::text[], %s, %s, %s)",
-            (
-                posting.actor_id,
-                posting.portfolio_id,
-                posting.operation,
-                posting.key,
-                hashlib.sha256(body.encode()).digest(),
-                [line.asset_id for line in posting.lines],
-                [line.amount for line in posting.lines],
-                [line.against for line in posting.lines],
-                [line.kind for line in posting.lines],
-                posting.memo,
-                posting.origin,
-                posting.ts_ns,
-            ),
-        )
+        answer = called(self._pool, f"select post_group({_GROUP})", _arguments(posting))
         return int(answer["group_id"])
+
+    def booked(self, posting: Posting) -> int | None:
+        """See `LedgerStore`."""
+        with connection_of(self._pool) as connection:
+            row = connection.execute(
+                "select request_hash, answer from idempotency_key where user_id = %s and operation = %s and key = %s",
+                (posting.actor_id, posting.operation, posting.key),
+            ).fetchone()
+        if row is None:
+            return None
+        if row[0] != _digest(posting):
+            raise Conflict("this key was used for another body", "key_reused")
+        if "refused" in row[1]:
+            raise refusal(row[1])
+        return int(row[1]["group_id"])
+
+    def convert(self, posting: Posting, pair_id: int) -> int:
+        """See `LedgerStore`."""
+        answer = called(self._pool, f"select post_fx(%s, {_GROUP})", (pair_id, *_arguments(posting)))
+        return int(answer["group_id"])
+
+    def currencies(self) -> Mapping[str, Asset]:
+        """See `LedgerStore`."""
+        with connection_of(self._pool) as connection:
+            found = connection.execute("select id, code, scale from asset where kind = 'currency'").fetchall()
+        return {code: Asset(asset_id, code, scale) for asset_id, code, scale in found}
 
     def deposit(
         self, admin_id: int, portfolio_id: int, amount: int, key: str, memo: str, origin: str, ts_ns: int
@@ -122,6 +136,31 @@ class PostgresLedger:
         return int(answer["group_id"])
 
 
+_GROUP: LiteralString = "%s, %s, %s, %s, %s, %s::int[], %s::bigint[], %s::text[], %s::text[], %s, %s, %s"
+
+
+def _arguments(posting: Posting) -> Sequence[Any]:
+    return (
+        posting.actor_id,
+        posting.portfolio_id,
+        posting.operation,
+        posting.key,
+        _digest(posting),
+        [line.asset_id for line in posting.lines],
+        [line.amount for line in posting.lines],
+        [line.against for line in posting.lines],
+        [line.kind for line in posting.lines],
+        posting.memo,
+        posting.origin,
+        posting.ts_ns,
+    )
+
+
+def _digest(posting: Posting) -> bytes:
+    body = posting.body or repr((posting.portfolio_id, posting.lines, posting.memo))
+    return hashlib.sha256(body.encode()).digest()
+
+
 def as_json(cutoffs: Sequence[Cutoff]) -> Jsonb:
     """Cutoffs as the server functions read them."""
     return Jsonb([asdict(each) for each in cutoffs])
@@ -155,4 +194,6 @@ def refusal(answer: Mapping[str, Any]) -> Invalid:
         if name in answer
     }
     template = _REFUSALS[answer["refused"]]
-    return Invalid(template.format_map({**answer, **words}), answer["refused"])
+    refused = Invalid(template.format_map({**answer, **words}), answer["refused"])
+    refused.audited = True  # by the function that refused
+    return refused

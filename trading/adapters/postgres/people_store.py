@@ -294,19 +294,6 @@ class PostgresPeople:
         with cursor(self._pool) as rows:
             return rows.execute(query, parameters).fetchone() is not None
 
-    def audit_trail(self, limit: int, search: str = "") -> Sequence[dict[str, Any]]:
-        """See `PeopleStore`. The search is for a part of the name, the deed, its subject, code or origin."""
-        pattern = "%" + search.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
-        with cursor(self._pool) as rows:
-            rows.execute(
-                "select a.id, a.at, coalesce(u.username, '') as username, a.action, a.subject, a.result, a.code,"
-                " a.origin, a.detail from audit a left join app_user u on u.id = a.user_id"
-                " where %(search)s = '' or concat_ws(' ', u.username, a.action, a.subject, a.result, a.code, a.origin)"
-                " ilike %(pattern)s order by a.id desc limit %(limit)s",
-                {"search": search, "pattern": pattern, "limit": limit},
-            )
-            return rows.fetchall()
-
 
 def _one(rows: Rows) -> DictRow:
     row = rows.fetchone()

@@ -16,9 +16,13 @@ from trading.services.ports.desk import Cutoff
 
 Row = dict[str, Any]
 
-_CASH = """select c.code as asset, c.scale, a.posted, a.held
-    from account a join asset c on c.id = a.asset_id
-    where a.kind = 'portfolio' and a.portfolio_id = %s and c.kind = 'currency' order by c.code"""
+_CASH = """select c.code as asset, c.scale, a.posted, a.held, a.asset_id = p.currency_id as is_base,
+        b.scale as base_scale, x.instrument_id as pair_id, x.symbol = c.code || b.code as sells_base, x.tick_size
+    from account a join asset c on c.id = a.asset_id join portfolio p on p.id = a.portfolio_id
+    join asset b on b.id = p.currency_id
+    left join instrument_current x on a.asset_id <> p.currency_id and x.asset_class = 'fx'
+        and x.symbol in (c.code || b.code, b.code || c.code)
+    where a.kind = 'portfolio' and a.portfolio_id = %s and c.kind = 'currency' order by is_base desc, c.code"""
 
 _POSITIONS = """select v.instrument_id, v.symbol, v.venue, v.name, v.tick_size, v.lot_size, c.code as currency, c.scale,
         a.posted as lots, a.held as held_lots,
@@ -49,7 +53,8 @@ _MARGIN_STATES = """select distinct on (e.currency_id) c.code as currency, e.kin
 
 _ORDERS = """select o.id, o.public_id, o.instrument_id, i.symbol, i.venue, v.tick_size, v.lot_size, c.code as currency,
         c.scale, o.side, o.type, o.effect, o.tif, o.quantity_lots, o.limit_ticks, o.protection_ticks, o.stop_ticks,
-        o.trail, o.trail_ppm, o.post_only, o.expires_ns, o.group_id, o.group_role, o.state, o.filled_lots,
+        o.trail, o.trail_ppm, o.post_only, o.expires_ns, o.group_id, o.group_role, o.parent_id, o.child_n, o.state,
+        o.filled_lots,
         o.price_lots_sum, o.notional, o.fee, o.reason, o.accepted_ts_ns, o.updated_ts_ns
     from orders o join instrument_version v on v.instrument_id = o.instrument_id and v.version = o.instrument_version
     join instrument i on i.id = o.instrument_id join asset c on c.id = v.currency_id
@@ -244,6 +249,15 @@ class PostgresQueries:
         with self._cursor() as rows:
             return statement_rows.first_line_ns(rows, portfolio_id)
 
+    def markets(self) -> Sequence[tuple[str, str]]:
+        """See `QueryStore`."""
+        found = self._all("select distinct asset_class, profile ->> 'calendar' as calendar from instrument_version", ())
+        return [(row["asset_class"], row["calendar"] or "24/7") for row in found]
+
+    def unsettled(self, portfolio_id: int, cutoffs: Sequence[Cutoff]) -> Sequence[Row]:
+        """See `QueryStore`."""
+        return self._all(_UNSETTLED, (as_json(cutoffs), portfolio_id))
+
     def disposals(self, portfolio_id: int) -> Sequence[Row]:
         """See `QueryStore`."""
         return self._all(_DISPOSALS, (portfolio_id,))
@@ -255,15 +269,6 @@ class PostgresQueries:
     def action_effects(self, portfolio_id: int) -> Sequence[Row]:
         """See `QueryStore`."""
         return self._all(_ACTION_EFFECTS, (portfolio_id,))
-
-    def markets(self) -> Sequence[tuple[str, str]]:
-        """See `QueryStore`."""
-        found = self._all("select distinct asset_class, profile ->> 'calendar' as calendar from instrument_version", ())
-        return [(row["asset_class"], row["calendar"] or "24/7") for row in found]
-
-    def unsettled(self, portfolio_id: int, cutoffs: Sequence[Cutoff]) -> Sequence[Row]:
-        """See `QueryStore`."""
-        return self._all(_UNSETTLED, (as_json(cutoffs), portfolio_id))
 
     def equity_marks(self, portfolio_id: int) -> Sequence[Row]:
         """See `QueryStore`."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from trading.domain.instruments import Instrument
 from trading.domain.ledger import OnMargin, OpenOrder
 from trading.domain.margin import Holding, Policy
+from trading.domain.money import Asset
 from trading.domain.orders import (
     Acceptance,
     Change,
@@ -20,14 +21,6 @@ from trading.domain.orders import (
     TimeInForce,
 )
 from trading.domain.risk import Exposure, RiskLimits
-
-
-class AuditStore(Protocol):
-    """Append-only trail of deeds and refusals."""
-
-    def refused(self, user_id: int, action: str, subject: str, code: str, origin: str) -> None:
-        """Record a refused call, in a transaction of its own."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +192,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """Lines that are booked together or not at all, once for each ``key`` of the actor's ``operation``."""
+    """Lines that are booked together or not at all, once for each ``key`` of the actor's ``operation``.
+
+    ``body`` is what was asked, where that is not the lines: a key used again must ask the same.
+    """
 
     actor_id: int
     portfolio_id: int
@@ -209,6 +205,7 @@ class Posting:
     memo: str
     origin: str
     ts_ns: int
+    body: str = ""
 
 
 class LedgerStore(Protocol):
@@ -216,6 +213,18 @@ class LedgerStore(Protocol):
 
     def post(self, posting: Posting) -> int:
         """Book a group; returns its id. `Invalid` with ``insufficient_cash`` or ``insufficient_position``."""
+        ...
+
+    def booked(self, posting: Posting) -> int | None:
+        """The group that the posting's key was answered with, None where it is new."""
+        ...
+
+    def convert(self, posting: Posting, pair_id: int) -> int:
+        """As `post`, unless the kill switch stops the floor, the user, the portfolio or the pair (``halted``)."""
+        ...
+
+    def currencies(self) -> Mapping[str, Asset]:
+        """The currencies that the floor keeps accounts in, by code."""
         ...
 
     def deposit(

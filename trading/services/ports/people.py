@@ -125,7 +125,3 @@ class PeopleStore(Protocol):
     def is_granted(self, user_id: int, portfolio_id: int) -> bool:
         """Whether the portfolio is granted to the user."""
         ...
-
-    def audit_trail(self, limit: int, search: str = "") -> Sequence[dict[str, Any]]:
-        """Newest audit rows, of all or of those that contain ``search``."""
-        ...

@@ -14,7 +14,10 @@ class QueryStore(Protocol):
     """
 
     def cash(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
-        """asset, scale, posted, held of each currency."""
+        """asset, scale, posted, held of each currency, the base currency first (``is_base``).
+
+        Of the others also pair_id, tick_size and whether selling it sells the pair's first currency (``sells_base``).
+        """
         ...
 
     def positions(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
@@ -96,6 +99,14 @@ class QueryStore(Protocol):
         """When the portfolio's first ledger line was booked."""
         ...
 
+    def markets(self) -> Sequence[tuple[str, str]]:
+        """Asset class and calendar of everything that is traded."""
+        ...
+
+    def unsettled(self, portfolio_id: int, cutoffs: Sequence[Cutoff]) -> Sequence[dict[str, Any]]:
+        """asset, scale, asset_class, calendar, amount and last_ns of proceeds that have not settled, by currency."""
+        ...
+
     def disposals(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
         """Closed parts of lots: acquired_ts_ns, disposed_ts_ns, quantity_lots, cost, proceeds, short, calendar."""
         ...
@@ -107,14 +118,6 @@ class QueryStore(Protocol):
     def action_effects(self, portfolio_id: int) -> Sequence[dict[str, Any]]:
         """What splits and dividends did, newest first: kind, ex_date, ts_ns, terms of the action, lots_before,
         lots_after, cash, tax, dropped, oldest_ts_ns (when the oldest lot it changed was acquired), calendar."""
-        ...
-
-    def markets(self) -> Sequence[tuple[str, str]]:
-        """Asset class and calendar of everything that is traded."""
-        ...
-
-    def unsettled(self, portfolio_id: int, cutoffs: Sequence[Cutoff]) -> Sequence[dict[str, Any]]:
-        """asset, scale, asset_class, calendar, amount and last_ns of proceeds that have not settled, by currency."""
         ...
 
     def equity_marks(self, portfolio_id: int) -> Sequence[dict[str, Any]]:

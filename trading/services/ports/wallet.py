@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Protocol
 
 from trading.services.ports.desk import Cutoff
+from trading.services.ports.people import Portfolio
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,23 @@ class Ask:
     origin: str
     ts_ns: int
     expires_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class InterestDay:
+    """Interest of one day on a balance below zero, in minor units; ``booked`` is what the day is charged.
+
+    ``before`` and ``parts`` are exact, as `trading.domain.interest` has them: of all days before, and of this one.
+    """
+
+    portfolio_id: int
+    asset_id: int
+    day: date
+    balance: int
+    annual_ppm: int
+    before: int
+    parts: int
+    booked: int
 
 
 class WalletStore(Protocol):
@@ -46,6 +65,32 @@ class WalletStore(Protocol):
 
     def requests(self, portfolio_id: int, limit: int) -> Sequence[dict[str, Any]]:
         """Requests of a portfolio, newest first."""
+        ...
+
+    def reset(self, actor_id: int, portfolio_id: int, name: str, origin: str, ts_ns: int) -> int:
+        """Archive a portfolio and open a new one in its place, whose id is returned.
+
+        ``wrong_name``, ``open_orders``, ``requests_wait``, ``open_positions``, ``archived``.
+        """
+        ...
+
+    def archives(self, owner_id: int | None, observer_id: int | None) -> Sequence[Portfolio]:
+        """Archived portfolios, newest first: of one owner, of those granted to an observer, or all."""
+        ...
+
+    def debts(self, day: date, end_ns: int) -> Sequence[dict[str, Any]]:
+        """Margin debts at ``end_ns`` not yet charged for ``day``, where their currency has a rate.
+
+        portfolio_id, asset_id, currency, scale, balance (below zero), annual_ppm, before.
+        """
+        ...
+
+    def charge(self, charged: InterestDay, memo: str, ts_ns: int) -> bool:
+        """Book a day's interest; False where it was charged meanwhile."""
+        ...
+
+    def set_rate(self, actor_id: int, currency: str, annual_ppm: int, source: str, origin: str) -> None:
+        """A new version of a currency's rate on debt."""
         ...
 
     def limits(self) -> Sequence[dict[str, Any]]:

@@ -31,7 +31,9 @@ begin
 end $$;
 create or replace function commit_batch(p_epoch bigint, p_first bigint, p_last bigint, p_engine_rev int, p_ts_ns bigint,
                              p_inputs bytea, p_out_hash bytea, p_state_hash bytea, p jsonb)
-returns bigint[] language plpgsql security definer set search_path = public as $$
+returns bigint[] language plpgsql security definer set search_path = public
+-- Every row is found by its key, whatever the plan was made with: a batch has one row or fifty, the tables have millions.
+set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 declare
     changed int;
     told bigint[];
@@ -101,11 +103,13 @@ begin
     select coalesce(jsonb_object_agg(account_id, left_over), '{}') into had from (
         select account_id, sum(amount - used - released) as left_over from hold where order_id = any (holders)
         group by account_id) before;
-    insert into hold as h (order_id, leg, account_id, asset_id, amount)
-        select d.order_id, d.leg, d.account_id, a.asset_id, d.grown
-        from jsonb_to_recordset(p -> 'holds') d (order_id bigint, leg text, account_id bigint, grown bigint)
-        join account a on a.id = d.account_id where d.grown > 0
-        on conflict (order_id, leg) do update set amount = h.amount + excluded.amount;
+    if jsonb_path_exists(p, '$.holds[*] ? (@.grown > 0)') then
+        insert into hold as h (order_id, leg, account_id, asset_id, amount)
+            select d.order_id, d.leg, d.account_id, a.asset_id, d.grown
+            from jsonb_to_recordset(p -> 'holds') d (order_id bigint, leg text, account_id bigint, grown bigint)
+            join account a on a.id = d.account_id where d.grown > 0
+            on conflict (order_id, leg) do update set amount = h.amount + excluded.amount;
+    end if;
     update hold h set used = h.used + d.used, released = h.released + d.released
         from jsonb_to_recordset(p -> 'holds') d (order_id bigint, leg text, used bigint, released bigint)
         where h.order_id = d.order_id and h.leg = d.leg and not h.resolved;

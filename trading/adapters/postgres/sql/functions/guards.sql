@@ -28,7 +28,7 @@ begin
 end $$;
 create or replace trigger orders_change before update on orders for each row execute function check_order_change();
 
--- History can't be edited, by anyone who can log in.
+-- History can't be edited, by anyone who can log in; the audit trail neither (compliance.sql).
 create or replace function refuse_edit() returns trigger language plpgsql as $$
 begin
     raise exception '% on % is not allowed: history is kept', tg_op, tg_table_name using errcode = 'TF005';
@@ -37,7 +37,7 @@ do $$
 declare t text;
 begin
     foreach t in array array[
-        'transfer', 'fill', 'order_event', 'audit', 'ledger_block', 'lot_close', 'reconciliation',
+        'transfer', 'fill', 'order_event', 'ledger_block', 'lot_close', 'reconciliation',
         'restricted_instrument',
         'balance_mark', 'cash_limit', 'interest_day',
         'margin_event',
@@ -51,6 +51,8 @@ begin
                         for each statement execute function refuse_edit()', t || '_kept', t);
     end loop;
 end $$;
+create or replace trigger audit_kept before delete or truncate on audit for each statement execute function refuse_edit();
+create or replace trigger audit_names_kept before update on audit for each row execute function refuse_audit_edit();
 
 -- What other rows name can't go away and its key never changes: that is what makes `references` of 0003 and 0004 enough.
 -- Nor does a portfolio change hands: services remember whose it is.

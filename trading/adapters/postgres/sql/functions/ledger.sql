@@ -2,8 +2,8 @@
 
 -- Lines of one transfer group between a portfolio and the floor's own accounts: all of them or none, once for each key.
 -- p_amounts are signed as the portfolio sees them; p_against names the kind of the floor's account on the other side.
--- An account that may not go below zero does not, nor does any when money leaves by a withdrawal or a conversion: such a
--- group is refused with what is available, and the refusal is the key's answer.
+-- An account with a floor does not go below zero, holds included; one of a margin portfolio may, but by no withdrawal and
+-- no conversion. Such a group is refused with what is available, and the refusal is the key's answer.
 create or replace function post_group(p_actor bigint, p_portfolio bigint, p_operation text, p_key text, p_hash bytea,
                                       p_assets int[], p_amounts bigint[], p_against text[], p_kinds text[], p_memo text,
                                       p_origin text, p_ts_ns bigint)
@@ -39,8 +39,8 @@ begin
     else
         update account set posted = posted + p_amounts[1]
             where portfolio_id = p_portfolio and asset_id = p_assets[1] and kind = 'portfolio'
-              and (p_amounts[1] >= 0 or posted - held + p_amounts[1] >= 0
-                   or not (floor_zero or p_kinds[1] in ('withdrawal', 'fx')));
+              and (p_amounts[1] >= 0 or posted - held + p_amounts[1] >= 0 or not floor_zero
+                   and (posted + p_amounts[1] >= 0 or p_kinds[1] not in ('withdrawal', 'fx')));
         if not found then
             perform account_of(p_portfolio, p_assets[1]);
             reply := short_of(p_portfolio, p_assets, p_amounts, p_kinds);
@@ -86,8 +86,8 @@ language sql security definer set search_path = public as $$
     join account a on a.portfolio_id = p_portfolio and a.asset_id = u.asset_id and a.kind = 'portfolio'
     join asset s on s.id = a.asset_id
     group by a.id, s.id
-    having sum(u.amount) < 0 and a.posted - a.held + sum(u.amount) < 0
-       and (a.floor_zero or p_kinds && array['withdrawal', 'fx'])
+    having sum(u.amount) < 0 and case when a.floor_zero then a.posted - a.held + sum(u.amount) < 0
+        else a.posted + sum(u.amount) < 0 and p_kinds && array['withdrawal', 'fx'] end
     order by a.id limit 1;
 $$;
 

@@ -40,6 +40,7 @@ grant insert on broker_account, broker_plan, broker_order, broker_execution, bro
 grant update (enabled, steps, cycle_s, cursor, executions, started_ts_ns) on broker_account to tf_app;
 grant update on broker_plan, broker_order, broker_book, broker_write, fair_price to tf_app;
 grant delete on broker_plan to tf_app;
+grant execute on function note_access, prune, erase_person to tf_app;
 -- Needed for `for share`/`for update` row locks of services only where a function below does not take them.
 grant execute on function desk_open, desk_context, desk_accept, desk_refuse, desk_open_change, desk_change, desk_cancel,
     post_cash, set_halt, account_of, seal_block, mark_equity, drop_archived_log, batch_open, batch_close to tf_app;
@@ -50,7 +51,8 @@ grant insert on schedule, schedule_firing, parent_order to tf_app;
 grant update (state, next_due_ns, updated_ts_ns) on schedule to tf_app;
 
 grant execute on function post_group, second_admin_above, transfer_leaf, fill_leaf, advance_verified,
-    keep_balances, unsettled, request_cash, decide_cash, expire_requests, set_cash_limit to tf_app;
+    keep_balances, unsettled, request_cash, decide_cash, expire_requests, set_cash_limit,
+    post_fx, reset_portfolio, charge_interest, set_debt_rate to tf_app;
 
 grant execute on function commit_batch, take_lease, renew_lease, save_snapshot, seal_block, publish_outbox,
     mark_equity, set_halt to tf_broker;

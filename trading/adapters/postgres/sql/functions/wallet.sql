@@ -66,7 +66,7 @@ begin
         raise exception 'no such portfolio' using errcode = 'TF006';
     end if;
     if p_kind = 'withdrawal' then
-        reply := case when own.posted - own.held < p_amount then (
+        reply := case when own.posted - case when own.floor_zero then own.held else 0 end < p_amount then (
             select jsonb_build_object('v', 1, 'refused', 'insufficient_cash', 'available', own.posted - own.held, 'needed',
                                       p_amount, 'asset', code, 'scale', scale) from asset where id = currency)
             else not_settled(p_portfolio, currency, p_amount, own.posted - own.held, p_cutoffs) end;
@@ -182,6 +182,117 @@ create or replace trigger cash_request_change before update on cash_request
     for each row execute function check_request_change();
 create or replace trigger cash_request_stays before delete or truncate on cash_request
     for each statement execute function refuse_edit();
+
+-- A conversion: post_group, unless the kill switch is on for the floor, the user, the portfolio or the pair.
+create or replace function post_fx(p_pair int, p_actor bigint, p_portfolio bigint, p_operation text, p_key text,
+                                   p_hash bytea, p_assets int[], p_amounts bigint[], p_against text[], p_kinds text[],
+                                   p_memo text, p_origin text, p_ts_ns bigint)
+returns jsonb language plpgsql security definer set search_path = public as $$
+declare stop text;
+begin
+    perform pg_advisory_xact_lock_shared(7001);
+    select reason into stop from halt_state where mode <> 'running' and scope in ('floor', 'instrument:' || p_pair,
+        'user:' || (select owner_id from portfolio where id = p_portfolio), 'portfolio:' || p_portfolio) limit 1;
+    if found then
+        return refuse_posting(p_actor, p_portfolio, p_operation, p_key,
+            jsonb_build_object('v', 1, 'refused', 'halted', 'reason', stop), p_origin);
+    end if;
+    return post_group(p_actor, p_portfolio, p_operation, p_key, p_hash, p_assets, p_amounts, p_against, p_kinds, p_memo,
+                      p_origin, p_ts_ns);
+end $$;
+
+-- Resets a portfolio: it becomes an archive, as it stands, and a new one of the same name, limits and grants goes on with
+-- the cash that the old one was opened with. Asked again it names the same new one.
+create or replace function reset_portfolio(p_actor bigint, p_portfolio bigint, p_name text, p_origin text, p_ts_ns bigint)
+returns jsonb language plpgsql security definer set search_path = public as $$
+declare
+    old portfolio;
+    refused text;
+    fresh bigint;
+    opening bigint;
+begin
+    select * into old from portfolio where id = p_portfolio for update;
+    if not found then
+        raise exception 'no such portfolio' using errcode = 'TF006';
+    end if;
+    if old.archived_to is not null then
+        return jsonb_build_object('answer', jsonb_build_object('v', 1, 'portfolio_id', old.archived_to));
+    end if;
+    perform 1 from account where portfolio_id = p_portfolio order by id for no key update;
+    refused := case
+        when old.archived_at is not null then 'archived'
+        when old.name <> p_name then 'wrong_name'
+        when exists (select 1 from orders where portfolio_id = p_portfolio
+                     and state not in ('filled', 'rejected', 'cancelled', 'expired')) then 'open_orders'
+        when exists (select 1 from cash_request where portfolio_id = p_portfolio and state = 'pending') then 'requests_wait'
+        when old.kind = 'margin' and exists (
+            select 1 from account a join asset s on s.id = a.asset_id where a.portfolio_id = p_portfolio
+            and (a.posted < 0 or (s.kind = 'instrument' and a.posted <> 0))) then 'open_positions' end;
+    if refused is not null then
+        insert into audit (user_id, action, subject, result, code, origin) values (nullif(p_actor, 0), 'wallet.reset',
+            'portfolio:' || p_portfolio, 'refused', refused, p_origin);
+        return jsonb_build_object('answer', jsonb_build_object('v', 1, 'refused', refused));
+    end if;
+    insert into portfolio (owner_id, name, kind, currency_id) values (old.owner_id, old.name, old.kind, old.currency_id)
+        returning id into fresh;
+    perform account_of(fresh, old.currency_id);
+    insert into portfolio_grant (portfolio_id, observer_id, granted_by)
+        select fresh, observer_id, granted_by from portfolio_grant where portfolio_id = p_portfolio;
+    insert into risk_limit (portfolio_id, version, max_order_notional, max_open_orders, price_band_ppm, max_order_lots,
+                            max_position_lots, max_position_notional, max_orders_per_minute, max_daily_loss,
+                            max_drawdown_ppm, instruments, set_by, reason)
+        select fresh, 1, max_order_notional, max_open_orders, price_band_ppm, max_order_lots, max_position_lots,
+               max_position_notional, max_orders_per_minute, max_daily_loss, max_drawdown_ppm, instruments, set_by, reason
+        from risk_limit where portfolio_id = p_portfolio order by version desc limit 1;
+    update portfolio set archived_at = to_timestamp(p_ts_ns / 1e9), archived_to = fresh,
+        name = left(name, 60) || ' until ' || to_char(to_timestamp(p_ts_ns / 1e9), 'YYYY-MM-DD') where id = p_portfolio;
+    select amount into opening from transfer
+        where portfolio_id = p_portfolio and kind = 'deposit' and asset_id = old.currency_id order by id limit 1;
+    if opening is not null then
+        perform post_group(0, fresh, 'ledger.deposit', 'reset:' || p_portfolio, ''::bytea, array[old.currency_id],
+            array[opening], array['deposits'], array['deposit'], 'Fresh cash after a reset', p_origin, p_ts_ns);
+    end if;
+    insert into audit (user_id, action, subject, result, origin, detail) values (nullif(p_actor, 0), 'wallet.reset',
+        'portfolio:' || p_portfolio, 'ok', p_origin, jsonb_build_object('v', 1, 'portfolio_id', fresh, 'cash', opening));
+    return jsonb_build_object('answer', jsonb_build_object('v', 1, 'portfolio_id', fresh));
+end $$;
+
+-- Books the interest of a day and keeps what it was reckoned from, once. False where the day was charged meanwhile, or
+-- another day was, so that the rounding has to be reckoned again.
+create or replace function charge_interest(p_portfolio bigint, p_asset int, p_day date, p_balance bigint, p_rate bigint,
+                                           p_before numeric, p_exact numeric, p_booked bigint, p_memo text, p_ts_ns bigint)
+returns boolean language plpgsql security definer set search_path = public as $$
+declare group_no bigint;
+begin
+    perform 1 from account where portfolio_id = p_portfolio and asset_id = p_asset and kind = 'portfolio'
+        for no key update;
+    if exists (select 1 from interest_day where portfolio_id = p_portfolio and asset_id = p_asset and day = p_day)
+       or p_before <> coalesce((select sum(exact) from interest_day where portfolio_id = p_portfolio
+                                and asset_id = p_asset), 0) then
+        return false;
+    end if;
+    if p_booked > 0 then
+        group_no := post_group(0, p_portfolio, 'ledger.interest', p_portfolio || ':' || p_asset || ':' || p_day,
+            ''::bytea, array[p_asset], array[-p_booked], array['interest'], array['interest'], p_memo, 'system', p_ts_ns)
+            #>> '{answer,group_id}';
+    end if;
+    insert into interest_day (portfolio_id, asset_id, day, balance, rate_ppm, exact, booked, group_id)
+        values (p_portfolio, p_asset, p_day, p_balance, p_rate, p_exact, p_booked, group_no);
+    return true;
+end $$;
+
+-- What debt in a currency costs from now on.
+create or replace function set_debt_rate(p_actor bigint, p_currency text, p_ppm bigint, p_source text, p_origin text)
+returns void language plpgsql security definer set search_path = public as $$
+declare currency int;
+begin
+    select id into currency from asset where code = p_currency for no key update;
+    insert into debt_rate (currency_id, version, annual_ppm, source, set_by)
+        select currency, coalesce(max(version), 0) + 1, p_ppm, p_source, nullif(p_actor, 0) from debt_rate
+        where currency_id = currency;
+    insert into audit (user_id, action, subject, result, origin, detail) values (nullif(p_actor, 0), 'interest.set_rate',
+        p_currency, 'ok', p_origin, jsonb_build_object('v', 1, 'annual_ppm', p_ppm, 'source', p_source));
+end $$;
 
 -- A new limit for a currency. A person may only lower it: with one who raises it a second admin would be no hindrance.
 create or replace function set_cash_limit(p_actor bigint, p_currency text, p_above bigint, p_origin text, p_ts_ns bigint)

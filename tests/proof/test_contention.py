@@ -1,0 +1,147 @@
+"""Many at once on one cash balance and one resting order: threads, processes, two tabs and an admin.
+
+One key from a hundred threads, and fifty orders with money for ten, are in ``tests/services/test_desk.py``.
+"""
+
+import json
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shared_servers import Database
+from trading_floor import TradingFloor
+
+from trading.domain.orders import Acceptance, Refusal
+from trading.services import ledger
+from trading.services.access import SYSTEM
+
+COST = Decimal("991.00")
+"""What ten shares at 99.00 hold with their fee."""
+PROCESS = """
+import json, sys
+from concurrent.futures import ThreadPoolExecutor
+from trading.bootstrap import open_floor
+from trading.config import Settings
+from trading.domain.orders import OrderType, Side, Ticket
+from trading.services import desk
+from trading.services.access import Actor, Role
+portfolio, user, name = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+ticket = Ticket("AAPL", Side.BUY, OrderType.LIMIT, "10", "99.00")
+with open_floor(Settings()) as floor, ThreadPoolExecutor(5) as pool:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    one = lambda n: desk.submit(floor, Actor(user, "rosa", Role.TRADER), portfolio, ticket, f"{name}-{n}")
+    print(json.dumps([getattr(answer, "code", "accepted") for answer in pool.map(one, range(25))]))
+"""
+
+
+@pytest.fixture
+def floor(database: Database, tmp_path: Path) -> Iterator[TradingFloor]:
+    own = TradingFloor(database, tmp_path / "lake")
+    own.quote("99.99", "100.00")
+    yield own
+    own.close()
+
+
+def at_once(calls: Sequence[Callable[[], Any]], threads: int = 50) -> list[Any]:
+    """What each answers, all let go together."""
+    barrier = threading.Barrier(min(threads, len(calls)))
+
+    def one(call: Callable[[], Any]) -> Any:
+        barrier.wait(20)
+        return call()
+
+    with ThreadPoolExecutor(min(threads, len(calls))) as pool:
+        return [each.result() for each in [pool.submit(one, call) for call in calls]]
+
+
+def outcome(answer: Acceptance | Refusal) -> str:
+    return answer.code if isinstance(answer, Refusal) else "accepted"
+
+
+def test_processes_do_not_spend_the_same_money_either(floor: TradingFloor, environment: dict[str, str]) -> None:
+    rosa, portfolio = floor.add_trader("rosa", str(10 * COST))
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROCESS, str(portfolio), str(rosa.user_id), f"p{n}"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+        )
+        for n in range(2)
+    ]  # fmt: skip
+    try:
+        assert [each.stdout.readline() for each in processes if each.stdout] == ["ready\n", "ready\n"]
+        for each in processes:
+            assert each.stdin is not None
+            each.stdin.write("go\n")
+            each.stdin.flush()
+        found: Counter[str] = Counter()
+        for each in processes:
+            found.update(json.loads(each.communicate(timeout=60)[0]))
+    finally:
+        for each in processes:
+            each.kill()
+            each.communicate()
+    assert found == {"accepted": 10, "insufficient_cash": 40}
+    assert floor.cash(portfolio) == (10 * COST, 10 * COST)
+    floor.check()
+
+
+def test_two_tabs_spend_the_last_cash_once_and_a_withdrawal_does_not_take_it_too(floor: TradingFloor) -> None:
+    rosa = floor.add_trader("rosa", str(COST))
+
+    def withdraw(key: str) -> str:
+        try:
+            ledger.withdraw(floor.floor, SYSTEM, rosa[1], str(COST), key)
+        except Exception as error:
+            return str(getattr(error, "code", error))
+        return "withdrawn"
+
+    for n in range(8):
+        answers = at_once(
+            [
+                lambda: floor.order("buy", "10", "99.00", who=rosa),
+                lambda: floor.order("buy", "10", "99.00", who=rosa),
+                lambda n=n: withdraw(f"w-{n}"),
+            ]
+        )
+        done = [answer if isinstance(answer, str) else outcome(answer) for answer in answers]
+        assert len([each for each in done if each in ("accepted", "withdrawn")]) == 1, done
+        for answer in answers:
+            if isinstance(answer, Acceptance):
+                floor.cancel(answer.order_id, rosa)
+                floor.run_broker()
+        if "withdrawn" in done:
+            ledger.deposit(floor.floor, SYSTEM, rosa[1], str(COST), f"again-{n}")
+        floor.check()
+
+
+def test_a_cancel_that_races_a_fill_ends_one_way_with_every_hold_resolved(floor: TradingFloor) -> None:
+    ends: Counter[str] = Counter()
+    for n in range(30):
+        order = floor.accepted("buy", "10", "99.90").order_id
+        floor.run_broker()
+        cancels = threading.Thread(target=floor.cancel, args=(order,))
+        ticks = floor.quoted("99.80", "99.85")
+        if n % 2:
+            cancels.start()
+        floor.run_broker(ticks)
+        if not n % 2:
+            cancels.start()
+        cancels.join()
+        floor.run_broker()
+        state, filled, _ = floor.state(order)
+        assert (state, filled) in (("filled", 10), ("cancelled", 0))
+        ends[state] += 1
+        floor.quote("99.99", "100.00")
+    assert len(ends) == 2, "both ends must have been seen"
+    assert floor.held() == (0, 0)
+    assert floor.query("select count(*) from hold where not resolved") == [(0,)]
+    assert floor.shares() == (10 * ends["filled"], 0)
+    floor.check()
