@@ -2,6 +2,8 @@
 
 READING = frozenset(
     {
+        "actions.listed",
+        "actions.preview",
         "audit.search",
         "backups.newest",
         "batches.preview",
@@ -59,6 +61,9 @@ READING = frozenset(
         "schedules.preview",
         "statements.first_line_ns",
         "statements.period",
+        "tax_report.open_lots",
+        "tax_report.report",
+        "tax_report.years",
         "wallet.cash",
         "wallet.limits",
         "wallet.requests",
