@@ -43,6 +43,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "batches.preview": DESK,
     "batches.submit": DESK,
     "actions.book": ADMIN,
+    "actions.bring_forward": ADMIN,
     "actions.cancel": ADMIN,
     "actions.enter_dividend": ADMIN,
     "actions.enter_file": ADMIN,
