@@ -20,6 +20,7 @@ from gateway.risk import risk_routes
 from gateway.schedules import schedule_routes
 from gateway.sessions import clear_cookie, comes_from_elsewhere, is_same_origin, origin_of, set_cookie, token_of
 from gateway.tape import PERIOD_S, Tape
+from gateway.wallet import wallet_routes
 from trading.domain.errors import Forbidden, TradefloorError, Unavailable
 from trading.domain.orders import Refusal
 from trading.services import people
@@ -59,6 +60,7 @@ _ROUTES = (
     parent_routes,
     portfolio_routes,
     risk_routes,
+    wallet_routes,
 )
 
 

@@ -7,7 +7,7 @@ from functools import wraps
 from inspect import signature
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from trading.domain.errors import Conflict, Forbidden, Halted, Invalid, NotFound
+from trading.domain.errors import Conflict, Forbidden, Halted, Invalid, NotFound, already_told
 from trading.services.floor import Floor
 from trading.services.reading import READING, TOLD_AFTER
 
@@ -95,16 +95,13 @@ def operation(
                 portfolio_id = args[0] if args else kwargs.get("portfolio_id")
             if reach is None or not _within(floor, actor, reach, portfolio_id):
                 floor.audit.refused(actor.user_id, name, str(portfolio_id or "")[:40], "forbidden", actor.origin)
-                forbidden = Forbidden(
-                    f"{actor.role} may not call {name}" + (" on this portfolio" if portfolio_id else "")
-                )
-                forbidden.audited = True
-                raise forbidden
+                where = " on this portfolio" if portfolio_id else ""
+                raise already_told(Forbidden(f"{actor.role} may not call {name}{where}"))
             if scoped and reach is Reach.OWN and _works_in_another(floor, actor, portfolio_id):
                 floor.audit.refused(actor.user_id, name, str(portfolio_id), "other_portfolio", actor.origin)
-                elsewhere = Forbidden(f"this session works in portfolio {actor.portfolio_id}", "other_portfolio")
-                elsewhere.audited = True
-                raise elsewhere
+                raise already_told(
+                    Forbidden(f"this session works in portfolio {actor.portfolio_id}", "other_portfolio")
+                )
             if reach in (Reach.ANY, Reach.GRANTED) and actor.role is not Role.SYSTEM:
                 _note_look(floor, actor, portfolio_id, name)  # another's: whose own it is, is let in by OWN
             subject = f"portfolio:{portfolio_id}" if names_portfolio else ""
@@ -113,7 +110,7 @@ def operation(
             except _REFUSALS as error:
                 if name not in READING and not error.audited:
                     floor.audit.refused(actor.user_id, name, subject, error.code[:80], actor.origin)
-                    error.audited = True
+                    already_told(error)
                 raise
             if name in TOLD_AFTER and actor.role is not Role.SYSTEM:
                 floor.audit.did(actor.user_id, name, subject, actor.origin, {})

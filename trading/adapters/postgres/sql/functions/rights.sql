@@ -56,7 +56,8 @@ grant execute on function post_group, second_admin_above, transfer_leaf, fill_le
 
 grant execute on function commit_batch, take_lease, renew_lease, save_snapshot, seal_block, publish_outbox,
     mark_equity, set_halt to tf_broker;
-grant execute on function set_fee_schedule, enter_action, cancel_action, request_action to tf_app;
+grant execute on function set_fee_schedule, enter_action, cancel_action, bring_action_forward,
+    request_action to tf_app;
 grant usage on sequence transfer_group, orders_id_seq to tf_broker;
 grant update (detail) on process_status to tf_broker;
 
