@@ -320,7 +320,7 @@ def test_killed_many_times_while_working_every_parent_is_carried_on_and_filled(
     made = [works.begun(ticket("5", "100.00"), Working(Style.ICEBERG, 10_000, display="1")) for _ in range(6)]
     clerks = KilledClerks(environment, "parents", "work_all(floor, SYSTEM)", seed=3)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while floor.query("select 1 from parent_order where state = 'working' limit 1"):
             assert time.monotonic() < deadline
             clerks.live_and_die(0.05, 0.3)
