@@ -29,7 +29,7 @@ grant execute on function margin_accounts to tf_broker;
 grant insert on restricted_instrument, risk_tier to tf_app;
 grant update (tier) on app_user to tf_app;
 grant update (password_hash, role, display_name, disabled_at, token_version) on app_user to tf_app;
-grant update (revoked_at, expires_at) on app_session to tf_app;
+grant update (revoked_at, expires_at, portfolio_id) on app_session to tf_app;
 grant update on login_attempt, process_status, setting to tf_app;
 grant update (archived_at, name) on portfolio to tf_app;
 grant update (retired_at, meta) on lake_file to tf_app;
