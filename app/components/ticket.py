@@ -41,6 +41,7 @@ _GOOD_FOR = (
     "once, the rest is dropped. FOK: all at once or nothing."
 )
 _AMOUNT, _PERCENT = "Amount", "Percent"
+_OF_MONEY = frozenset({"max_order_notional", "max_position_notional", "max_daily_loss"})
 _UNREADY = "Fill in quantity and price to see what the order costs."
 
 
@@ -279,10 +280,18 @@ def _last_answer() -> None:
 
 
 def explain(refusal: Refusal, instrument: Instrument) -> str:
-    """A refusal in words, with money where the reason speaks of money."""
+    """A refusal in words, with money where the reason speaks of money, and with the numbers of a limit."""
+    scale, currency = instrument.currency.scale, instrument.currency.code
+    if "limit" in refusal.numbers and "asked" in refusal.numbers:
+        most, asked = (
+            formats.money(minor_to_decimal(int(refusal.numbers[name]), scale), currency)
+            if refusal.code in _OF_MONEY
+            else f"{int(refusal.numbers[name]):,}"
+            for name in ("limit", "asked")
+        )
+        return f"{refusal.reason} At most {most}, this comes to {asked}."
     if refusal.code not in ("insufficient_cash", "insufficient_margin"):
         return refusal.reason
-    scale, currency = instrument.currency.scale, instrument.currency.code
     needed, available = (
         formats.money(minor_to_decimal(int(refusal.numbers[name]), scale), currency) for name in ("needed", "available")
     )

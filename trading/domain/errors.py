@@ -16,6 +16,8 @@
 Expected refusals of an order are returned values (:class:`trading.domain.orders.Refusal`), not exceptions.
 """
 
+from typing import TypeVar
+
 
 class TradefloorError(Exception):
     """Base of all errors of the floor. ``code`` is stable and meant for programs; the text is for people.
@@ -84,3 +86,12 @@ class Stale(TradefloorError):
     """The cursor moved: what is in memory is not what is committed; restore and go on."""
 
     code = "stale"
+
+
+ErrorT = TypeVar("ErrorT", bound=TradefloorError)
+
+
+def already_told(error: ErrorT) -> ErrorT:
+    """An error of which whoever refused has left a row in the audit trail."""
+    error.audited = True
+    return error

@@ -1,7 +1,7 @@
 """Splits and dividends: entered by an admin, shown before they happen, booked when the ex-date's session opens."""
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -9,7 +9,7 @@ from fractions import Fraction
 from io import StringIO
 
 from trading.domain import actions as domain
-from trading.domain.errors import Conflict, Invalid, NotFound, Unavailable
+from trading.domain.errors import Conflict, Invalid, NotFound, Unavailable, already_told
 from trading.domain.instruments import Instrument
 from trading.domain.money import minor_to_decimal, parse_decimal, to_units
 from trading.market.sessions import CONTINUOUS, session_open_ns
@@ -23,6 +23,13 @@ _RATIO_MOST = 10_000
 _PPM_OF_PERCENT = Decimal("0.0001")
 FILE_COLUMNS = ("symbol", "ex_date", "split_ratio", "cash_dividend")
 _NOBODY = domain.ActionAccounts(0, 0, 0, 0)
+
+
+Prepare = Callable[[ActionRow, int], None]
+
+
+def _nothing(_action: ActionRow, _reference_ticks: int) -> None:
+    """Nothing has to be prepared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +152,7 @@ def _enter_row(floor: Floor, actor: Actor, row: Mapping[str, str], source: str, 
 def cancel(floor: Floor, actor: Actor, action_id: int) -> None:
     """Take back an action that has not been booked; raises `Conflict` where it has."""
     if not floor.actions.cancel(actor.user_id, action_id, actor.origin):
-        raise Conflict("this action is not pending any more", "not_pending")
+        raise already_told(Conflict("this action is not pending any more", "not_pending"))
 
 
 @operation(_ADMIN)
@@ -161,6 +168,16 @@ def book(floor: Floor, actor: Actor, action_id: int) -> None:
     if not floor.actions.request(actor.user_id, action_id, reference, actor.origin, floor.clock.now_ns()):
         raise Conflict("this action is not pending any more", "not_pending")
     floor.bus.wake_broker()
+
+
+@operation(_ADMIN)
+def bring_forward(floor: Floor, actor: Actor, action_id: int) -> None:
+    """Let a pending action be due now: the clerk has it booked within seconds, and the venue's price follows.
+
+    Raises `Conflict` where it is not pending.
+    """
+    if not floor.actions.bring_forward(actor.user_id, action_id, actor.origin, floor.clock.now_ns()):
+        raise Conflict("this action is not pending any more", "not_pending")
 
 
 @operation(_ADMIN)
@@ -204,17 +221,23 @@ def listed(floor: Floor, actor: Actor, limit: int = 200) -> Sequence[ActionRow]:
     return floor.actions.actions(limit)
 
 
-def book_due(floor: Floor, now_ns: int) -> str:
-    """The clerk's: have everything booked whose session has opened. Safe to repeat: a booked one is not pending."""
+def book_due(floor: Floor, now_ns: int, prepare: Prepare = _nothing) -> str:
+    """The clerk's: have everything booked whose session has opened. Safe to repeat: a booked one is not pending.
+
+    ``prepare`` is called before, with the price in ticks (0 where there is none): the venue's price must follow.
+    """
     done, waiting = [], []
     for action in floor.actions.actions(100, due_ts_ns=now_ns):
+        ticks = _reference_ticks(floor, action)
+        if action.kind == "split" and ticks is None:
+            waiting.append(action.symbol)
+            continue
+        prepare(action, ticks or 0)
         try:
             book(floor, SYSTEM, action.id)
             done.append(action.symbol)
         except Conflict:
             continue
-        except Invalid:
-            waiting.append(action.symbol)
     told = [f"asked for {', '.join(done)}"] if done else []
     return "; ".join([*told, *([f"no price for {', '.join(waiting)}"] if waiting else [])])
 
@@ -254,7 +277,7 @@ def _enter(
     }
     entered = floor.actions.enter(actor.user_id, row, actor.origin, floor.clock.now_ns())
     if entered is None:
-        raise Conflict(f"{instrument.symbol} has a {kind} on {ex_date} already", "already_entered")
+        raise already_told(Conflict(f"{instrument.symbol} has a {kind} on {ex_date} already", "already_entered"))
     return entered
 
 

@@ -2,6 +2,8 @@
 
 READING = frozenset(
     {
+        "actions.listed",
+        "actions.preview",
         "audit.search",
         "backups.newest",
         "batches.preview",
@@ -14,6 +16,8 @@ READING = frozenset(
         "desk.instruments",
         "desk.preview",
         "fees.history",
+        "fx.pairs",
+        "fx.quote",
         "halt.current",
         "halt.scope_of",
         "limits.current",
@@ -26,6 +30,7 @@ READING = frozenset(
         "limits.worth",
         "margin.account",
         "margin.calls",
+        "margin.markets",
         "margin.policies",
         "market_data.instrument_list",
         "market_data.quotes",
@@ -59,6 +64,10 @@ READING = frozenset(
         "schedules.preview",
         "statements.first_line_ns",
         "statements.period",
+        "tax_report.open_lots",
+        "tax_report.report",
+        "tax_report.years",
+        "wallet.archives",
         "wallet.cash",
         "wallet.limits",
         "wallet.requests",

@@ -9,7 +9,7 @@ from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.pool import Pool, connection_of, scalar
-from trading.domain.errors import Conflict, Invalid, NotFound
+from trading.domain.errors import Conflict, Invalid, NotFound, already_told
 from trading.domain.money import Asset, minor_to_decimal
 from trading.services.ports.desk import Cutoff, Posting
 
@@ -194,6 +194,4 @@ def refusal(answer: Mapping[str, Any]) -> Invalid:
         if name in answer
     }
     template = _REFUSALS[answer["refused"]]
-    refused = Invalid(template.format_map({**answer, **words}), answer["refused"])
-    refused.audited = True  # by the function that refused
-    return refused
+    return already_told(Invalid(template.format_map({**answer, **words}), answer["refused"]))

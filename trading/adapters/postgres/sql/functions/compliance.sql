@@ -65,12 +65,29 @@ begin
     raise exception 'UPDATE on audit is not allowed: history is kept' using errcode = 'TF005';
 end $$;
 
+-- A JSON value in which none of the words is a whole text any more; names of its fields stay.
+create or replace function without_words(p_value jsonb, p_words text[]) returns jsonb language plpgsql immutable as $$
+declare
+    word text;
+    plain text := p_value::text;
+begin
+    foreach word in array p_words loop
+        word := to_jsonb(word)::text;
+        plain := replace(replace(plain, ': ' || word, ': "erased"'), '[' || word, '["erased"');
+        plain := replace(replace(plain, ', ' || word || ',', ', "erased",'), ', ' || word || ']', ', "erased"]');
+    end loop;
+    return plain::jsonb;
+end $$;
+
 -- Take a person's name out of everything. What the person did stays, under a pseudonym; nothing of the ledger changes.
 create or replace function erase_person(p_admin bigint, p_user bigint, p_confirmation text, p_origin text) returns jsonb
 language plpgsql security definer set search_path = public as $$
 declare
     person app_user;
     pseudonym text := 'erased-' || p_user;
+    own bigint[];
+    names text[];
+    subjects text[];
     many bigint;
 begin
     perform 1 from app_user where role = 'admin' and disabled_at is null order by id for update;
@@ -89,8 +106,11 @@ begin
     end if;
     perform 1 from account a join portfolio p on p.id = a.portfolio_id where p.owner_id = p_user
         order by a.id for update of a;
-    select count(*) into many from orders o join portfolio p on p.id = o.portfolio_id
-        where p.owner_id = p_user and o.state not in ('filled', 'rejected', 'cancelled', 'expired');
+    select count(*) into many from portfolio p join (
+        select portfolio_id from orders where state not in ('filled', 'rejected', 'cancelled', 'expired')
+        union all select portfolio_id from parent_order where state in ('working', 'paused', 'stopping')
+        union all select portfolio_id from schedule where state in ('active', 'paused')
+        ) o on o.portfolio_id = p.id where p.owner_id = p_user;
     if many > 0 then
         return jsonb_build_object('refused', 'open_orders', 'count', many);
     end if;
@@ -99,22 +119,29 @@ begin
     if many > 0 then
         return jsonb_build_object('refused', 'balances_left', 'count', many);
     end if;
+    select array_agg(id), array_agg(name) into own, names from portfolio where owner_id = p_user;
+    names := names || array[person.username, person.display_name]
+        || array(select name from broker_account where portfolio_id = any (own));
+    subjects := array[person.username, 'user:' || p_user]
+        || array(select 'portfolio:' || unnest(own))
+        || array(select 'account:' || id from broker_account where portfolio_id = any (own));
     delete from app_session where user_id = p_user;
     delete from login_attempt where username = person.username;
     delete from portfolio_grant where observer_id = p_user;
-    update broker_account b set enabled = false, name = 'Account ' || b.id, key_name = ''
-        from portfolio p where p.id = b.portfolio_id and p.owner_id = p_user;
+    perform set_config('tradefloor.erasing', 'on', true);
+    update audit set origin = case when user_id = p_user then 'erased' else origin end,
+        subject = case when subject = person.username then pseudonym
+                       when action = 'create_portfolio' then 'Portfolio ' || (detail ->> 'portfolio_id') else subject end,
+        detail = without_words(detail, names)
+        where user_id = p_user or subject = any (subjects)
+           or (action = 'create_portfolio' and (detail ->> 'owner_id')::bigint = p_user);
+    perform set_config('tradefloor.erasing', 'off', true);
+    update broker_account set enabled = false, name = 'Account ' || id, key_name = '' where portfolio_id = any (own);
+    update monitor_cycle set by_whom = pseudonym where by_whom = person.username;
     update portfolio set name = 'Portfolio ' || id where owner_id = p_user;
     update app_user set username = pseudonym, display_name = 'Erased person', password_hash = 'erased',
         disabled_at = coalesce(disabled_at, now()), erased_at = now(), token_version = token_version + 1
         where id = p_user;
-    perform set_config('tradefloor.erasing', 'on', true);
-    update audit set origin = case when user_id = p_user then 'erased' else origin end,
-        subject = case when subject = person.username then pseudonym else subject end,
-        detail = replace(replace(detail::text, to_jsonb(person.username)::text, to_jsonb(pseudonym)::text),
-                         to_jsonb(person.display_name)::text, '"Erased person"')::jsonb
-        where user_id = p_user or subject in (person.username, 'user:' || p_user);
-    perform set_config('tradefloor.erasing', 'off', true);
     insert into audit (user_id, action, subject, result, origin) values (nullif(p_admin, 0), 'compliance.erase_person',
         'user:' || p_user, 'ok', p_origin);
     return jsonb_build_object('pseudonym', pseudonym);
