@@ -9,8 +9,8 @@ import streamlit as st
 
 from app import room
 from trading.domain.errors import Forbidden, Unavailable
-from trading.services import halt
-from trading.services.access import Actor
+from trading.services import halt, people
+from trading.services.access import Actor, Role
 
 P = ParamSpec("P")
 MARK = Path(__file__).parent / "mark.svg"
@@ -68,6 +68,29 @@ def notices(actor: Actor) -> None:
         st.warning(f"**{what}{where}.** {str(stop['reason'])[:200]}", icon=":material/front_hand:")
 
 
+def portfolio_switch(actor: Actor) -> None:
+    """Where a trader has several portfolios: the one that this session works in, and the way to another."""
+    found = list(people.portfolios(room.floor(), actor)) if actor.role is Role.TRADER else []
+    if len(found) < 2:
+        return
+    names = {each.id: f"{each.name} · {each.currency}" for each in found}
+    ids = list(names)
+    st.selectbox(
+        "You work in this portfolio",
+        ids,
+        index=ids.index(actor.portfolio_id) if actor.portfolio_id in names else 0,
+        format_func=names.get,
+        key=f"works_in_{actor.portfolio_id}",
+        on_change=_switch,
+        args=(f"works_in_{actor.portfolio_id}",),
+    )
+
+
+def _switch(key: str) -> None:
+    people.switch_portfolio(room.floor(), room.actor(), int(st.session_state[key]))
+    st.query_params.clear()  # what the address names belongs to the portfolio that was left
+
+
 def footer() -> None:
     """Every page says which venue this is and what its fills leave out."""
     st.divider()
@@ -103,7 +126,11 @@ def guarded(part: Callable[P, None]) -> Callable[P, None]:
 
 def no_entry(error: Forbidden) -> None:
     """Told to somebody whose session ended, or whose role does not reach that far."""
-    if error.code == "no_session":
+    if error.code == "other_portfolio":
+        st.info(
+            "This belongs to another of your portfolios. Switch to it at the top of the page.", icon=":material/wallet:"
+        )
+    elif error.code == "no_session":
         st.info("Your session is over. Reload the page to log in again.", icon=":material/lock:")
     else:
         st.error("Your login does not open this page.", icon=":material/lock:")

@@ -15,6 +15,7 @@ try:
     else:
         page = st.navigation(menu.pages(actor.role), position="top")
         frame.notices(actor)
+        frame.portfolio_switch(actor)
         page.run()
         frame.footer()
 except Forbidden as error:

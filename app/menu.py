@@ -13,6 +13,7 @@ _PAGES = {
     "research": ("Research", "science"),
     "floor": ("Floor", "monitor_heart"),
     "people": ("People", "group"),
+    "market": ("Instruments", "inventory_2"),
     "risk": ("Risk", "shield"),
     "portfolio": ("Portfolio", "show_chart"),
     "statement": ("Statement", "receipt"),
@@ -33,7 +34,18 @@ _OF_ROLE = {
         "monitor",
         "account",
     ),
-    Role.ADMIN: ("floor", "people", "risk", "portfolio", "statement", "order", "research", "monitor", "account"),
+    Role.ADMIN: (
+        "floor",
+        "people",
+        "risk",
+        "market",
+        "portfolio",
+        "statement",
+        "order",
+        "research",
+        "monitor",
+        "account",
+    ),
     Role.OBSERVER: ("portfolio", "statement", "order", "account"),
 }
 

@@ -53,8 +53,10 @@ def moment(ts_ns: int) -> datetime:
 
 
 def portfolio(who: Actor) -> Portfolio | None:
-    """The portfolio on screen: the only one, or the one picked; None where there is none yet."""
+    """The portfolio on screen: the one a trader's session works in, the only one, the one picked; None without any."""
     found = list(people.portfolios(floor(), who))
+    if who.portfolio_id is not None:
+        return next((each for each in found if each.id == who.portfolio_id), None)
     if len(found) < 2:
         return found[0] if found else None
     by_id = {each.id: each for each in found}

@@ -24,6 +24,7 @@ _CAUSES = {
     "sized": "Its size follows the orders it is linked to",
     "modify": "New terms asked for",
     "modified": "New terms in force",
+    "corporate_action": "Split or dividend of the instrument",
     "modify_refused": "The exchange kept the old terms",
     "oco": "Cancelled: the other of the two traded or was cancelled",
     "entry_over": "Cancelled: its entry is over and bought nothing for it to sell",

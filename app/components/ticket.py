@@ -41,11 +41,15 @@ _GOOD_FOR = (
     "once, the rest is dropped. FOK: all at once or nothing."
 )
 _AMOUNT, _PERCENT = "Amount", "Percent"
+_OF_MONEY = frozenset({"max_order_notional", "max_position_notional", "max_daily_loss"})
 _UNREADY = "Fill in quantity and price to see what the order costs."
 
 
-def ticket(instrument: Instrument, portfolio_id: int, reference: str | None) -> None:
-    """The ticket for one instrument, with the fields of the type that is chosen; its texts stay while prices move."""
+def ticket(instrument: Instrument, portfolio_id: int, reference: str | None, *, on_margin: bool = False) -> None:
+    """The ticket for one instrument, with the fields of the type that is chosen; its texts stay while prices move.
+
+    ``on_margin`` a sale may open a position, and have exits.
+    """
     quote_line(instrument.symbol, "", reference, small=True)
     st.session_state.setdefault("ticket_key", secrets.token_urlsafe(16))
     side = st.segmented_control(
@@ -60,6 +64,7 @@ def ticket(instrument: Instrument, portfolio_id: int, reference: str | None) -> 
     lot = formats.quantity(instrument.lot_size)
     left.text_input("Quantity", "10", key=f"ticket_quantity_{instrument.symbol}", help=f"In steps of {lot}")
     _prices(instrument, side, kind, right)
+    st.session_state["ticket_exits"] = on_margin or side == Side.BUY
     _linked(instrument, side, kind)
     asked = _asked(instrument)
     answer = desk.preview(room.floor(), room.actor(), portfolio_id, asked)
@@ -118,14 +123,17 @@ def _prices(instrument: Instrument, side: Side, kind: OrderType, place: DeltaGen
 
 
 def _linked(instrument: Instrument, side: Side, kind: OrderType) -> None:
-    """Exits of a buy, or the limit order beside a stop."""
+    """Exits of an order that opens, or the limit order beside a stop."""
     step = formats.price(instrument.tick_size)
-    if side == Side.BUY:
+    if st.session_state["ticket_exits"]:
+        hints, does = ("above your price", "below your price"), "sell what this order buys"
+        if side == Side.SELL:
+            hints, does = hints[::-1], "buy back what this order sells short"
         with st.expander("Take profit, stop loss"):
-            st.caption("Exits that sell what this order buys. When one trades, the other gives up as much.")
+            st.caption(f"Exits that {does}. When one trades, the other gives up as much.")
             left, right = st.columns(2)
-            _price(left, instrument, "take_profit", "Take profit", "above your price", step)
-            _price(right, instrument, "stop_loss", "Stop loss", "below your price", step)
+            _price(left, instrument, "take_profit", "Take profit", hints[0], step)
+            _price(right, instrument, "stop_loss", "Stop loss", hints[1], step)
     if kind in CONDITIONAL:
         with st.expander("One cancels other"):
             st.caption("A limit order beside the stop. What one trades, the other gives up.")
@@ -169,8 +177,8 @@ def _asked(instrument: Instrument) -> Ticket:
         trail_percent=typed(f"trail_{symbol}_{_PERCENT}", used=trails and how == _PERCENT),
         post_only=kind == OrderType.LIMIT and bool(state.get("ticket_post_only")),
         expires_at=None if until is None else until.replace(tzinfo=formats.zone()).isoformat(),
-        take_profit=typed(f"take_profit_{symbol}", used=side == Side.BUY),
-        stop_loss=typed(f"stop_loss_{symbol}", used=side == Side.BUY),
+        take_profit=typed(f"take_profit_{symbol}", used=bool(state.get("ticket_exits"))),
+        stop_loss=typed(f"stop_loss_{symbol}", used=bool(state.get("ticket_exits"))),
         oco_limit=typed(f"oco_limit_{symbol}", used=kind in CONDITIONAL),
     )
 
@@ -232,7 +240,7 @@ def _others(asked: Ticket) -> str:
     exits = {"take profit": asked.take_profit, "stop loss": asked.stop_loss}
     said = " or ".join(f"{name} {at}" for name, at in exits.items() if at)
     if said:
-        return f" Then sells what it bought: {said}."
+        return f" Then {'sells what it bought' if asked.side == Side.BUY else 'buys back what it sold'}: {said}."
     return f" Comes with a limit order at {asked.oco_limit}: one cancels the other." if asked.oco_limit else ""
 
 
@@ -272,10 +280,18 @@ def _last_answer() -> None:
 
 
 def explain(refusal: Refusal, instrument: Instrument) -> str:
-    """A refusal in words, with money where the reason speaks of money."""
+    """A refusal in words, with money where the reason speaks of money, and with the numbers of a limit."""
+    scale, currency = instrument.currency.scale, instrument.currency.code
+    if "limit" in refusal.numbers and "asked" in refusal.numbers:
+        most, asked = (
+            formats.money(minor_to_decimal(int(refusal.numbers[name]), scale), currency)
+            if refusal.code in _OF_MONEY
+            else f"{int(refusal.numbers[name]):,}"
+            for name in ("limit", "asked")
+        )
+        return f"{refusal.reason} At most {most}, this comes to {asked}."
     if refusal.code not in ("insufficient_cash", "insufficient_margin"):
         return refusal.reason
-    scale, currency = instrument.currency.scale, instrument.currency.code
     needed, available = (
         formats.money(minor_to_decimal(int(refusal.numbers[name]), scale), currency) for name in ("needed", "available")
     )

@@ -5,7 +5,7 @@ from datetime import timedelta
 import streamlit as st
 
 from app import charts, formats, frame, room
-from app.components import blotter, margin
+from app.components import holdings, margin
 from trading.services import queries
 from trading.services.performance import drawdowns, monthly_returns
 from trading.services.ports.people import Portfolio
@@ -40,31 +40,6 @@ def overview(portfolio: Portfolio) -> None:
         st.caption("Time-weighted: deposits and withdrawals do not count as gain. Months are UTC.")
 
 
-@st.fragment(run_every=timedelta(seconds=5))
-@frame.guarded
-def holdings(portfolio: Portfolio) -> None:
-    """Positions, fills and the ledger statement."""
-    view = st.segmented_control(
-        "Show",
-        ["Positions", "Fills", "Statement", "Orders", *(["Margin calls"] if portfolio.kind == "margin" else [])],
-        default="Positions",
-        key="holdings",
-        label_visibility="collapsed",
-        required=True,
-    )
-    if view == "Positions":
-        blotter.positions(portfolio.id, "No positions: the portfolio is all in cash.")
-    elif view == "Fills":
-        blotter.fills(portfolio.id)
-    elif view == "Margin calls":
-        margin.calls(portfolio.id)
-    elif view == "Statement":
-        st.caption("Every movement of cash and shares. Cash and positions above are the last balance of each asset.")
-        blotter.cash(portfolio.id)
-    else:
-        blotter.orders(portfolio.id, open_only=False, actions=False)
-
-
 who = room.actor()
 found = room.portfolio(who)
 if found is None:
@@ -77,4 +52,4 @@ if found is None:
 else:
     st.subheader(f"{found.name} · {found.owner}", anchor=False)
     overview(found)
-    holdings(found)
+    holdings.show(found)

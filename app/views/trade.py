@@ -13,6 +13,7 @@ from app.components.ticket import ticket
 from trading.domain.instruments import Instrument
 from trading.services import desk
 from trading.services.access import Actor
+from trading.services.ports.people import Portfolio
 
 
 def pick() -> None:
@@ -22,12 +23,12 @@ def pick() -> None:
 
 @st.fragment(run_every=timedelta(seconds=3))
 @frame.guarded
-def order_ticket(instrument: Instrument, portfolio_id: int, reference: str | None) -> None:
+def order_ticket(instrument: Instrument, portfolio: Portfolio, reference: str | None) -> None:
     """The ticket, with a fresh preview every three seconds."""
-    ticket(instrument, portfolio_id, reference)
+    ticket(instrument, portfolio.id, reference, on_margin=portfolio.kind == "margin")
 
 
-def show(who: Actor, portfolio_id: int, instruments: Sequence[Instrument]) -> None:
+def show(who: Actor, portfolio: Portfolio, instruments: Sequence[Instrument]) -> None:
     """Watchlist, chart, ladder and ticket side by side, and the blotter under them."""
     by_symbol = {each.symbol: each for each in instruments}
     picked = st.session_state.get("symbol", "AAPL")
@@ -46,8 +47,8 @@ def show(who: Actor, portfolio_id: int, instruments: Sequence[Instrument]) -> No
     with beside:
         ladder(instrument.symbol)
     with right.container(border=True):
-        order_ticket(instrument, portfolio_id, reference)
-    blotter(portfolio_id)
+        order_ticket(instrument, portfolio, reference)
+    blotter(portfolio.id)
 
 
 actor = room.actor()
@@ -58,4 +59,4 @@ if portfolio is None:
 elif not traded:
     st.info("The simulated market has not opened yet. This page fills up when it does.", icon=":material/schedule:")
 else:
-    show(actor, portfolio.id, traded)
+    show(actor, portfolio, traded)

@@ -87,6 +87,24 @@ def test_a_trader_without_a_portfolio_is_told_whom_to_ask(show: Show) -> None:
     assert "Ask an admin of the floor to open one" in said(page)
 
 
+def test_a_trader_with_two_portfolios_switches_at_the_top_and_works_in_that_one(
+    show: Show, floor: TradingFloor
+) -> None:
+    page = show("trader")
+    user = floor.query("select id from app_user where username = 'new-trader'")[0][0]
+    first, second = (people.create_portfolio(floor.floor, SYSTEM, user, name).id for name in ("Main", "Risky"))
+    page.run()
+    assert not page.exception
+    page.selectbox(key=f"works_in_{first}").set_value(second).run()
+    assert not page.exception
+    assert page.selectbox(key=f"works_in_{second}").value == second
+    assert floor.query("select portfolio_id from app_session where portfolio_id is not null") == [(second,)]
+    page.switch_page("views/order.py")
+    page.query_params["portfolio"] = str(first)
+    page.run()
+    assert "Switch to it at the top" in said(page)
+
+
 def test_an_observer_without_a_grant_is_told_whom_to_ask(show: Show) -> None:
     page = show("observer")
     assert not page.exception

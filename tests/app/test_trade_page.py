@@ -90,6 +90,15 @@ def test_a_bracket_is_typed_previewed_and_sent_as_one(page: AppTest, floor: Trad
     assert floor.query("select group_role from orders order by id") == [("take_profit",), ("stop_loss",), ("entry",)]
 
 
+def test_all_that_is_in_the_way_is_said_at_once_beside_the_cost(page: AppTest) -> None:
+    page.text_input(key="ticket_quantity_AAPL").input("20000").run()
+    said = costs(page)
+    assert "At most $1,000,000.00, this comes to $2,100,000.00." in said
+    assert "Not enough cash" in said
+    assert "Cost at 100.00" in said
+    assert next(button for button in page.button if button.label == "Buy 20000 AAPL").disabled
+
+
 def test_an_order_is_changed_and_cancelled_on_its_page(page: AppTest, floor: TradingFloor) -> None:
     order = floor.accepted("buy", "10", stop_price="102.00").order_id
     floor.run_broker()

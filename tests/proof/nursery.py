@@ -1,11 +1,13 @@
-"""A process that gives life to brokers and desks that die at a named point, ``python nursery.py``.
+"""A process that gives life to brokers and desks that die, or freeze, at a named point, ``python nursery.py``.
 
-It imports and warms up once, then forks for each line of its standard input: ``broker POINT COUNT`` runs the real
-broker process's `main`, which is killed by SIGKILL when it comes by the point for the COUNT-th time (POINT ``-``:
-never); ``desk POINT COUNT KEY PORTFOLIO USER`` submits one order. It answers with the pid, and with ``PID dead STATUS``
-when that life is over. The points are put around methods here: the program itself knows nothing of them.
+It imports and warms up once, then forks for each line of its standard input, a JSON object. Kind ``broker`` runs the
+real broker process's `main`, which is killed by SIGKILL when it comes by ``point`` for the ``count``-th time (``-``:
+never), ``freeze`` one that is stopped there by SIGSTOP; ``desk`` submits one order. ``env`` is whose floor it is.
+It answers with the pid, and with ``PID dead STATUS`` when that life is over. The points are put around methods here:
+the program itself knows nothing of them.
 """
 
+import json
 import os
 import signal
 import sys
@@ -43,27 +45,27 @@ DESK_POINTS = {
 }
 
 
-def die_at(owner: Any, name: str, when: str, count: int) -> None:
-    """SIGKILL for ourselves before or after the ``count``-th call."""
+def hit_at(owner: Any, name: str, when: str, count: int, sign: signal.Signals = signal.SIGKILL) -> None:
+    """A signal for ourselves before or after the ``count``-th call."""
     inner: Callable[..., Any] = getattr(owner, name)
     calls = [0]
 
     def mortal(*arguments: Any, **named: Any) -> Any:
         calls[0] += 1
         if when == "before" and calls[0] == count:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), sign)
         answer = inner(*arguments, **named)
         if when == "after" and calls[0] == count:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), sign)
         return answer
 
     setattr(owner, name, mortal)
 
 
-def live_broker(point: str, count: int) -> int:
+def live_broker(point: str, count: int, sign: signal.Signals) -> int:
     broker.SNAPSHOT_S = 0.4  # as many as lives are long
     if point != "-":
-        die_at(*BROKER_POINTS[point], count)
+        hit_at(*BROKER_POINTS[point], count, sign)
     return broker.main()
 
 
@@ -74,7 +76,7 @@ def live_desk(point: str, key: str, portfolio: int, user: int) -> int:
     from trading.services import desk
     from trading.services.access import Actor, Role
 
-    die_at(*DESK_POINTS[point])
+    hit_at(*DESK_POINTS[point])
     with open_floor(Settings()) as floor:
         ticket = Ticket("AAPL", Side.BUY, OrderType.LIMIT, "1", "100.00")
         desk.submit(floor, Actor(user, "tina", Role.TRADER), portfolio, ticket, key)
@@ -95,14 +97,17 @@ def main() -> None:
     warm_up()
     tell("ready")
     for line in sys.stdin:
-        kind, point, *more = line.strip().split("|")
+        what = json.loads(line)
         pid = os.fork()
         if pid == 0:
             status = 70
             try:
-                status = live_broker(point, int(more[0])) if kind == "broker" else live_desk(
-                    point, more[0], int(more[1]), int(more[2])
-                )  # fmt: skip
+                os.environ.update(what["env"])
+                if what["kind"] == "desk":
+                    status = live_desk(what["point"], what["key"], what["portfolio"], what["user"])
+                else:
+                    sign = signal.SIGSTOP if what["kind"] == "freeze" else signal.SIGKILL
+                    status = live_broker(what["point"], what["count"], sign)
             except BaseException:
                 traceback.print_exc()
             finally:

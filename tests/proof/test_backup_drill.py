@@ -1,100 +1,27 @@
-"""Backups are there to be restored: the whole data folder is destroyed, and the floor comes back.
+"""Backups are there to be restored: the whole data folder is destroyed, and the floor comes back."""
 
-``DRILL_REPORT`` names a file for the figures.
-"""
-
-import json
-import os
 import resource
 import shutil
-import signal
-import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
+from house import House
 from oracle_books import differences
-from shared_servers import Database, Servers
-from trading_floor import TradingFloor
 
 from trading.adapters.clock import SystemClock
-from trading.adapters.embedded import backup, backup_wal, secrets
-from trading.adapters.embedded.postgres import EmbeddedPostgres
-from trading.adapters.embedded.valkey import EmbeddedValkey
-from trading.adapters.postgres.migrate import migrate, prepare
+from trading.adapters.embedded import backup, backup_wal
 from trading.config import Settings
 from trading.domain.errors import Conflict, Inconsistent, Invalid, NotFound, Unavailable
-from trading.processes import backups, checks, command_backup, floor_table
+from trading.processes import backups, command_backup
 from trading.services import backups as remembered
 from trading.services import night
 from trading.services.access import SYSTEM
 
 RTO_S, RPO_S = 15 * 60, 5 * 60
-
-
-@dataclass
-class House:
-    """A floor's own embedded PostgreSQL, its log taken for backups, and a trading floor on it."""
-
-    settings: Settings
-    server: EmbeddedPostgres
-    stream: "subprocess.Popen[bytes] | None" = None
-    lock: list[object] = field(default_factory=list)
-    floor: TradingFloor | None = None
-
-    def open(self) -> None:
-        checks.make_folders([self.settings.data_dir, self.settings.run_dir, self.settings.log_dir])
-        self.lock.append(checks.hold_lock(self.settings.run_dir, self.settings.data_dir))
-        self.server.start()
-        self.server.wait_ready()
-        backup_wal.prepare_stream(self.server, self.settings.backups)
-        argv, env = backup_wal.stream_command(self.server, self.settings.backups)
-        with (self.settings.backups / "stream.log").open("ab") as log:
-            self.stream = subprocess.Popen(argv, env=env, stdout=log, stderr=log)
-        if self.floor is not None:
-            self.floor.pool.check()
-            self.floor.restart_broker()
-
-    def destroy(self) -> None:
-        """SIGKILL, and everything in the data folder is gone."""
-        os.kill(int((self.server.data_dir / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
-        self._ended()
-        shutil.rmtree(self.settings.data_dir)
-
-    def close(self) -> None:
-        self.server.stop()
-        self._ended()
-
-    def _ended(self) -> None:
-        assert self.stream is not None
-        self.stream.wait(20)
-        self.server.stop()
-        self.lock.pop().close()  # type: ignore[attr-defined]
-
-    def trade(self, seconds: float) -> float:
-        """Orders and fills for a while; when the last one was committed."""
-        assert self.floor is not None
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self.floor.quote("99.99", "100.00")
-            self.floor.accepted("buy", "3")
-            self.floor.run_broker()
-            self.floor.cancel(self.floor.accepted("sell", "1", "100.50").order_id)
-            self.floor.run_broker()
-        return time.time()
-
-    def counts(self) -> tuple[int, ...]:
-        assert self.floor is not None
-        return self.floor.query(  # type: ignore[return-value]
-            "select (select count(*) from orders), (select count(*) from fill), (select count(*) from transfer),"
-            " (select max(input_seq) from broker_cursor)"
-        )[0]
 
 
 @contextmanager
@@ -106,29 +33,6 @@ def largest_file(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@pytest.fixture(scope="module")
-def house(valkey: EmbeddedValkey) -> Iterator[House]:
-    with tempfile.TemporaryDirectory(prefix="tradefloor-drill-", dir="/tmp") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        (folder / "data").mkdir()
-        settings = Settings(data_dir=folder / "data", redis_url=valkey.url(), backup_dir=str(folder / "other-disk"))
-        floor_table.prepare_servers(settings)
-        own = House(settings, floor_table.embedded_postgres(settings))
-        known = secrets.read(settings.secrets_path)
-        assert known is not None
-        own.open()
-        servers = Servers(folder, str(own.server.home.socket_dir), dict(known.postgres))
-        prepare(lambda database: servers.dsn("superuser", database), servers.passwords)
-        migrate(servers.dsn("superuser", "tradefloor"))
-        own.floor = TradingFloor(Database(servers, "tradefloor"), settings.lake_dir)
-        own.floor.quote("99.99", "100.00")
-        yield own
-        own.floor.close()
-        if own.lock:
-            own.close()
 
 
 def test_a_backup_that_fails_is_not_listed_and_is_remembered(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +110,7 @@ def test_what_can_not_be_restored_says_why_and_leaves_everything_as_it_is(house:
 
 
 def test_a_destroyed_floor_comes_back_with_all_that_was_committed(
-    house: House, capsys: pytest.CaptureFixture[str]
+    house: House, capsys: pytest.CaptureFixture[str], note: Callable[[str], None]
 ) -> None:
     floor, settings = house.floor, house.settings
     assert floor is not None
@@ -221,7 +125,6 @@ def test_a_destroyed_floor_comes_back_with_all_that_was_committed(
 
     begun = time.monotonic()
     assert command_backup.restore(settings, "newest", None, None) == 0
-    restored_s = time.monotonic() - begun
     assert "The floor is consistent." in capsys.readouterr().out
     house.open()
     open_s = time.monotonic() - begun
@@ -236,7 +139,7 @@ def test_a_destroyed_floor_comes_back_with_all_that_was_committed(
     floor.check()
     assert differences(floor.query, {floor.portfolio: Decimal("100000.00")}) == []
     assert night.replay(floor.floor, SYSTEM).ok
-    record(rpo_s, open_s, restored_s, before, after)
+    note(f"lost {max(rpo_s, 0):.2f} s and {before[0] - after[0]} of {before[0]} orders; open after {open_s:.1f} s")
 
     house.close()
     assert command_backup.restore(settings, "newest", named.isoformat(), None) == 0
@@ -244,13 +147,6 @@ def test_a_destroyed_floor_comes_back_with_all_that_was_committed(
     house.open()
     assert house.counts() == then
     floor.check()
-
-
-def record(rpo_s: float, open_s: float, restored_s: float, before: tuple[int, ...], after: tuple[int, ...]) -> None:
-    path = os.environ.get("DRILL_REPORT")
-    if path is not None:
-        figures = {"rpo_s": rpo_s, "rto_s": open_s, "restore_s": restored_s, "before": before, "after": after}
-        Path(path).write_text(json.dumps(figures, indent=1))
 
 
 def test_a_server_of_ones_own_is_backed_up_by_its_owner(settings: Settings) -> None:

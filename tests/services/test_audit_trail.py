@@ -205,6 +205,7 @@ ELSEWHERE = {
     "night.archive_log": "moves proven segments; told after the deed",
     "night.tidy_lake": "the same",
     "parents.resume": "tests of parents, where one stopped first",
+    "people.switch_portfolio": "tests of portfolio sessions, where there is a session to switch",
     "research.backtest": "a run of Dagster's; told after the deed",
     "research.run_nightly": "the same",
     "research.sweep": "the same",

@@ -154,7 +154,7 @@ tickets = st.builds(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.lists(tickets, min_size=1, max_size=6), st.booleans()), min_size=1, max_size=3))
 def test_a_batch_is_what_single_tickets_would_have_been_or_nothing(
     floor: TradingFloor, sent: list[tuple[list[Ticket], bool]]

@@ -250,12 +250,19 @@ def test_what_is_no_action_and_what_is_entered_twice_is_refused(rich: TradingFlo
         actions.enter_split(rich.floor, ADMIN, "AAPL", DAY, 3, 1)
     actions.cancel(rich.floor, ADMIN, first)
     actions.enter_split(rich.floor, ADMIN, "AAPL", DAY, 3, 1)
-    assert rich.query("select action, result, code from audit where action like 'actions.%%' order by id") == [
-        ("actions.enter", "ok", ""),
-        ("actions.enter", "refused", "already_entered"),
+    trail = rich.query("select action, result, code from audit where action like 'actions.%%' order by id")
+    assert trail[-4:] == [
+        ("actions.enter_split", "ok", ""),
+        ("actions.enter_split", "refused", "already_entered"),
         ("actions.cancel", "ok", ""),
-        ("actions.enter", "ok", ""),
+        ("actions.enter_split", "ok", ""),
     ]
+    assert {code for _, result, code in trail if result == "refused"} == {
+        "bad_ratio",
+        "bad_dividend",
+        "not_a_number",
+        "already_entered",
+    }
 
 
 def test_the_preview_says_what_the_broker_then_does(rich: TradingFloor) -> None:

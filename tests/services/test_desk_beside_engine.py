@@ -3,13 +3,16 @@
 The desk's own judgement, the real engine and the real settlement; only the rows end in dictionaries here.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trading.domain import actions
 from trading.domain.fees import FeeSchedule
 from trading.domain.instruments import Instrument
 from trading.domain.ledger import FloorAccounts, Hold, OpenOrder
@@ -18,7 +21,9 @@ from trading.domain.orders import Change, GroupRole, OrderState, OrderType, Refu
 from trading.domain.risk import RiskLimits
 from trading.exchange.engine import Engine
 from trading.exchange.messages import BUY, SELL, Body, Cancel, Group, Halt, Input, Link, Modify, Submit, Tick
+from trading.services.action_rows import Acted
 from trading.services.changes import decide_change
+from trading.services.command_inputs import adjustment
 from trading.services.ports.broker import Batch
 from trading.services.ports.desk import Decision, DeskContext, Standing
 from trading.services.settlement import Settlement
@@ -52,12 +57,26 @@ class Floor:
     def held(self, account: int) -> int:
         return sum(left for own, left in self.holds.values() if own == account)
 
-    def give(self, body: Body) -> None:
+    def act(self, action: actions.Action) -> None:
+        """A split or dividend: positions follow it, and what is open is decided as the broker decides it."""
+        made = actions.adjust(action, [self.settlement.orders[key] for key in self.engine.orders])
+        held = {account: self.held(account) for account in (11, 21)}
+        for account in (12, 22):
+            self.posted[account] = int(self.posted[account] * action.ratio)
+        self.best = BestQuote(0, 0)
+        self.give(adjustment(action, SHARE, made), [Acted(action.id, self.seq + 1, self.now_ns, [], made.changed)])
+        assert all(self.held(account) <= before for account, before in held.items()), "nothing costs more than was held"
+        for order in made.changed:
+            if order.id in self.settlement.orders:
+                assert self.settlement.orders[order.id].terms.protection_ticks == order.terms.protection_ticks
+        self.quote(10_000, 1, 500)
+
+    def give(self, body: Body, acted: Sequence[Acted] = ()) -> None:
         self.seq += 1
         self.now_ns += 1_000_000
         events = self.engine.apply(Input(self.seq, self.now_ns, body))
         batch = Batch(1, 2, self.seq, self.seq, self.now_ns, b"", b"", b"")
-        self.settlement.settle(batch, [(self.seq, self.now_ns, list(events))], range(10_000))
+        self.settlement.settle(batch, [(self.seq, self.now_ns, list(events))], range(10_000), acted)
         for row in batch.holds:
             own = self.holds.setdefault((row["order_id"], row["leg"]), [row["account_id"], 0])
             own[1] += row["grown"] - row["used"] - row["released"]
@@ -202,6 +221,8 @@ STEPS = st.one_of(
     st.tuples(st.just("change"), st.integers(0, 9), st.sampled_from(["quantity", "limit_price", "stop_price", "trail"]),
               LOTS, TICKS),
     st.tuples(st.just("cancel"), st.integers(0, 9)),
+    st.tuples(st.just("split"), st.fractions(Fraction(1, 3), 4, max_denominator=5).filter(lambda ratio: ratio != 1)),
+    st.tuples(st.just("dividend"), st.integers(1, 9_900)),
     st.tuples(st.just("halt"), st.sampled_from(["floor", "user:1", "instrument:1"])),
 )  # fmt: skip
 
@@ -231,6 +252,10 @@ def carry_out(floor: Floor, step: Any) -> None:
         place, name, lots, ticks = rest
         new = {"quantity": str(lots), "trail": price(lots)}.get(name, price(ticks))
         floor.change(place, Change(**{name: new}))
+    elif what == "split":
+        floor.act(actions.Action(1, 1, rest[0], 10_000))
+    elif what == "dividend":
+        floor.act(actions.Action(1, 1, dividend=Decimal(rest[0]) / 1000))
     elif what == "halt":
         floor.give(Halt(rest[0], "halted"))
         floor.give(Halt(rest[0], "running"))

@@ -1,5 +1,6 @@
 """Margin portfolios from the ticket to the close-out: debt, shorts, calls, and what a restart makes of them."""
 
+from datetime import date
 from decimal import Decimal
 
 import numpy as np
@@ -10,7 +11,7 @@ from trading.domain.orders import OrderType, Side, Ticket
 from trading.exchange.codec import decode
 from trading.exchange.engine import ENGINE_REV
 from trading.exchange.messages import Cancel, Input, Margin, Submit, TurnAway
-from trading.services import desk, halt, ledger, night
+from trading.services import actions, desk, halt, ledger, night
 from trading.services.access import SYSTEM, Actor, Role
 
 ADMIN = Actor(0, "boss", Role.ADMIN)
@@ -179,6 +180,27 @@ def test_a_bracket_on_margin_and_two_that_exclude_each_other(floor: TradingFloor
     assert floor.shares(portfolio=mia[1]) == (10, 0)
     assert floor.cash(mia[1])[1] == 0
     assert len(pair.group) == 2
+    checked(floor)
+
+
+def test_a_bracket_around_a_short_is_the_mirror_of_one_around_a_long(floor: TradingFloor, mia: Who) -> None:
+    floor.quote("100.00", "100.00")
+    wrong = floor.order("sell", "100", "100.00", who=mia, take_profit="110.00", stop_loss="90.00")
+    assert refusal(wrong) == "exit_prices"
+    entry = floor.accepted("sell", "100", "100.00", who=mia, take_profit="90.00", stop_loss="110.00")
+    floor.run_broker()
+    assert floor.shares(portfolio=mia[1]) == (-100, 100)
+    stop = entry.group[1]
+    assert refusal(floor.modify(stop, who=mia, stop_price="89.00")) in ("exit_prices", "stop_side")
+    floor.modify(stop, who=mia, stop_price="112.00")
+    floor.run_broker()
+    floor.quote("111.00", "111.01")
+    assert floor.shares(portfolio=mia[1])[0] == -100
+    floor.trade("112.00", 10)
+    floor.quote("112.00", "112.01")
+    assert floor.state(stop)[0] == "filled"
+    assert floor.state(entry.group[0])[::2] == ("cancelled", "oco")
+    assert floor.shares(portfolio=mia[1]) == (0, 0)
     checked(floor)
 
 
@@ -365,4 +387,24 @@ def test_a_halted_instrument_is_left_alone_until_it_trades_again(floor: TradingF
     floor.run_broker()
     floor.quote("41.00", "41.00")
     assert levels(floor)[-1] == "met"
+    checked(floor)
+
+
+def test_a_split_of_what_is_short_makes_no_call_on_the_price_before_it(floor: TradingFloor, mia: Who) -> None:
+    floor.quote("100.00", "100.00")
+    floor.accepted("sell", "150", "100.00", who=mia)
+    floor.run_broker()
+    split = actions.enter_split(floor.floor, ADMIN, "AAPL", date(2026, 9, 21), 2, 1, reference_price="100.00")
+    actions.book(floor.floor, ADMIN, split)
+    floor.run_broker()
+    floor.clock.advance(1)
+    floor.run_broker()  # reads its margin accounts again, and has no price
+    assert floor.shares(portfolio=mia[1]) == (-300, 0)
+    assert levels(floor) == []
+    floor.quote("50.00", "50.00")
+    assert levels(floor) == []
+    floor.quote("64.00", "64.00")  # equity 24,999 - 19,200 against 30 % of 19,200 = 5,760
+    assert levels(floor) == []
+    floor.quote("65.00", "65.00")
+    assert levels(floor) == ["call"]
     checked(floor)

@@ -13,7 +13,7 @@ from trading_floor import TradingFloor
 
 from trading.domain.errors import Conflict, Invalid, NotFound
 from trading.services import ledger
-from trading.services.access import Actor, Role
+from trading.services.access import SYSTEM, Actor, Role
 from trading.services.ports.desk import Line, Posting
 
 KEYS = count(1)
@@ -143,4 +143,11 @@ def test_any_groups_conserve_money_and_never_spend_what_is_not_there(floor: Trad
     assert {code: net for code, net in balances(floor, portfolio).items() if net} == {
         code: net for code, net in expected.items() if net
     }
+    floor.check()
+
+
+@pytest.mark.parametrize("memo", ["back\\slash \\x41 \\101", "zwölf Ärzte", "'; drop table transfer", "\\"])
+def test_any_memo_is_kept_and_hashed_as_it_is(floor: TradingFloor, memo: str) -> None:
+    ledger.deposit(floor.floor, SYSTEM, floor.portfolio, "1.00", "k", memo)
+    assert floor.query("select memo from transfer order by id desc limit 1") == [(memo,)]
     floor.check()

@@ -160,9 +160,16 @@ class TradingDay(RuleBasedStateMachine):
         self.floor.run_broker()
         self.floor.broker.snapshot(self.floor.clock.now_ns())
 
-    @rule(halted=st.sampled_from([True, False, False]), scope=st.sampled_from(["floor", "user", "instrument"]))
+    @rule(
+        halted=st.sampled_from([True, False, False]),
+        scope=st.sampled_from(["floor", "user", "instrument", "portfolio"]),
+    )
     def kill_switch(self, halted: bool, scope: str) -> None:
-        number = {"user": self.floor.trader.user_id, "instrument": self.floor.aapl.id}.get(scope)
+        number = {
+            "user": self.floor.trader.user_id,
+            "instrument": self.floor.aapl.id,
+            "portfolio": self.floor.portfolio,
+        }.get(scope)
         mode = "halted" if halted else "running"
         halt.set_mode(self.floor.floor, SYSTEM, scope if number is None else f"{scope}:{number}", mode, "a drill")
 

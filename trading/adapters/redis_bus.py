@@ -30,7 +30,8 @@ from trading.market.ticks import BARS, CHANNEL, EVENTS, STREAM, TICK, WAKE, Tick
 
 PROTOCOL = 2
 PUBLISH_TIMEOUT_S = 0.5
-READ_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 2.0
+"""A frozen server is away for whoever waits as long: screens say within 3 s that quotes are old."""
 RETRY_AFTER_S = 0.5
 WAKE_ENTRIES = 1_024
 TAIL = "bars:tail"

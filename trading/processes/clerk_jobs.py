@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from trading.config import Settings
-from trading.processes import backups, books_jobs
+from trading.processes import action_job, backups, books_jobs
 from trading.processes.retention import prune
 from trading.services import monitoring, parents, schedules
 from trading.services.access import SYSTEM
@@ -34,6 +34,7 @@ def jobs(settings: Settings) -> Sequence[Job]:
         Job("cash requests", 30, books_jobs.expire_requests),
         Job("broker accounts", 5, lambda floor, _now_ns: "; ".join(monitoring.run_due(floor, SYSTEM))),
         Job("backup", backups.LOOK_S, backups.job(settings)),
+        Job("corporate actions", action_job.LOOK_S, action_job.job(settings)),
         Job("schedules", 0.5, lambda floor, _now_ns: schedules.fire_due(floor, SYSTEM, settings.sim_hours)),
         Job("parents", 0.25, lambda floor, _now_ns: parents.work_all(floor, SYSTEM)),
         Job("retention", 3600, lambda floor, _now_ns: prune(floor, settings.log_dir)),

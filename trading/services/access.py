@@ -32,13 +32,18 @@ class Reach(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who calls: resolved from a session (or the command line) against Postgres for each call, never cached."""
+    """Who calls: resolved from a session (or the command line) against Postgres for each call, never cached.
+
+    ``portfolio_id`` is the portfolio that a trader's session works in: a call that names another one of theirs is
+    refused with code ``other_portfolio``. None: no session, so no such bound.
+    """
 
     user_id: int
     username: str
     role: Role
     session_token: str = ""
     origin: str = "app"
+    portfolio_id: int | None = None
 
 
 SYSTEM = Actor(0, "system", Role.SYSTEM, origin="system")
@@ -65,13 +70,15 @@ R = TypeVar("R")
 
 
 def operation(
-    rule: Mapping[Role, Reach],
+    rule: Mapping[Role, Reach], *, scoped: bool = True
 ) -> Callable[[Callable[Concatenate[Floor, Actor, P], R]], Callable[Concatenate[Floor, Actor, P], R]]:
     """Register a use case ``f(floor, actor, ...)`` with its rule.
 
     Where a role's reach is OWN, GRANTED or ANY the third argument must be ``portfolio_id``. A call outside the rule
     raises `Forbidden` before anything is read or written, and leaves an audit row. So does what a use case that writes
     refuses by raising, and the use of another's portfolio, once for each session and hour.
+
+    Unless not ``scoped``, a call for another portfolio than the one the actor's session works in is refused likewise.
     """
 
     def register(function: Callable[Concatenate[Floor, Actor, P], R]) -> Callable[Concatenate[Floor, Actor, P], R]:
@@ -90,6 +97,11 @@ def operation(
                 floor.audit.refused(actor.user_id, name, str(portfolio_id or "")[:40], "forbidden", actor.origin)
                 where = " on this portfolio" if portfolio_id else ""
                 raise already_told(Forbidden(f"{actor.role} may not call {name}{where}"))
+            if scoped and reach is Reach.OWN and _works_in_another(floor, actor, portfolio_id):
+                floor.audit.refused(actor.user_id, name, str(portfolio_id), "other_portfolio", actor.origin)
+                raise already_told(
+                    Forbidden(f"this session works in portfolio {actor.portfolio_id}", "other_portfolio")
+                )
             if reach in (Reach.ANY, Reach.GRANTED) and actor.role is not Role.SYSTEM:
                 _note_look(floor, actor, portfolio_id, name)  # another's: whose own it is, is let in by OWN
             subject = f"portfolio:{portfolio_id}" if names_portfolio else ""
@@ -110,6 +122,13 @@ def operation(
         return cast(Callable[Concatenate[Floor, Actor, P], R], checked)
 
     return register
+
+
+def _works_in_another(floor: Floor, actor: Actor, portfolio_id: Any) -> bool:
+    """An archived portfolio is history that any session of its owner may look at."""
+    if actor.portfolio_id is None or portfolio_id == actor.portfolio_id:
+        return False
+    return any(each.id == portfolio_id for each in floor.people.portfolios_of(actor.user_id))
 
 
 def _note_look(floor: Floor, actor: Actor, portfolio_id: int, name: str) -> None:

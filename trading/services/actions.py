@@ -1,7 +1,7 @@
 """Splits and dividends: entered by an admin, shown before they happen, booked when the ex-date's session opens."""
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -23,6 +23,13 @@ _RATIO_MOST = 10_000
 _PPM_OF_PERCENT = Decimal("0.0001")
 FILE_COLUMNS = ("symbol", "ex_date", "split_ratio", "cash_dividend")
 _NOBODY = domain.ActionAccounts(0, 0, 0, 0)
+
+
+Prepare = Callable[[ActionRow, int], None]
+
+
+def _nothing(_action: ActionRow, _reference_ticks: int) -> None:
+    """Nothing has to be prepared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +171,16 @@ def book(floor: Floor, actor: Actor, action_id: int) -> None:
 
 
 @operation(_ADMIN)
+def bring_forward(floor: Floor, actor: Actor, action_id: int) -> None:
+    """Let a pending action be due now: the clerk has it booked within seconds, and the venue's price follows.
+
+    Raises `Conflict` where it is not pending.
+    """
+    if not floor.actions.bring_forward(actor.user_id, action_id, actor.origin, floor.clock.now_ns()):
+        raise Conflict("this action is not pending any more", "not_pending")
+
+
+@operation(_ADMIN)
 def preview(floor: Floor, actor: Actor, action_id: int) -> Preview:
     """Whom an action would touch if it were booked now, by the code that books it. Raises `NotFound`."""
     found = _one(floor, action_id)
@@ -204,17 +221,23 @@ def listed(floor: Floor, actor: Actor, limit: int = 200) -> Sequence[ActionRow]:
     return floor.actions.actions(limit)
 
 
-def book_due(floor: Floor, now_ns: int) -> str:
-    """The clerk's: have everything booked whose session has opened. Safe to repeat: a booked one is not pending."""
+def book_due(floor: Floor, now_ns: int, prepare: Prepare = _nothing) -> str:
+    """The clerk's: have everything booked whose session has opened. Safe to repeat: a booked one is not pending.
+
+    ``prepare`` is called before, with the price in ticks (0 where there is none): the venue's price must follow.
+    """
     done, waiting = [], []
     for action in floor.actions.actions(100, due_ts_ns=now_ns):
+        ticks = _reference_ticks(floor, action)
+        if action.kind == "split" and ticks is None:
+            waiting.append(action.symbol)
+            continue
+        prepare(action, ticks or 0)
         try:
             book(floor, SYSTEM, action.id)
             done.append(action.symbol)
         except Conflict:
             continue
-        except Invalid:
-            waiting.append(action.symbol)
     told = [f"asked for {', '.join(done)}"] if done else []
     return "; ".join([*told, *([f"no price for {', '.join(waiting)}"] if waiting else [])])
 

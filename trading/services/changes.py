@@ -159,6 +159,7 @@ def _group_refusal(order: OpenOrder, mates: Sequence[OpenOrder]) -> Refusal | No
         return None
     if order.role is None:
         return None
+    buy = (order.side is Side.BUY) == (order.role is GroupRole.ENTRY)  # the entry's side
     roles = {each.role: each.terms for each in (*mates, order)}
     take, stop = roles.get(GroupRole.TAKE_PROFIT), roles.get(GroupRole.STOP_LOSS)
     take_ticks = None if take is None else take.limit_ticks
@@ -166,6 +167,8 @@ def _group_refusal(order: OpenOrder, mates: Sequence[OpenOrder]) -> Refusal | No
     entry = roles.get(GroupRole.ENTRY)
     price = None if entry is None else entry.limit_ticks or entry.stop_ticks
     if price is not None:
-        return risk.exits_breach(True, price, price, take_ticks, stop_ticks)
+        return risk.exits_breach(buy, price, price, take_ticks, stop_ticks)
     # The entry is over or has no price of its own: what is left to say is that the exits do not cross.
-    return risk.exits_breach(True, take_ticks or 0, 0, take_ticks, stop_ticks) if take_ticks and stop_ticks else None
+    if not (take_ticks and stop_ticks):
+        return None
+    return risk.exits_breach(buy, take_ticks if buy else stop_ticks, 0, take_ticks, stop_ticks)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from trading.domain import margin
 from trading.domain.ledger import OnMargin
 from trading.domain.margin import Mark
-from trading.domain.orders import Effect, Refusal, Side, Ticket
+from trading.domain.orders import Effect, Refusal, Side
 from trading.services.ports.desk import DeskContext
 
 CLOSES = OnMargin(opens=False)
@@ -39,13 +39,6 @@ def crossing_refusal(context: DeskContext, side: Side, effect: Effect, lots: int
             {"orders": str(context.margin.opening[other])},
         )
     return None
-
-
-def exits_refusal(context: DeskContext, ticket: Ticket, effect: Effect) -> Refusal | None:
-    """Exits belong to an order that opens a position."""
-    if context.margin is None or effect is Effect.OPEN or (ticket.take_profit is None and ticket.stop_loss is None):
-        return None
-    return Refusal("exits_not_for_close", "Take profit and stop loss go with an order that opens a position.")
 
 
 def margin_of(context: DeskContext, side: Side, effect: Effect, ask_ticks: int) -> OnMargin | None:

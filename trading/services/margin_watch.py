@@ -90,8 +90,11 @@ class MarginWatch:
         return int(first[0]) + 1 if len(first) else len(ticks)
 
     def seen(self, instrument_id: int, quote: Quote | None) -> None:
-        """A quote is in force: accounts that it takes out of their band are due. An empty side keeps its last price."""
-        before = self._marks.get(instrument_id, _NONE)
+        """A quote is in force: accounts that it takes out of their band are due. An empty side keeps its last price.
+
+        None where the exchange has forgotten its price, as after a split: nothing is judged by it any more.
+        """
+        before = self._marks.pop(instrument_id, _NONE)
         if quote is not None:
             bid = quote[2] if quote[4] > 0 else 0
             ask = quote[3] if quote[5] > 0 else 0

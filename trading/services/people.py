@@ -76,10 +76,11 @@ def finish_login(floor: Floor, code: str, user_agent: str) -> Login | Refusal:
 
 def actor_of(floor: Floor, token: str, origin: str) -> Actor:
     """Who a token belongs to, looked up in Postgres on every call; raises `Forbidden` for a dead or unknown one."""
-    user = floor.people.session_user(token, floor.clock.now()) if token else None
-    if user is None:
+    found = floor.people.session_user(token, floor.clock.now()) if token else None
+    if found is None:
         raise Forbidden("this session is over; please log in again", "no_session")
-    return Actor(user.id, user.username, Role(user.role), token, origin)
+    user, works_in = found
+    return Actor(user.id, user.username, Role(user.role), token, origin, works_in)
 
 
 def logout(floor: Floor, token: str) -> None:
@@ -158,6 +159,15 @@ def portfolios(floor: Floor, actor: Actor) -> Sequence[Portfolio]:
     if actor.role is Role.OBSERVER:
         return floor.people.portfolios_granted_to(actor.user_id)
     return floor.people.all_portfolios()
+
+
+@operation({Role.TRADER: Reach.OWN}, scoped=False)
+def switch_portfolio(floor: Floor, actor: Actor, portfolio_id: int) -> None:
+    """Let the actor's session work in another one of their portfolios; from the next call on it is bound to that one.
+
+    Raises `NotFound` for an archived portfolio and without a session.
+    """
+    floor.people.choose_portfolio(actor.session_token, portfolio_id, actor.origin)
 
 
 # Admins -----------------------------------------------------------------------------------------------------------

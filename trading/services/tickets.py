@@ -25,7 +25,7 @@ from trading.domain.orders import (
     Ticket,
     TimeInForce,
 )
-from trading.services import margin_desk
+from trading.services import margin_desk, order_exits
 from trading.services.order_limits import limit_refusals
 from trading.services.ports.desk import Decision, DeskContext
 
@@ -140,7 +140,7 @@ def judge(
         margin_desk.crossing_refusal(context, ticket.side, effect, lots),
         _strategy_refusal(ticket),
         _shape_refusal(ticket, asked),
-        margin_desk.exits_refusal(context, ticket, effect),
+        order_exits.exits_refusal(context, ticket, effect),
         numbers_refusal(asked),
         _time_refusal(ticket, asked, now_ns),
         price_refusal(context, ticket.type, buy, asked, best),
@@ -339,7 +339,6 @@ def _shape_refusal(ticket: Ticket, asked: Asked) -> Refusal | None:
             "expires_not_used",
             "Only a good-till-date order has an end of its own.",
         ),
-        (bracket and ticket.side is Side.SELL, "exits_not_for_sell", "Take profit and stop loss go with a buy."),
         (bracket and asked.oco_limit is not None, "oco_with_exits", "Choose a bracket or two orders, not both."),
         (
             asked.oco_limit is not None and kind not in CONDITIONAL,
@@ -367,14 +366,8 @@ def _group_refusal(
     """Exits around their entry, or two that exclude each other, must lie where one of them trades first."""
     buy = ticket.side is Side.BUY
     if asked.take_profit is not None or asked.stop_loss is not None:
-        ask = quote.ask_ticks
-        high = terms.limit_ticks or terms.stop_ticks or ask
-        low = min(high, ask) if ask and terms.type is OrderType.LIMIT else high
-        if terms.type is OrderType.MARKET and quote.bid_ticks:
-            low = quote.bid_ticks
-        if terms.type is OrderType.STOP_LIMIT:
-            low = min(high, terms.stop_ticks or high)
-        return risk.exits_breach(True, low, high, asked.take_profit, asked.stop_loss)
+        low, high = order_exits.entry_range(buy, terms, quote.bid_ticks, quote.ask_ticks)
+        return risk.exits_breach(buy, low, high, asked.take_profit, asked.stop_loss)
     if asked.oco_limit is not None:
         best = quote.opposite(buy)
         breach = risk.oco_breach(buy, asked.oco_limit, terms.stop_ticks or 0)
@@ -470,26 +463,27 @@ def _bracket(
     margin: OnMargin | None,
 ) -> tuple[Decision, ...]:
     legs: list[tuple[GroupRole, Terms]] = []
+    side = Side.SELL if ticket.side is Side.BUY else Side.BUY
     if asked.take_profit is not None:
         legs.append((GroupRole.TAKE_PROFIT, Terms(OrderType.LIMIT, asked.take_profit, asked.take_profit)))
     if asked.stop_loss is not None:
-        worst = risk.protection_ticks(False, asked.stop_loss, band_ppm)
+        worst = risk.protection_ticks(side is Side.BUY, asked.stop_loss, band_ppm)
         legs.append((GroupRole.STOP_LOSS, Terms(OrderType.STOP, worst, stop_ticks=asked.stop_loss)))
     closes = None if margin is None else margin_desk.CLOSES
     needs = [
-        hold_needed(instrument, Side.SELL, leg.protection_ticks, 0, planned_lots=lots, margin=closes) for _, leg in legs
+        hold_needed(instrument, side, leg.protection_ticks, 0, planned_lots=lots, margin=closes) for _, leg in legs
     ]
-    fees, _ = shared_hold(instrument, Side.SELL, needs, closes)
+    fees, _ = shared_hold(instrument, side, needs, closes)
     exits = (
         Decision(
-            side=Side.SELL,
+            side=side,
             effect=Effect.CLOSE,
             time_in_force=TimeInForce.GTC,
             quantity_lots=lots,
             terms=leg,
             cash_hold=0 if n else fees,
             asset_hold=0,
-            fee_at_most=instrument.fee.at_most(Side.SELL, lots, instrument.notional(lots * leg.protection_ticks)),
+            fee_at_most=instrument.fee.at_most(side, lots, instrument.notional(lots * leg.protection_ticks)),
             role=role,
             margin=closes,
             strategy=ticket.strategy,

@@ -107,8 +107,6 @@ def request(floor: Floor, actor: Actor, portfolio_id: int, kind: str, amount: st
         raise Invalid("a trader asks for a withdrawal, an admin for a deposit or a withdrawal", "bad_kind")
     now_ns = floor.clock.now_ns()
     cents = minor_amount(floor, portfolio_id, amount)
-    if kind == "withdrawal":
-        check_withdrawal(floor, portfolio_id, cents)
     ask = Ask(
         actor.user_id, portfolio_id, kind, cents, key, memo.strip()[:200], actor.origin, now_ns, now_ns + WAITS_NS
     )

@@ -80,6 +80,14 @@ class PostgresActions:
         with connection_of(self._pool) as connection:
             return bool(scalar(connection, "select cancel_action(%s, %s, %s)", (actor_id, action_id, origin)))
 
+    def bring_forward(self, actor_id: int, action_id: int, origin: str, ts_ns: int) -> bool:
+        """See the port."""
+        with connection_of(self._pool) as connection:
+            moved = scalar(
+                connection, "select bring_action_forward(%s, %s, %s, %s)", (actor_id, action_id, origin, ts_ns)
+            )
+        return bool(moved)
+
     def request(self, actor_id: int, action_id: int, reference_ticks: int | None, origin: str, ts_ns: int) -> bool:
         """See the port."""
         with connection_of(self._pool) as connection:

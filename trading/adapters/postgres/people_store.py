@@ -141,16 +141,41 @@ class PostgresPeople:
             _open(rows, taken["user_id"], _token_hash(token), expires_at, user_agent)
             return User(**row)
 
-    def session_user(self, token: str, now: datetime) -> User | None:
+    def session_user(self, token: str, now: datetime) -> tuple[User, int | None] | None:
         """See `PeopleStore`."""
         with cursor(self._pool) as rows:
             rows.execute(
-                f"select {_USER} from app_user where disabled_at is null and id = (select user_id from app_session"
-                " where token_hash = %s and revoked_at is null and expires_at > %s)",
+                f"select {_USER}, coalesce("
+                "   (select p.id from portfolio p where p.id = s.portfolio_id and p.owner_id = u.id"
+                "    and p.archived_at is null),"
+                "   (select min(p.id) from portfolio p where p.owner_id = u.id and p.archived_at is null)) as works_in"
+                " from (select user_id, portfolio_id from app_session"
+                "   where token_hash = %s and revoked_at is null and expires_at > %s) s"
+                " join app_user u on u.id = s.user_id where u.disabled_at is null",
                 (_token_hash(token), now),
             )
             row = rows.fetchone()
-        return User(**row) if row else None
+        if row is None:
+            return None
+        works_in = row.pop("works_in")
+        return User(**row), works_in
+
+    def choose_portfolio(self, token: str, portfolio_id: int, origin: str) -> None:
+        """See `PeopleStore`."""
+        with cursor(self._pool, transaction=True) as rows:
+            rows.execute(
+                "update app_session s set portfolio_id = p.id from portfolio p"
+                " where s.token_hash = %s and s.revoked_at is null and p.id = %s and p.owner_id = s.user_id"
+                " and p.archived_at is null returning s.user_id",
+                (_token_hash(token), portfolio_id),
+            )
+            row = rows.fetchone()
+            if row is None:
+                raise NotFound("this session cannot work in that portfolio")
+            rows.execute(
+                "insert into audit (user_id, action, subject, result, origin) values (%s, %s, %s, 'ok', %s)",
+                (row["user_id"], "people.switch_portfolio", f"portfolio:{portfolio_id}", origin),
+            )
 
     def revoke_session(self, token: str) -> None:
         """See `PeopleStore`."""

@@ -24,6 +24,8 @@ def open_pool(dsn: str, *, max_size: int = 8, name: str = "tradefloor") -> Pool:
         min_size=1,
         max_size=max_size,
         timeout=3.0,
+        # Given up early, for the next call tries at once: attempts that go on wait twice as long after each failure.
+        reconnect_timeout=1.0,
         kwargs={
             "autocommit": True,
             "application_name": name,

@@ -62,6 +62,10 @@ class ActionStore(Protocol):
         """Take back one that is pending; False where it is not."""
         ...
 
+    def bring_forward(self, actor_id: int, action_id: int, origin: str, ts_ns: int) -> bool:
+        """Make one that is pending due at a time; False where it is not pending."""
+        ...
+
     def request(self, actor_id: int, action_id: int, reference_ticks: int | None, origin: str, ts_ns: int) -> bool:
         """Ask the broker to book one that is pending; False where it is not."""
         ...

@@ -74,8 +74,15 @@ class PeopleStore(Protocol):
         """Use up a live code and open a session for its user in one transaction; None where the code is no good."""
         ...
 
-    def session_user(self, token: str, now: datetime) -> User | None:
-        """The user of a live session (not revoked, not expired, user enabled), else None."""
+    def session_user(self, token: str, now: datetime) -> tuple[User, int | None] | None:
+        """The user of a live session (not revoked, not expired, user enabled) and the portfolio it works in; else None.
+
+        The portfolio is the chosen one or, where none is or it is archived, the user's first; None without any.
+        """
+        ...
+
+    def choose_portfolio(self, token: str, portfolio_id: int, origin: str) -> None:
+        """Let a live session work in a portfolio of its user's; `NotFound` for a session or portfolio that is not."""
         ...
 
     def revoke_session(self, token: str) -> None:

@@ -22,7 +22,7 @@ alter table transfer alter column leaf set expression as (sha256(
     || int8send(amount) || kind::bytea || int8send(portfolio_id) || int8send(coalesce(order_id, -1))
     || int8send(coalesce(input_seq, -1)) || int4send(coalesce(n, -1)) || int8send(ts_ns)
     || case when rev = 1 then ''::bytea
-       else int8send(coalesce(actor_id, -1)) || sha256(replace(memo, '\', '\\')::bytea) end));
+       else int8send(coalesce(actor_id, -1)) || replace(memo, '\', '\\')::bytea end));
 
 -- Fills are sealed beside the transfers of the same transactions.
 alter table fill add column xid xid8 not null default pg_current_xact_id();

@@ -60,3 +60,6 @@ alter table orders
     add column child_n int,
     add constraint orders_child check ((parent_id is null) = (child_n is null));
 create unique index orders_child_of on orders (parent_id, child_n) where parent_id is not null;
+
+-- The portfolio a session works in; null: its user's first.
+alter table app_session add column portfolio_id bigint references portfolio;

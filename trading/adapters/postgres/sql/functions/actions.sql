@@ -39,24 +39,37 @@ begin
         from jsonb_to_record(p) r (instrument_id int, kind text, ex_date date, due_ts_ns bigint, numerator bigint,
             denominator bigint, dividend numeric, tax_ppm bigint, reference_ticks bigint, source text)
         on conflict do nothing returning id into entered;
-    insert into audit (user_id, action, subject, result, code, origin, detail) values (nullif(p_actor, 0), 'actions.enter',
-        'instrument:' || (p ->> 'instrument_id'), case when entered is null then 'refused' else 'ok' end,
-        case when entered is null then 'already_entered' else '' end, p_origin,
-        p || jsonb_build_object('v', 1, 'action_id', entered));
+    if entered is not null then
+        insert into audit (user_id, action, subject, result, origin, detail) values (nullif(p_actor, 0),
+            'actions.enter_' || (p ->> 'kind'), 'action:' || entered, 'ok', p_origin, p || jsonb_build_object('v', 1));
+    end if;
     return entered;
 end $$;
 
 -- False where it is not pending any more.
 create or replace function cancel_action(p_actor bigint, p_action bigint, p_origin text) returns boolean
 language plpgsql security definer set search_path = public as $$
-declare done boolean;
 begin
     update corporate_action set state = 'cancelled' where id = p_action and state = 'pending';
-    done := found;
-    insert into audit (user_id, action, subject, result, code, origin) values (nullif(p_actor, 0), 'actions.cancel',
-        'action:' || p_action, case when done then 'ok' else 'refused' end,
-        case when done then '' else 'not_pending' end, p_origin);
-    return done;
+    if not found then
+        return false;
+    end if;
+    insert into audit (user_id, action, subject, result, origin)
+        values (nullif(p_actor, 0), 'actions.cancel', 'action:' || p_action, 'ok', p_origin);
+    return true;
+end $$;
+
+-- Due now. False where it is not pending any more.
+create or replace function bring_action_forward(p_actor bigint, p_action bigint, p_origin text, p_ts_ns bigint)
+returns boolean language plpgsql security definer set search_path = public as $$
+begin
+    update corporate_action set due_ts_ns = least(due_ts_ns, p_ts_ns) where id = p_action and state = 'pending';
+    if not found then
+        return false;
+    end if;
+    insert into audit (user_id, action, subject, result, origin)
+        values (nullif(p_actor, 0), 'actions.bring_forward', 'action:' || p_action, 'ok', p_origin);
+    return true;
 end $$;
 
 -- Asks the broker to book an action. The exclusive lock waits for orders that are being accepted: their commands come
@@ -74,7 +87,7 @@ begin
     insert into command (kind, payload, ts_ns) values ('action', jsonb_build_object('v', 1, 'action_id', a.id,
         'instrument_id', a.instrument_id, 'numerator', a.numerator, 'denominator', a.denominator,
         'dividend', a.dividend::text, 'tax_ppm', a.tax_ppm, 'reference_ticks', coalesce(a.reference_ticks, 0)), p_ts_ns);
-    insert into audit (user_id, action, subject, result, origin, detail) values (nullif(p_actor, 0), 'actions.apply',
+    insert into audit (user_id, action, subject, result, origin, detail) values (nullif(p_actor, 0), 'actions.book',
         'action:' || p_action, 'ok', p_origin, jsonb_build_object('v', 1, 'reference_ticks', a.reference_ticks));
     return true;
 end $$;

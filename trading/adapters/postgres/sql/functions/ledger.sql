@@ -153,7 +153,7 @@ create or replace function transfer_leaf(t transfer) returns bytea language sql 
         || int8send(t.credit_id) || int8send(t.amount) || t.kind::bytea || int8send(t.portfolio_id)
         || int8send(coalesce(t.order_id, -1)) || int8send(coalesce(t.input_seq, -1)) || int4send(coalesce(t.n, -1))
         || int8send(t.ts_ns) || case when t.rev = 1 then ''::bytea
-            else int8send(coalesce(t.actor_id, -1)) || sha256(replace(t.memo, '\', '\\')::bytea) end);
+            else int8send(coalesce(t.actor_id, -1)) || replace(t.memo, '\', '\\')::bytea end);
 $$;
 
 -- What of a fill is sealed with the transfers of its transaction.

@@ -29,7 +29,7 @@ grant execute on function margin_accounts to tf_broker;
 grant insert on restricted_instrument, risk_tier to tf_app;
 grant update (tier) on app_user to tf_app;
 grant update (password_hash, role, display_name, disabled_at, token_version) on app_user to tf_app;
-grant update (revoked_at, expires_at) on app_session to tf_app;
+grant update (revoked_at, expires_at, portfolio_id) on app_session to tf_app;
 grant update on login_attempt, process_status, setting to tf_app;
 grant update (archived_at, name) on portfolio to tf_app;
 grant update (retired_at, meta) on lake_file to tf_app;
@@ -56,7 +56,8 @@ grant execute on function post_group, second_admin_above, transfer_leaf, fill_le
 
 grant execute on function commit_batch, take_lease, renew_lease, save_snapshot, seal_block, publish_outbox,
     mark_equity, set_halt to tf_broker;
-grant execute on function set_fee_schedule, enter_action, cancel_action, request_action to tf_app;
+grant execute on function set_fee_schedule, enter_action, cancel_action, bring_action_forward,
+    request_action to tf_app;
 grant usage on sequence transfer_group, orders_id_seq to tf_broker;
 grant update (detail) on process_status to tf_broker;
 

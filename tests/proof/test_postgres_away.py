@@ -1,0 +1,124 @@
+"""PostgreSQL is stopped, killed and cut off while people trade: what was answered is there, what was not can be asked.
+
+``OUTAGE_S`` is how long the server stays away.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import psycopg
+from house import House
+from trading_floor import TradingFloor
+
+from trading.domain.errors import Unavailable
+from trading.domain.orders import Acceptance
+
+OUTAGE_S = float(os.environ.get("OUTAGE_S", "4"))
+ERROR_WITHIN_S, RECOVERY_S = 3.5, 10.0
+"""An error within 3 s, and a moment for the thread that waits for it on a busy machine."""
+
+
+@dataclass
+class Client:
+    """Somebody who sends order after order, each under a key of its own, and writes down what came back."""
+
+    floor: TradingFloor
+    name: str
+    sent: dict[str, int | None] = field(default_factory=dict)
+    errors_s: list[float] = field(default_factory=list)
+    answered_at: float = 0.0
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def send(self) -> None:
+        while not self.over.wait(0.01):
+            key, begun = f"{self.name}-{len(self.sent)}", time.monotonic()
+            self.sent[key] = None
+            try:
+                self.sent[key] = self.ask(key)
+                self.answered_at = time.monotonic()
+            except Unavailable:
+                self.errors_s.append(time.monotonic() - begun)
+
+    def ask(self, key: str) -> int:
+        answer = self.floor.order("buy", "1", "90.00", key=key)
+        assert isinstance(answer, Acceptance), answer
+        return answer.order_id
+
+    def check(self) -> None:
+        """Every answer was true; every key without an answer is one order when it is asked again."""
+        for key, order in self.sent.items():
+            again = self.ask(key)
+            assert order in (None, again), key
+
+
+def trouble(house: House, do: Callable[[], None]) -> tuple[list[Client], float]:
+    """Three clients send while something is done; what they got, and how long after it the first answer came."""
+    floor = house.floor
+    assert floor is not None
+    began = time.monotonic_ns()
+    clients = [Client(floor, f"c{began}-{n}") for n in range(3)]
+    before = floor.query("select count(*) from orders")[0][0]
+    threads = [threading.Thread(target=client.send) for client in clients]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    try:
+        do()
+        done = time.monotonic()
+        while not all(client.answered_at > done for client in clients):
+            assert time.monotonic() - done < 30, "nobody is answered any more"
+            time.sleep(0.02)
+        recovered_s = time.monotonic() - done
+    finally:
+        for client in clients:
+            client.over.set()
+        for thread in threads:
+            thread.join()
+    for client in clients:
+        client.check()
+    keys = sum(len(client.sent) for client in clients)
+    assert floor.query("select count(*) from orders")[0][0] - before == keys, "one order a key"
+    ids = [client.ask(key) for client in clients for key in client.sent]
+    assert len(set(ids)) == keys
+    for order in ids:
+        floor.cancel(order)
+    floor.store.close()
+    floor.restart_broker()
+    while floor.query("select 1 from command where input_seq is null limit 1"):
+        floor.run_broker()
+    floor.check()
+    return clients, recovered_s
+
+
+def test_a_killed_server_and_an_outage_lose_no_answer_and_say_so_in_time(
+    house: House, note: Callable[[str], None]
+) -> None:
+    def outage() -> None:
+        os.kill(int((house.server.data_dir / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        time.sleep(OUTAGE_S)
+        house.restart()
+
+    clients, recovered_s = trouble(house, outage)
+    errors_s = [error for client in clients for error in client.errors_s]
+    assert errors_s, "nobody noticed"
+    assert max(errors_s) <= ERROR_WITHIN_S
+    assert recovered_s <= RECOVERY_S
+    note(f"errors within {max(errors_s):.1f} s, first answers {recovered_s:.1f} s after")
+
+
+def test_connections_cut_in_the_middle_of_a_commit_leave_one_order_a_key(house: House) -> None:
+    def cut() -> None:
+        with psycopg.connect(house.server.dsn(), autocommit=True) as connection:
+            for _ in range(60):
+                connection.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity"
+                    " where usename = 'tf_app' and state <> 'idle'"
+                )
+                time.sleep(0.01)
+
+    clients, _ = trouble(house, cut)
+    assert sum(len(client.errors_s) for client in clients) >= 5, "few were hit"
