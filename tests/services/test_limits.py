@@ -129,7 +129,11 @@ def test_the_loss_of_a_day_and_the_drawdown_stop_what_opens_and_nothing_that_clo
     trail = rich.query(
         "select action, code from audit where action in ('risk.drawdown', 'limits.reset_drawdown') order by id"
     )
-    assert trail == [("risk.drawdown", "drawdown"), ("limits.reset_drawdown", "")]
+    assert trail == [
+        ("risk.drawdown", "drawdown"),
+        ("limits.reset_drawdown", ""),
+        ("limits.reset_drawdown", "not_tripped"),
+    ]
 
 
 def test_money_paid_in_is_no_gain_and_money_paid_out_no_loss(floor: TradingFloor) -> None:
