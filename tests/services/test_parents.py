@@ -232,6 +232,18 @@ def test_a_child_can_be_cancelled_but_not_changed_by_hand(works: Works) -> None:
     works.floor.check()
 
 
+def test_a_split_of_what_is_out_pauses_it_and_it_can_still_be_cancelled(works: Works) -> None:
+    parent = works.begun(ticket("90", "99.50"), TWAP)
+    works.step(1)
+    works.floor.query("update orders set quantity_lots = 2 * quantity_lots")
+    works.step()
+    assert (works.now(parent).state, works.now(parent).code) == (ParentState.PAUSED, "resized")
+    assert works.call(parents.cancel, parent) is None
+    works.step()
+    works.step()
+    assert works.now(parent).state is ParentState.CANCELLED
+
+
 def test_a_clerk_that_was_frozen_cannot_send_what_has_been_given_back(works: Works) -> None:
     """It has read the plan, sleeps, and meanwhile the parent is cancelled."""
     parent = works.begun(ticket("90", "99.50"), TWAP)

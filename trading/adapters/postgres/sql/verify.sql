@@ -270,7 +270,9 @@ from parent_order p join (
     select parent_id, sum(case when state in ('filled', 'rejected', 'cancelled', 'expired') then filled_lots
                                else quantity_lots end) as lots
     from orders where parent_id is not null group by parent_id) c on c.parent_id = p.id
-where c.lots > p.quantity_lots;
+where c.lots > p.quantity_lots and not exists (  -- a split changes the lots of what is out
+    select 1 from corporate_action a where a.instrument_id = p.instrument_id and a.kind = 'split'
+    and a.applied_ts_ns >= p.created_ts_ns);
 -- a parent that is over has no open child, and one that is filled is filled by its children
 select 'parent_state' as "check", 'parent:' || p.id, p.state || ' ' || p.quantity_lots, c.open || ' open ' || c.filled
 from parent_order p cross join lateral (
@@ -278,4 +280,6 @@ from parent_order p cross join lateral (
            coalesce(sum(filled_lots), 0) as filled
     from orders where parent_id = p.id) c
 where p.state in ('filled', 'ended', 'cancelled')
-  and (c.open > 0 or (p.state = 'filled') <> (c.filled = p.quantity_lots));
+  and (c.open > 0 or (p.state = 'filled') <> (c.filled = p.quantity_lots)) and not exists (
+    select 1 from corporate_action a where a.instrument_id = p.instrument_id and a.kind = 'split'
+    and a.applied_ts_ns >= p.created_ts_ns);
