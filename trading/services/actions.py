@@ -9,7 +9,7 @@ from fractions import Fraction
 from io import StringIO
 
 from trading.domain import actions as domain
-from trading.domain.errors import Conflict, Invalid, NotFound, Unavailable, already_told
+from trading.domain.errors import Conflict, Invalid, NotFound, Unavailable
 from trading.domain.instruments import Instrument
 from trading.domain.money import minor_to_decimal, parse_decimal, to_units
 from trading.market.sessions import CONTINUOUS, session_open_ns
@@ -152,7 +152,7 @@ def _enter_row(floor: Floor, actor: Actor, row: Mapping[str, str], source: str, 
 def cancel(floor: Floor, actor: Actor, action_id: int) -> None:
     """Take back an action that has not been booked; raises `Conflict` where it has."""
     if not floor.actions.cancel(actor.user_id, action_id, actor.origin):
-        raise already_told(Conflict("this action is not pending any more", "not_pending"))
+        raise Conflict("this action is not pending any more", "not_pending")
 
 
 @operation(_ADMIN)
@@ -277,7 +277,7 @@ def _enter(
     }
     entered = floor.actions.enter(actor.user_id, row, actor.origin, floor.clock.now_ns())
     if entered is None:
-        raise already_told(Conflict(f"{instrument.symbol} has a {kind} on {ex_date} already", "already_entered"))
+        raise Conflict(f"{instrument.symbol} has a {kind} on {ex_date} already", "already_entered")
     return entered
 
 
