@@ -245,7 +245,6 @@ SAMPLES: dict[str, Any] = {
     "instrument_id": 0,
     "tier": "basic",
     "figures": None,
-    "instrument_id": 0,
     "ban": "x",
     "asset_class": "?",
     "policy": REG_T,
