@@ -61,10 +61,8 @@ def notices(actor: Actor) -> None:
     """A line above the page while trading is stopped anywhere it matters to this person."""
     for stop in halt.current(room.floor(), actor):
         scope, mode = str(stop["scope"]), str(stop["mode"])
-        if scope.startswith("user:") and actor.role != "admin" and scope != f"user:{actor.user_id}":
-            continue
         what = "Trading is halted" if mode == "halted" else "Only closing orders are taken"
-        where = "" if scope == "floor" else f" ({scope.replace(':', ' ')})"
+        where = "" if scope == "floor" else f" ({scope.partition(':')[0]} {str(stop['name'])[:60]})"
         st.warning(f"**{what}{where}.** {str(stop['reason'])[:200]}", icon=":material/front_hand:")
 
 

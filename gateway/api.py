@@ -15,18 +15,10 @@ from gateway.margin import margin_routes
 from gateway.monitoring import monitoring_routes
 from gateway.orders import order_routes
 from gateway.parents import parent_routes
+from gateway.portfolios import portfolio_routes
 from gateway.risk import risk_routes
 from gateway.schedules import schedule_routes
-from gateway.sessions import (
-    clear_cookie,
-    comes_from_elsewhere,
-    is_same_origin,
-    origin_of,
-    reader,
-    set_cookie,
-    token_of,
-    writer,
-)
+from gateway.sessions import clear_cookie, comes_from_elsewhere, is_same_origin, origin_of, set_cookie, token_of
 from gateway.tape import PERIOD_S, Tape
 from gateway.wallet import wallet_routes
 from trading.domain.errors import Forbidden, TradefloorError, Unavailable
@@ -59,12 +51,6 @@ class Credentials(BaseModel):
     password: str = Field(max_length=1000)
 
 
-class Choice(BaseModel):
-    """Body of ``PUT /portfolio``."""
-
-    portfolio_id: int
-
-
 _ROUTES = (
     order_routes,
     batch_routes,
@@ -72,6 +58,7 @@ _ROUTES = (
     monitoring_routes,
     schedule_routes,
     parent_routes,
+    portfolio_routes,
     risk_routes,
     wallet_routes,
 )
@@ -114,19 +101,6 @@ def create_api(floor: Floor, monotonic_s: Callable[[], float]) -> FastAPI:
             if not isinstance(answer, Refusal):
                 set_cookie(response, request, answer.token)
         return response
-
-    @api.get("/portfolio")
-    def portfolio(request: Request) -> JSONResponse:
-        """The portfolios of the session's user, and the one that the session works in."""
-        actor = reader(floor, request)
-        found = [{"id": each.id, "name": each.name} for each in people.portfolios(floor, actor)]
-        return JSONResponse({"portfolio_id": actor.portfolio_id, "portfolios": found})
-
-    @api.put("/portfolio")
-    def switch(request: Request, body: Choice) -> JSONResponse:
-        """Work in another portfolio: calls for any other of one's own are refused from now on."""
-        people.switch_portfolio(floor, writer(floor, request), body.portfolio_id)
-        return JSONResponse({"portfolio_id": body.portfolio_id})
 
     @api.post("/logout")
     def logout(request: Request) -> Response:

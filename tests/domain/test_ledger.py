@@ -202,6 +202,18 @@ def test_what_new_terms_need_covers_what_is_left_of_the_order(
     assert posting.order.cash.left == 0 or dearer_rate, "at the worst price all of it is used, and no more"
 
 
+def test_lines_that_are_rounded_up_together_never_take_more_than_a_cent_share_brings() -> None:
+    levies = tuple(Charge(f"levy {n}", Levy.TAX, Basis.NOTIONAL, 120_000_000) for n in range(4))
+    order = opened(instrument("0.01", "1", check(FeeSchedule(1, 0, 0, 0, charges=levies))), Side.SELL, 30, 1)
+    assert order.cash.left > 0
+    books = Books(order)
+    for _ in range(30):  # at the fifth cent all four lines become a cent
+        before = books.available
+        order = books.take(post_fill(order, 1, 1, FLOOR))
+        assert books.available >= before
+    assert order.fee == 4 * 4
+
+
 def test_a_fill_larger_than_what_is_open_is_an_error() -> None:
     order = opened(instrument("0.01", "1", FeeSchedule(1, 0, 0, 0)), Side.BUY, 10, 100)
     with pytest.raises(ValueError, match="with 10 open"):

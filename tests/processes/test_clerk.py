@@ -1,5 +1,6 @@
 """The clerk: periodic work that goes on whatever else fails, in one process at a time."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,9 +14,12 @@ from shared_servers import Database
 from structlog.testing import capture_logs
 from trading_floor import TradingFloor
 
+from trading.config import Settings
 from trading.domain.errors import Invalid
+from trading.processes import floor_table
 from trading.processes.clerk import LOCK, Clerk
 from trading.processes.clerk_jobs import Job
+from trading.processes.table import Birth
 
 
 class Office:
@@ -134,6 +138,20 @@ def test_a_clerk_that_lost_its_connection_takes_the_lock_again(office: Office) -
     until(lambda: office.floor.query("select 1 from pg_locks where objid = %s and granted", LOCK))
     runs = clerk.newest["work"].runs
     until(lambda: clerk.newest["work"].runs > runs + 2)
+
+
+def test_a_clerk_that_reports_nothing_any_more_is_taken_for_frozen(office: Office, settings: Settings) -> None:
+    responds = floor_table._still_reporting(settings)
+    own, other = Birth(os.getpid(), 0.0), Birth(1, 0.0)
+    assert responds(own)  # it has not reported yet
+    office.floor.clock.ns = time.time_ns()
+    _, end = office.hire(job("work", lambda: ""))
+    until(lambda: office.floor.query("select 1 from process_status where detail ? 'at_ns'"))
+    end()
+    assert responds(own)
+    office.floor.query("update process_status set detail = detail || '{\"at_ns\": 1}'")
+    assert not responds(own)
+    assert responds(other)  # one that waits for its turn reports nothing
 
 
 def test_as_a_process_it_works_until_it_is_told_to_stop(

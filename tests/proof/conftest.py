@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from house import House, opened
+from nursery_street import CASH, Nursery, Street
 from shared_servers import Database
-from street import CASH, Nursery, Street
 from trading_floor import TradingFloor
 
 from trading.adapters.embedded.valkey import EmbeddedValkey

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from shared_servers import Database, Servers
@@ -16,9 +16,12 @@ from trading_floor import TradingFloor
 
 from trading.adapters.embedded import backup_wal, secrets
 from trading.adapters.embedded.postgres import EmbeddedPostgres
+from trading.adapters.head_file import HeadFile
 from trading.adapters.postgres.migrate import migrate, prepare
 from trading.config import Settings
 from trading.processes import checks, floor_table
+from trading.services import verify
+from trading.services.access import SYSTEM
 
 
 @dataclass
@@ -75,6 +78,8 @@ class House:
             self.floor.run_broker()
             self.floor.cancel(self.floor.accepted("sell", "1", "100.50").order_id)
             self.floor.run_broker()
+        self.floor.query("select seal_block(now())")
+        verify.keep_head(self.floor.floor, SYSTEM, at_once=True)
         return time.time()
 
     def counts(self) -> tuple[int, ...]:
@@ -102,6 +107,7 @@ def opened(redis_url: str) -> Iterator[House]:
         prepare(lambda database: servers.dsn("superuser", database), servers.passwords)
         migrate(servers.dsn("superuser", "tradefloor"))
         own.floor = TradingFloor(Database(servers, "tradefloor"), settings.lake_dir)
+        own.floor.floor = replace(own.floor.floor, heads=HeadFile(settings.head_path))
         own.floor.query(
             "insert into risk_limit (tier, version, max_order_notional, max_open_orders, price_band_ppm)"
             " values ('standard', 2, 100000000000, 100000, 200000)"

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import psutil
 import pytest
 from nursery import BROKER_POINTS, DESK_POINTS
+from nursery_street import CASH, Nursery, Street
 from oracle_books import differences
-from street import CASH, Nursery, Street
 
 from trading.domain.orders import Acceptance
 from trading.processes.broker import FENCED_STATUS

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from nursery_street import CASH, Nursery, Street
 from shared_servers import Database, Servers
-from street import CASH, Nursery, Street
 from trading_floor import TradingFloor, refusal
 
 from trading.adapters.clock import SystemClock

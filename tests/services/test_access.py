@@ -80,7 +80,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "ingest.ingest_shipped": ADMIN,
     "limits.current": ADMIN,
     "limits.history": ADMIN,
-    "limits.own": READS,
+    "limits.own": CLIENT,
     "limits.reset_drawdown": ADMIN_ANY,
     "limits.restrict": ADMIN,
     "limits.restriction_history": ADMIN,

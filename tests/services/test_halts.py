@@ -14,7 +14,7 @@ from trading.exchange.codec import decode, encode
 from trading.exchange.messages import Halt, Input
 from trading.processes.halt_file import HaltFile, reason_of
 from trading.services import halt, night
-from trading.services.access import SYSTEM
+from trading.services.access import SYSTEM, Actor
 from trading.services.tickets import decide
 
 
@@ -121,6 +121,20 @@ def test_reducing_takes_what_closes_in_any_scope(rich: TradingFloor) -> None:
         rich.accepted("sell", "1", strategy="robot")
         stop(rich, scope, "running")
     rich.accepted("buy", "1", strategy="robot")
+
+
+def test_a_trader_is_told_of_what_concerns_everybody_or_oneself(floor: TradingFloor) -> None:
+    theo, portfolio = floor.add_trader("theo", "0")
+    for scope in (f"user:{floor.trader.user_id}", f"portfolio:{floor.portfolio}", "strategy:robot"):
+        stop(floor, scope)
+
+    def told(who: Actor) -> list[str]:
+        return [each["name"] for each in halt.current(floor.floor, who)]
+
+    assert told(floor.trader) == ["Main of tina", "robot", "tina"]
+    assert told(theo) == ["robot"]
+    stop(floor, f"portfolio:{portfolio}")
+    assert told(theo) == ["Main of theo", "robot"]
 
 
 def test_a_halt_in_the_log_names_the_orders_it_ends() -> None:

@@ -232,6 +232,18 @@ def test_a_child_can_be_cancelled_but_not_changed_by_hand(works: Works) -> None:
     works.floor.check()
 
 
+def test_a_split_of_what_is_out_pauses_it_and_it_can_still_be_cancelled(works: Works) -> None:
+    parent = works.begun(ticket("90", "99.50"), TWAP)
+    works.step(1)
+    works.floor.query("update orders set quantity_lots = 2 * quantity_lots")
+    works.step()
+    assert (works.now(parent).state, works.now(parent).code) == (ParentState.PAUSED, "resized")
+    assert works.call(parents.cancel, parent) is None
+    works.step()
+    works.step()
+    assert works.now(parent).state is ParentState.CANCELLED
+
+
 def test_a_clerk_that_was_frozen_cannot_send_what_has_been_given_back(works: Works) -> None:
     """It has read the plan, sleeps, and meanwhile the parent is cancelled."""
     parent = works.begun(ticket("90", "99.50"), TWAP)
@@ -320,7 +332,7 @@ def test_killed_many_times_while_working_every_parent_is_carried_on_and_filled(
     made = [works.begun(ticket("5", "100.00"), Working(Style.ICEBERG, 10_000, display="1")) for _ in range(6)]
     clerks = KilledClerks(environment, "parents", "work_all(floor, SYSTEM)", seed=3)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while floor.query("select 1 from parent_order where state = 'working' limit 1"):
             assert time.monotonic() < deadline
             clerks.live_and_die(0.05, 0.3)

@@ -22,6 +22,10 @@ def move(floor: TradingFloor, amount: str, memo: str = "") -> None:
     post(floor.floor, SYSTEM, floor.portfolio, amount.lstrip("-"), f"{floor.clock.now_ns()}{amount}", memo)
 
 
+def to_midnight(floor: TradingFloor) -> None:
+    floor.clock.advance((DAY_NS - floor.clock.now_ns() % DAY_NS) // 10**9)
+
+
 def usd(floor: TradingFloor, from_ns: int, to_ns: int) -> statements.AssetStatement:
     found = statements.period(floor.floor, floor.trader, floor.portfolio, from_ns, to_ns)
     assert found.agrees
@@ -68,16 +72,17 @@ def test_a_period_runs_forward(floor: TradingFloor, start: int, end: int) -> Non
 @settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(days=st.lists(st.lists(st.integers(-300, 300).filter(bool), max_size=3), min_size=2, max_size=6))
 def test_kept_balances_change_no_statement(floor: TradingFloor, days: list[list[int]]) -> None:
-    first = floor.clock.now_ns() // DAY_NS * DAY_NS
+    to_midnight(floor)
+    first = floor.clock.now_ns()
     for cents in days:
-        floor.clock.advance(86_400)
-        for amount in cents:
-            floor.clock.advance(0.001)
+        for amount in cents:  # the first of a day at its very first moment
             move(floor, f"{amount / 100:.2f}")
+            floor.clock.advance(1)
+        to_midnight(floor)
     spans = [(first + a * DAY_NS, first + b * DAY_NS) for a in range(len(days)) for b in range(a + 1, len(days) + 2)]
     plain = [usd(floor, *span) for span in spans]
     floor.clock.advance(2 * 86_400)
-    floor.floor.ledger.keep_balances(first + 2 * DAY_NS)
+    floor.floor.ledger.keep_balances(first + DAY_NS)
     statements.keep_balances(floor.floor, SYSTEM)
     assert [usd(floor, *span) for span in spans] == plain
     assert statements.keep_balances(floor.floor, SYSTEM) == 0

@@ -37,7 +37,7 @@ def back_up(settings: Settings, floor: Floor) -> Backup:
     check_ours(settings)
     server, place, began_ns = embedded_postgres(settings), settings.backups, floor.clock.now_ns()
     try:
-        files = [settings.secrets_path, settings.logins_path]
+        files = [settings.secrets_path, settings.logins_path, settings.head_path]
         made = backup.make(server, place, floor.clock.now(), files, settings.lake_dir, FLOOR_DATABASE)
         backup.prune(place, settings.backup_keep, backup_wal.line_of(server))
     except Unavailable as error:

@@ -88,7 +88,7 @@ def restore(given: Settings, name: str, at: str | None, source: Path | None) -> 
         aside = _put_back(settings, place, chosen, moment, console)
     if aside is not None:
         console.print(f"The database that was there is kept in {aside}; remove it when all is well.", highlight=False)
-    missing = _missing(settings)
+    missing = _agree(settings)
     for path in missing[:10]:
         console.print(f"  missing in the lake: {path}", style="red", highlight=False, markup=False)
     code = verify_floor(settings, incremental=False, as_json=False)
@@ -117,10 +117,11 @@ def _put_back(settings: Settings, place: Path, chosen: Backup, at: datetime | No
         kept, server_home=str(found.root), postgres_socket_dir=str(found.socket_dir), valkey_socket=str(valkey.socket)
     )
     secrets.write(settings.secrets_path, here)
-    logins = place / chosen.name / settings.logins_path.name
-    if logins.exists() and not settings.logins_path.exists():
-        shutil.copyfile(logins, settings.logins_path)
-        settings.logins_path.chmod(0o600)
+    for target in (settings.logins_path, settings.head_path):
+        brought = place / chosen.name / target.name
+        if brought.exists() and not target.exists():
+            shutil.copyfile(brought, target)
+            target.chmod(0o600)
     for file in chosen.lake:
         target, source = settings.lake_dir / file.path, place / "lake" / file.path
         if not target.exists() and source.exists():
@@ -129,11 +130,23 @@ def _put_back(settings: Settings, place: Path, chosen: Backup, at: datetime | No
     return aside
 
 
-def _missing(given: Settings) -> list[str]:
-    """Files that the restored manifest names and the lake does not have."""
+def _agree(given: Settings) -> list[str]:
+    """Let what is beside the database agree with it; returns files of the lake that are named and not to be found."""
     with reachable_database(given) as settings, psycopg.connect(connections.dsn(settings, "tf_app")) as connection:
         rows = connection.execute("select path from lake_file where retired_at is null order by id").fetchall()
+        newest = connection.execute("select coalesce(max(id), 0) from ledger_block").fetchone()
+    _cut_heads(settings.head_path, newest[0] if newest else 0)
     return [path for (path,) in rows if not (settings.lake_dir / path).exists()]
+
+
+def _cut_heads(path: Path, newest_block: int) -> None:
+    """Heads of blocks that were sealed after the restored moment are set aside: their history has ended."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    kept = [line for line in lines if line.endswith("}") and json.loads(line)["block"] <= newest_block]
+    if kept != lines:
+        path.rename(path.with_name(f"ledger-head.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl"))
+        path.write_text("".join(f"{line}\n" for line in kept))
+        backup_wal.sync(path)
 
 
 def _chosen(place: Path, name: str, at: datetime | None) -> Backup:

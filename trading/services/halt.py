@@ -44,8 +44,20 @@ def set_mode(floor: Floor, actor: Actor, scope: str, mode: str, reason: str) -> 
     }
 )
 def current(floor: Floor, actor: Actor) -> Sequence[dict[str, Any]]:
-    """Scopes that are not running now: scope, name, mode, reason, set_by, ts_ns, by_file."""
-    return floor.halt.current()
+    """Scopes that are not running now: scope, name, mode, reason, set_by, ts_ns, by_file.
+
+    Who is no admin is not told of other people and their portfolios.
+    """
+    stops = floor.halt.current()
+    if actor.role in (Role.ADMIN, Role.SYSTEM) or all(_is_public(stop["scope"]) for stop in stops):
+        return stops
+    seen = floor.people.portfolios_of if actor.role is Role.TRADER else floor.people.portfolios_granted_to
+    own = {f"user:{actor.user_id}", *(f"portfolio:{each.id}" for each in seen(actor.user_id))}
+    return [stop for stop in stops if _is_public(stop["scope"]) or stop["scope"] in own]
+
+
+def _is_public(scope: str) -> bool:
+    return not scope.startswith(("user:", "portfolio:"))
 
 
 @operation({Role.ADMIN: Reach.NO_PORTFOLIO, Role.SYSTEM: Reach.NO_PORTFOLIO})

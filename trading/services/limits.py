@@ -24,7 +24,7 @@ _OF_TIERS = ("max_order_notional", "max_open_orders", "price_band_ppm")
 _NOT_OF_INSTRUMENTS = (*_SMALL, "max_daily_loss", "max_drawdown_ppm", "instruments")
 
 _ADMIN = {Role.ADMIN: Reach.NO_PORTFOLIO, Role.SYSTEM: Reach.NO_PORTFOLIO}
-_READS = {Role.TRADER: Reach.OWN, Role.ADMIN: Reach.ANY, Role.OBSERVER: Reach.GRANTED, Role.SYSTEM: Reach.ANY}
+_READS = {Role.TRADER: Reach.OWN, Role.ADMIN: Reach.ANY, Role.SYSTEM: Reach.ANY}
 
 
 @dataclass(frozen=True, slots=True)

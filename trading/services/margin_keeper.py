@@ -4,7 +4,7 @@ What is decided here depends on cash and policies that no input tells; so a repl
 `Cancel`, `Submit`, `TurnAway`) and decides nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -20,8 +20,10 @@ from trading.services.margin_watch import Key, MarginWatch
 from trading.services.ports.broker import Batch, BrokerStore, Command, MarginAccount
 from trading.services.settlement import Settlement
 
-REREAD_NS = 1_000_000_000
-"""Deposits, withdrawals and interest of margin portfolios, and new policies, are known at least this soon."""
+CHECK_NS = 1_000_000_000
+"""Deposits, withdrawals and interest of watched accounts, and new policies, are known at least this soon."""
+REREAD_NS = 60_000_000_000
+"""All accounts are read again at least this often: one may have come to owe without trading."""
 CLOSE_BAND_PPM = 100_000
 """How far through the market a close-out may trade."""
 CLOSE_RETRY_NS = 5_000_000_000
@@ -60,7 +62,7 @@ class MarginKeeper:
     def __init__(self, broker: Sequencer, store: BrokerStore) -> None:
         self._broker, self._store = broker, store
         self._watch = MarginWatch()
-        self._read_ns = 0
+        self._read_ns = self._checked_ns = self._policies = 0
         self._orders: dict[int, tuple[int, int]] = {}  # open orders of margin portfolios: portfolio and instrument
         self._filled = False
         self._rows: list[tuple[str, dict[str, Any]]] = []
@@ -92,8 +94,7 @@ class MarginKeeper:
     def taken(self, now_ns: int, ticks: Ticks) -> None:
         """Ticks were taken."""
         if self._watch.accounts:
-            for instrument_id in set(ticks["instrument_id"].tolist()):
-                self._watch.seen(instrument_id, self._broker.engine.quote(instrument_id))
+            self._see(set(ticks["instrument_id"].tolist()))
         self.look(now_ns)
 
     @property
@@ -113,18 +114,30 @@ class MarginKeeper:
     def read(self, now_ns: int) -> None:
         """Take the accounts as the database has them, behind all that has been sent."""
         self._broker.wait()
-        self._watch.load(self._store.margin_accounts(sorted({each for each, _ in self._orders.values()})))
-        self._read_ns = now_ns
-        for instrument_id in self._watch.instruments():
-            self._watch.seen(instrument_id, self._broker.engine.quote(instrument_id))
+        named = sorted({portfolio_id for portfolio_id, _ in self._orders.values()})
+        self._watch.load(self._store.margin_accounts(named, alive=True))
+        self._read_ns = self._checked_ns = now_ns
+        self._policies = self._store.margin_changes(self._watch.cash_accounts())[0]
+        self._see(self._watch.instruments())
 
     def keep(self, now_ns: int) -> None:
-        """Now and then, and when a portfolio trades on margin for the first time, the accounts are read again."""
-        known = {portfolio_id for portfolio_id, _ in self._watch.accounts}
+        """Now and then, and when a portfolio trades on margin for the first time, look at what the database has."""
+        known = {portfolio_id for portfolio_id, _ in self._watch.accounts} if self._orders else set()
         new = any(portfolio_id not in known for portfolio_id, _ in self._orders.values())
-        if new or ((known or self._orders) and now_ns - self._read_ns >= REREAD_NS):
+        if new or now_ns - self._read_ns >= REREAD_NS:
             self.read(now_ns)
-            self.look(now_ns)
+        elif self._watch.accounts and now_ns - self._checked_ns >= CHECK_NS:
+            self._broker.wait()
+            self._checked_ns = now_ns
+            policies, cash = self._store.margin_changes(self._watch.cash_accounts())
+            if policies != self._policies:
+                self.read(now_ns)
+            self._watch.paid(cash)
+        self.look(now_ns)
+
+    def _see(self, instrument_ids: Iterable[int]) -> None:
+        for instrument_id in instrument_ids:
+            self._watch.seen(instrument_id, self._broker.engine.quote(instrument_id))
 
     # What is decided ------------------------------------------------------------------------------------------------
 
@@ -136,13 +149,16 @@ class MarginKeeper:
             if self._watch.incomplete:
                 self.read(now_ns)
         while self._watch.due:
-            self._judge(now_ns, min(self._watch.due))
+            for key in sorted(self._watch.due):
+                self._judge(now_ns, key)
 
     def _judge(self, now_ns: int, key: Key) -> None:
         """Record the levels that an account has crossed; below the close-out level close what must be closed."""
         if self._watch.verdict(key) is not None:
             self._broker.flush(now_ns)
-            self.read(now_ns)  # cash may have come or gone
+            self._broker.wait()
+            accounts = self._store.margin_accounts([key[0]], alive=False)  # cash may have come or gone
+            self._watch.replace(key[0], accounts)
         self._tell_levels(now_ns, key)
         account = self._watch.accounts.get(key)
         if account is not None and account.state == "close_out":

@@ -4,7 +4,7 @@ Cash and positions come from the database, and move with each fill that is settl
 within which it stays above maintenance whatever happens (`margin.quiet_band`); a tick inside them is let through.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -44,6 +44,29 @@ class MarginWatch:
         self.accounts = {(account.portfolio_id, account.currency_id): account for account in accounts}
         self.due = set(self.accounts)
         self._bands, self._settled, self.incomplete = {}, False, False
+
+    def replace(self, portfolio_id: int, accounts: Iterable[MarginAccount]) -> None:
+        """Take one portfolio's accounts as the database has them."""
+        for key in [key for key in self.accounts if key[0] == portfolio_id]:
+            del self.accounts[key]
+            self._bands.pop(key, None)
+            self.due.discard(key)
+        for account in accounts:
+            key = (portfolio_id, account.currency_id)
+            self.accounts[key] = account
+            self._changed(key)
+
+    def paid(self, cash: Mapping[int, int]) -> None:
+        """Cash as the database has it, by account id: it moves without the broker too."""
+        for key, account in self.accounts.items():
+            posted = cash.get(account.cash_account, account.cash)
+            if posted != account.cash:
+                account.cash = posted
+                self._changed(key)
+
+    def cash_accounts(self) -> list[int]:
+        """Their ids."""
+        return [account.cash_account for account in self.accounts.values()]
 
     def booked(self, posting: Posting, lots: int) -> None:
         """A fill was settled."""

@@ -228,6 +228,9 @@ def _work(floor: Floor, parent_id: int) -> bool:
     except Invalid as error:
         return _kept(floor, parent, ParentState.PAUSED, code=error.code, reason=str(error))
     state = _state(parent, after)
+    if state is ParentState.WORKING and _is_resized(parent, plan):
+        words = "Its instrument was split while a child was out: cancel it and begin anew."
+        return _kept(floor, parent, ParentState.PAUSED, code="resized", reason=words)
     moved = (replace(after, now_ns=plan.now_ns), mark, state) != (plan, dict(parent.mark), parent.state)
     if moved:
         code, reason = _ending(parent, after) if state is ParentState.ENDED else ("", "")
@@ -253,12 +256,19 @@ def _advanced(
     for child in plan.live:
         order = known.get(child.n)
         if order is not None and (order.filled_lots > child.filled or order.state in TERMINAL):
-            plan, _ = advance(plan, now_ns, Report(child.n, order.filled_lots, order.state in TERMINAL))
+            filled = min(order.filled_lots, child.lots)
+            plan, _ = advance(plan, now_ns, Report(child.n, filled, order.state in TERMINAL))
         elif order is None and child.asked:
             plan, _ = advance(plan, now_ns, Report(child.n, 0, over=True))
             returned.append(child.n)
     plan, _ = advance(plan, now_ns, Printed(volume) if volume else None)
     return plan, returned, mark
+
+
+def _is_resized(parent: WorkedParent, plan: Plan) -> bool:
+    """Whether a child that is out has another size than it was sent with: a split did that; the plan is in old lots."""
+    sent = {child.n: child.lots for child in plan.live}
+    return any(sent.get(order.n, order.quantity_lots) != order.quantity_lots for order in parent.children)
 
 
 def _state(parent: WorkedParent, plan: Plan) -> ParentState:

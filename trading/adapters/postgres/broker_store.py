@@ -17,17 +17,17 @@ from trading.adapters.postgres.pool import is_lost, scalar
 from trading.adapters.postgres.rows import (
     INSTRUMENT_COLUMNS,
     LOT_COLUMNS,
-    holding_of,
     instrument_of,
     lot_of,
     open_order_of,
+    policy_of,
 )
 from trading.domain import actions
 from trading.domain.errors import Fenced, Halted, Stale, TradefloorError, Unavailable
 from trading.domain.fx import converted, mid
 from trading.domain.instruments import Instrument
 from trading.domain.ledger import FloorAccounts, Hold, OpenOrder
-from trading.domain.margin import Mark
+from trading.domain.margin import Holding, Mark
 from trading.domain.positions import Lot
 from trading.services.ports.broker import Batch, Command, LogChunk, MarginAccount, Standing
 
@@ -363,9 +363,18 @@ class PostgresBroker:
         number: int = self._scalar("select nextval('orders_id_seq')")
         return number
 
-    def margin_accounts(self, portfolio_ids: Sequence[int]) -> Sequence[MarginAccount]:
+    def margin_changes(self, cash_accounts: Sequence[int]) -> tuple[int, Mapping[int, int]]:
         """See the port."""
-        found = [row["account"] for row in self._rows("select margin_accounts(%s) as account", (list(portfolio_ids),))]
+        rows = self._rows(
+            "select id, posted, (select count(*) from margin_policy) as policies from account where id = any(%s)",
+            (list(cash_accounts),),
+        )
+        return (rows[0]["policies"] if rows else 0), {row["id"]: row["posted"] for row in rows}
+
+    def margin_accounts(self, portfolio_ids: Sequence[int], *, alive: bool) -> Sequence[MarginAccount]:
+        """See the port."""
+        statement = "select margin_accounts(%s, %s) as account"
+        found = [row["account"] for row in self._rows(statement, (list(portfolio_ids), alive))]
         return [
             MarginAccount(
                 portfolio_id=row["portfolio_id"],
@@ -374,11 +383,15 @@ class PostgresBroker:
                 cash_account=row["cash_account"],
                 cash=row["cash"],
                 state=row["state"],
-                holdings={held["instrument_id"]: holding_of(held) for held in row["holdings"]},
+                holdings={held["instrument_id"]: self._holding(held) for held in row["holdings"]},
                 asset_accounts={held["instrument_id"]: held["asset_account"] for held in row["holdings"]},
             )
             for row in found
         ]
+
+    def _holding(self, row: Mapping[str, Any]) -> Holding:
+        instrument = self._instrument(row["instrument_id"], row["version"])
+        return Holding(instrument, row["lots"], policy_of(row["policy"]))
 
     # Writing --------------------------------------------------------------------------------------------------------
 

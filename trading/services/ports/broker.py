@@ -215,8 +215,12 @@ class BrokerStore(Protocol):
         """The id of a new order."""
         ...
 
-    def margin_accounts(self, portfolio_ids: Sequence[int]) -> Sequence[MarginAccount]:
-        """Margin accounts with a position, debt or a call in force, and all of the portfolios named."""
+    def margin_accounts(self, portfolio_ids: Sequence[int], *, alive: bool) -> Sequence[MarginAccount]:
+        """Margin accounts of the portfolios named; with ``alive`` all with a position, debt or a call in force too."""
+        ...
+
+    def margin_changes(self, cash_accounts: Sequence[int]) -> tuple[int, Mapping[int, int]]:
+        """How many policies there have ever been, and the cash of these accounts."""
         ...
 
     def begin_commit(self, batch: Batch) -> None:

@@ -54,8 +54,8 @@ from orders o
 cross join lateral (
     select jsonb_build_object('quantity_lots', o.quantity_lots, 'limit_ticks', o.limit_ticks, 'protection_ticks',
         o.protection_ticks, 'stop_ticks', o.stop_ticks, 'trail', o.trail, 'trail_ppm', o.trail_ppm) as terms) n
-join lateral (select detail -> 'terms' as terms from order_event where order_id = o.id and detail ? 'terms'
-              order by id desc limit 1) e on e.terms <> n.terms;
+join (select distinct on (order_id) order_id, detail -> 'terms' as terms from order_event where detail ? 'terms'
+      order by order_id, id desc) e on e.order_id = o.id and e.terms <> n.terms;
 
 -- an order's totals are the sums of its fills (new)
 select 'order_totals' as "check", 'order:' || o.id,
@@ -86,28 +86,32 @@ where source <> before;
 select 'protection' as "check", 'fill:' || f.order_id || '/' || f.input_seq || '/' || f.n, p.ticks::text as expected,
        f.price_ticks::text as found
 from fill f join orders o on o.id = f.order_id
-cross join lateral (select coalesce(
+left join (select distinct order_id from order_event where detail ? 'terms' or detail ? 'was') c on c.order_id = o.id
+cross join lateral (select case when c.order_id is null then o.protection_ticks else coalesce(
     (select (e.detail -> 'terms' ->> 'protection_ticks')::bigint from order_event e where e.order_id = o.id
      and e.detail ? 'terms' and e.input_seq <= f.input_seq order by e.id desc limit 1),
     (select (e.detail -> 'was' ->> 'protection_ticks')::bigint from order_event e where e.order_id = o.id
-     and e.detail ? 'was' and e.input_seq > f.input_seq order by e.id limit 1), o.protection_ticks) as ticks) p
+     and e.detail ? 'was' and e.input_seq > f.input_seq order by e.id limit 1), o.protection_ticks) end as ticks) p
 where (f.side = 'buy' and f.price_ticks > p.ticks) or (f.side = 'sell' and f.price_ticks < p.ticks);
 
 -- a fill's transfers say what the fill says (new)
 select 'fill_transfers' as "check", 'fill:' || f.order_id || '/' || f.input_seq || '/' || f.n,
-       concat_ws(' ', f.quantity_lots, f.notional, f.fee - f.tax, f.tax), concat_ws(' ', t.lots, t.cash, t.fee, t.tax)
-from fill f
-join instrument_version v on v.instrument_id = f.instrument_id and v.version = f.instrument_version
-left join lateral (
-    select coalesce(sum(t.amount) filter (where t.kind = 'trade' and t.asset_id = v.asset_id
+       concat_ws(' ', f.quantity_lots, f.notional, f.fee, f.tax), concat_ws(' ', f.lots, f.cash, f.fees, f.taxes)
+from (
+    select f.order_id, f.input_seq, f.n, f.quantity_lots, f.notional, f.fee - f.tax as fee, f.tax,
+           coalesce(sum(t.amount) filter (where t.kind = 'trade' and t.asset_id = v.asset_id
                                           and (a.kind = 'market') = (f.side = 'buy')), 0) as lots,
            coalesce(sum(t.amount) filter (where t.kind = 'trade' and t.asset_id = v.currency_id
                                           and (a.kind = 'portfolio') = (f.side = 'buy')), 0) as cash,
-           coalesce(sum(t.amount) filter (where t.kind = 'fee' and t.asset_id = v.currency_id), 0) as fee,
-           coalesce(sum(t.amount) filter (where t.kind = 'tax' and t.asset_id = v.currency_id), 0) as tax
-    from public.transfer t join public.account a on a.id = t.debit_id
-    where t.order_id = f.order_id and t.input_seq = f.input_seq and t.n = f.n and t.portfolio_id = f.portfolio_id) t on true
-where (f.quantity_lots, f.notional, f.fee - f.tax, f.tax) is distinct from (t.lots, t.cash, t.fee, t.tax);
+           coalesce(sum(t.amount) filter (where t.kind = 'fee' and t.asset_id = v.currency_id), 0) as fees,
+           coalesce(sum(t.amount) filter (where t.kind = 'tax' and t.asset_id = v.currency_id), 0) as taxes
+    from fill f
+    join instrument_version v on v.instrument_id = f.instrument_id and v.version = f.instrument_version
+    left join order_transfer t on t.order_id = f.order_id and t.input_seq = f.input_seq and t.n = f.n
+        and t.portfolio_id = f.portfolio_id
+    left join public.account a on a.id = t.debit_id
+    group by f.order_id, f.input_seq, f.n, f.quantity_lots, f.notional, f.fee, f.tax) f
+where (f.quantity_lots, f.notional, f.fee, f.tax) is distinct from (f.lots, f.cash, f.fees, f.taxes);
 
 -- a fill's named charges are what it was charged (new)
 select 'fill_charges' as "check", 'fill:' || f.order_id || '/' || f.input_seq || '/' || f.n,
@@ -266,7 +270,9 @@ from parent_order p join (
     select parent_id, sum(case when state in ('filled', 'rejected', 'cancelled', 'expired') then filled_lots
                                else quantity_lots end) as lots
     from orders where parent_id is not null group by parent_id) c on c.parent_id = p.id
-where c.lots > p.quantity_lots;
+where c.lots > p.quantity_lots and not exists (  -- a split changes the lots of what is out
+    select 1 from corporate_action a where a.instrument_id = p.instrument_id and a.kind = 'split'
+    and a.applied_ts_ns >= p.created_ts_ns);
 -- a parent that is over has no open child, and one that is filled is filled by its children
 select 'parent_state' as "check", 'parent:' || p.id, p.state || ' ' || p.quantity_lots, c.open || ' open ' || c.filled
 from parent_order p cross join lateral (
@@ -274,4 +280,6 @@ from parent_order p cross join lateral (
            coalesce(sum(filled_lots), 0) as filled
     from orders where parent_id = p.id) c
 where p.state in ('filled', 'ended', 'cancelled')
-  and (c.open > 0 or (p.state = 'filled') <> (c.filled = p.quantity_lots));
+  and (c.open > 0 or (p.state = 'filled') <> (c.filled = p.quantity_lots)) and not exists (
+    select 1 from corporate_action a where a.instrument_id = p.instrument_id and a.kind = 'split'
+    and a.applied_ts_ns >= p.created_ts_ns);

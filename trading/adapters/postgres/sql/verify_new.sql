@@ -2,6 +2,7 @@
 -- %(xid)s is the first transaction not checked, %(block_id)s the last block checked, %(first_seq)s the last chunk of
 -- inputs; %(orders)s are the orders that were filled or had an event since, %(portfolios)s theirs.
 with transfer as (select * from public.transfer where xid >= %(xid)s),
+order_transfer as not materialized (select * from public.transfer where order_id = any (%(orders)s)),
 orders as not materialized (select * from public.orders where id = any (%(orders)s)),
 order_event as not materialized (select * from public.order_event where order_id = any (%(orders)s)),
 fill as not materialized (select * from public.fill where order_id = any (%(orders)s)),

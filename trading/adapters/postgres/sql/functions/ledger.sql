@@ -147,6 +147,10 @@ begin
         p_origin, p_ts_ns);
 end $$;
 
+-- Transfers of orders, under a name of their own for the checks of fills: see verify_new.sql.
+create or replace view order_transfer with (security_invoker = true) as
+    select order_id, input_seq, n, portfolio_id, asset_id, debit_id, amount, kind from transfer where order_id is not null;
+
 -- The hash that a transfer must have; as the column's own expression says it.
 create or replace function transfer_leaf(t transfer) returns bytea language sql immutable as $$
     select sha256(int8send(t.id) || int8send(t.group_id) || int4send(t.asset_id) || int8send(t.debit_id)

@@ -37,19 +37,34 @@ returns jsonb language sql stable security definer set search_path = public as $
             on a.portfolio_id = p_portfolio and a.asset_id = p_currency and a.kind = 'portfolio';
 $$;
 
--- Margin accounts that need watching: with a position, debt or a call in force; and of the portfolios named, all.
-create or replace function margin_accounts(p_portfolios bigint[]) returns setof jsonb language sql stable security definer
-set search_path = public as $$
+-- Margin accounts of the portfolios named, and with p_alive all that need watching: with a position, debt or a call.
+drop function if exists margin_accounts(bigint[]);
+create or replace function margin_accounts(p_portfolios bigint[], p_alive boolean) returns setof jsonb
+language sql stable security definer set search_path = public as $$
+    with picked as (
+        select id, owner_id from portfolio
+        where kind = 'margin' and archived_at is null and (p_alive or id = any (p_portfolios))),
+    newest as materialized (
+        select distinct on (instrument_id) * from instrument_version order by instrument_id, version desc),
+    policies as materialized (
+        select asset_class, margin_policy_of(asset_class) as policy
+        from (select distinct asset_class from newest) classes),
+    held as (
+        select a.portfolio_id, v.currency_id, jsonb_agg(jsonb_build_object('instrument_id', v.instrument_id, 'version',
+                v.version, 'lots', a.posted, 'asset_account', a.id, 'policy', m.policy) order by v.instrument_id) as holdings
+        from account a join picked p on p.id = a.portfolio_id
+        join newest v on v.asset_id = a.asset_id
+        join policies m on m.asset_class = v.asset_class
+        where a.kind = 'portfolio' and a.posted <> 0 group by 1, 2)
     select jsonb_build_object('portfolio_id', p.id, 'owner_id', p.owner_id, 'currency_id', c.id, 'cash_account', a.id,
-            'cash', a.posted, 'state', coalesce(e.kind, 'met'), 'holdings', h.holdings)
-        from portfolio p
+            'cash', a.posted, 'state', coalesce(e.kind, 'met'), 'holdings', coalesce(h.holdings, '[]'))
+        from picked p
         join account a on a.portfolio_id = p.id and a.kind = 'portfolio'
         join asset c on c.id = a.asset_id and c.kind = 'currency'
         left join lateral (select kind from margin_event where portfolio_id = p.id and currency_id = c.id
                            order by id desc limit 1) e on true
-        cross join lateral (select margin_holdings(p.id, c.id) as holdings) h
-        where p.kind = 'margin' and p.archived_at is null
-          and (h.holdings <> '[]' or a.posted < 0 or coalesce(e.kind, 'met') <> 'met' or p.id = any (p_portfolios))
+        left join held h on h.portfolio_id = p.id and h.currency_id = c.id
+        where h.holdings is not null or a.posted < 0 or coalesce(e.kind, 'met') <> 'met' or p.id = any (p_portfolios)
         order by p.id, c.id;
 $$;
 
