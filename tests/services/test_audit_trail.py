@@ -126,7 +126,7 @@ Deed = Callable[[World], Any]
 # How each use case that writes is done once, and by whom: whatever is new has to find its place here.
 DEEDS: dict[str, Deed] = {
     "actions.book": lambda w: actions.book(w.floor, w.adam, w.split(1)),
-    "actions.bring_forward": lambda w: actions.bring_forward(w.floor, w.adam, w.split(3)),
+    "actions.bring_forward": lambda w: actions.bring_forward(w.floor, w.adam, w.split(4)),
     "actions.cancel": lambda w: actions.cancel(w.floor, w.adam, w.split(2)),
     "actions.enter_dividend": lambda w: actions.enter_dividend(w.floor, w.adam, "IBM", EX_DATE, "0.10"),
     "actions.enter_file": lambda w: actions.enter_file(
