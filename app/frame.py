@@ -47,7 +47,8 @@ What paper fills do not model:
 - your own market impact beyond the size on display: after your order the tape goes on as if you had not been there
 - your place in the queue against other people's resting orders at the same price
 - outages and rejects of a real exchange or broker, and latency unless the floor's settings ask for it
-- borrowing, interest on cash, dividends, taxes
+- what it costs to borrow the shares of a short sale, and whether there are any to borrow
+- interest on cash that lies idle
 """
 
 

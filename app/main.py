@@ -3,6 +3,7 @@
 import streamlit as st
 
 from app import frame, menu, room
+from app.components import deeds
 from app.login import ask_for_login
 from trading.domain.errors import Forbidden, Unavailable
 
@@ -16,6 +17,7 @@ try:
         page = st.navigation(menu.pages(actor.role), position="top")
         frame.notices(actor)
         frame.portfolio_switch(actor)
+        deeds.start_empty()
         page.run()
         frame.footer()
 except Forbidden as error:

@@ -7,7 +7,7 @@ from trading.services.access import Role
 
 _PAGES = {
     "trade": ("Trade", "candlestick_chart"),
-    "order": ("Order", "receipt_long"),
+    "order": ("Follow an order", "receipt_long"),
     "batch": ("Batch", "playlist_add"),
     "scheduled": ("Scheduled", "schedule"),
     "research": ("Research", "science"),
@@ -21,44 +21,30 @@ _PAGES = {
     "monitor": ("Monitor", "radar"),
     "account": ("Account", "person"),
 }
-_OF_ROLE = {
-    Role.TRADER: (
-        "trade",
-        "order",
-        "batch",
-        "scheduled",
-        "portfolio",
-        "wallet",
-        "statement",
-        "research",
-        "monitor",
-        "account",
-    ),
-    Role.ADMIN: (
-        "floor",
-        "people",
-        "risk",
-        "market",
-        "portfolio",
-        "statement",
-        "order",
-        "research",
-        "monitor",
-        "account",
-    ),
-    Role.OBSERVER: ("portfolio", "statement", "order", "account"),
+_OF_ROLE: dict[Role, dict[str, tuple[str, ...]]] = {
+    Role.TRADER: {
+        "": ("trade", "portfolio", "account"),
+        "Orders": ("order", "batch", "scheduled"),
+        "Money": ("wallet", "statement"),
+        "Tools": ("research", "monitor"),
+    },
+    Role.ADMIN: {
+        "": ("floor", "people", "risk", "market", "account"),
+        "Portfolios": ("portfolio", "statement", "order"),
+        "Tools": ("research", "monitor"),
+    },
+    Role.OBSERVER: {"": ("portfolio", "statement", "order", "account")},
 }
+"""By section, most used first; the section without a name stands unfolded before the others."""
 
 
-def pages(role: Role) -> list[Page]:
-    """Pages of a role, its home first."""
-    return [
-        st.Page(
-            f"views/{name}.py",
-            title=_PAGES[name][0],
-            icon=f":material/{_PAGES[name][1]}:",
-            url_path=name,
-            default=not n,
-        )
-        for n, name in enumerate(_OF_ROLE[role])
-    ]
+def pages(role: Role) -> dict[str, list[Page]]:
+    """Pages of a role by section, its home first."""
+    sections = _OF_ROLE[role]
+    home = sections[""][0]
+    return {title: [_page(name, is_home=name == home) for name in names] for title, names in sections.items()}
+
+
+def _page(name: str, *, is_home: bool) -> Page:
+    title, icon = _PAGES[name]
+    return st.Page(f"views/{name}.py", title=title, icon=f":material/{icon}:", url_path=name, default=is_home)

@@ -169,7 +169,7 @@ def _switches(who: Actor, view: AccountView) -> None:
         if st.button("Run now", key="monitor_run", disabled=not account.enabled, icon=":material/play_arrow:"):
             do(
                 lambda: monitoring.run_now(floor, who, account.portfolio_id, account.id),
-                "A cycle has run; its steps are below.",
+                "A cycle has run; its steps are on the left.",
             )
         key = f"monitor_{account.id}"
         enabled = st.toggle("The loop watches this account", account.enabled, key=f"{key}_on")
@@ -239,7 +239,7 @@ def _ppm(percent: str) -> int | None:
 def _open(who: Actor) -> None:
     floor = room.floor()
     portfolios = {each.id: each for each in people.portfolios(floor, who)}
-    with st.form("open_broker_account", clear_on_submit=True):
+    with st.form("open_broker_account", clear_on_submit=True, enter_to_submit=False):
         st.markdown("**Watch another account**")
         portfolio = st.selectbox(
             "File it under",

@@ -23,7 +23,7 @@ def change(line: OrderLine, portfolio_id: int) -> None:
     """The form; what is left as it is does not change."""
     st.markdown("**Change or cancel**")
     now = terms(line)
-    with st.form(f"change_{line.id}", border=False):
+    with st.form(f"change_{line.id}", border=False, enter_to_submit=False):
         columns = st.columns(len(now))
         for column, (name, value) in zip(columns, now.items(), strict=True):
             column.text_input(_FIELDS[name], value, key=f"change_{name}_{line.id}")

@@ -25,11 +25,17 @@ def show(who: Actor) -> None:
         st.caption(f"In force since {past[0].valid_from:%Y-%m-%d %H:%M} UTC, {', '.join(told)}.")
     with right, st.container(border=True):
         st.markdown("**Another schedule**")
-        name = st.selectbox("Schedule", list(LISTED), key="fee_listed")
-        sure = st.checkbox(f"Yes: orders in {symbol} from now on are charged by {name}", key="fee_sure")
+        name = st.selectbox("Schedule", list(LISTED), format_func=_named, key="fee_listed")
+        sure = st.checkbox(f"Yes: orders in {symbol} from now on are charged by {_named(name)}", key="fee_sure")
         st.caption("Open orders keep the schedule they were accepted on.")
         if st.button("Set", type="primary", disabled=not sure, key="fee_set"):
-            do(lambda: fees.set_listed(floor, who, symbol, name), f"{symbol} is charged by {name}.")
+            do(lambda: fees.set_listed(floor, who, symbol, name), f"{symbol} is charged by {_named(name)}.")
+
+
+def _named(listed: str) -> str:
+    """``in_equity_delivery`` as people read it: ``India, equity, delivery``."""
+    head, *rest = listed.split("_")
+    return ", ".join([{"us": "US", "in": "India"}.get(head, head.capitalize()), *rest])
 
 
 def _lines(schedule: FeeSchedule, scale: int, currency: str) -> list[Row]:

@@ -3,9 +3,10 @@
 import streamlit as st
 
 from app import formats, room
+from app.components.deeds import clear
 from app.components.table import Row, table
 from trading.domain.errors import Conflict, Invalid, NotFound
-from trading.services import halt
+from trading.services import desk, halt, people
 from trading.services.access import Actor
 
 _MODES = {
@@ -66,13 +67,32 @@ def _parts(who: Actor, stops: list[dict[str, object]]) -> None:
         "No user, strategy, instrument or portfolio is stopped.",
         on_action=lambda scope: halt.set_mode(room.floor(), who, scope, "running", "opened again"),
     )
-    with st.expander("Stop a part of the floor"), st.form("halt_part", border=False):
-        kind = st.selectbox("What", list(_KINDS), format_func=_KINDS.get)
-        name = st.text_input("Which", placeholder="login, strategy, symbol, or number of the portfolio")
-        mode = st.selectbox("What should happen", list(_MODES), format_func=_MODES.get)
-        reason = st.text_input("Reason", placeholder="traders see it")
-        if st.form_submit_button("Stop it", icon=":material/front_hand:"):
-            _set(who, f"{kind}:{name}", mode, reason)
+    with st.expander("Stop a part of the floor"):
+        _stop_part(who)
+
+
+def _stop_part(who: Actor) -> None:
+    kind = st.selectbox("What", list(_KINDS), format_func=_KINDS.get, key="part_kind")
+    if kind == "strategy":
+        name = st.text_input("Which", placeholder="its name", key="part_strategy").strip()
+    else:
+        by_scope = _named(who, kind)
+        name = st.selectbox("Which", list(by_scope), format_func=by_scope.get, key=f"part_{kind}") or ""
+    mode = st.selectbox("What should happen", list(_MODES), format_func=_MODES.get, key="part_mode")
+    reason = st.text_input("Reason", placeholder="traders see it", key="part_reason")
+    sure = st.checkbox("I mean it: this stops trading there", key="part_sure")
+    if st.button("Stop it", icon=":material/front_hand:", disabled=not (sure and name and reason.strip())):
+        _set(who, f"{kind}:{name}", mode, reason)
+
+
+def _named(who: Actor, kind: str) -> dict[str, str]:
+    """What may be stopped, by how its scope ends, in words."""
+    floor = room.floor()
+    if kind == "user":
+        return {each.username: f"{each.display_name} · {each.username}" for each in people.users(floor, who)}
+    if kind == "portfolio":
+        return {str(each.id): f"{each.name} · {each.owner}" for each in people.portfolios(floor, who)}
+    return {each.symbol: f"{each.symbol} · {each.name}" for each in desk.instruments(floor, who)}
 
 
 def _set(who: Actor, scope: str, mode: str, reason: str) -> None:
@@ -82,4 +102,5 @@ def _set(who: Actor, scope: str, mode: str, reason: str) -> None:
     except (Invalid, NotFound, Conflict) as error:
         st.error(f"{str(error).capitalize()}. ({error.code})")
         return
+    clear("halt_reason", "halt_sure", "resume_sure", "part_reason", "part_sure")
     st.rerun()

@@ -1,4 +1,4 @@
-"""Portfolios and their cash: open one, pay in, pay out, each with a second look."""
+"""Portfolios and their cash: open one, pay in, pay out, each with a second look; from where on it takes two admins."""
 
 import secrets
 from decimal import Decimal, InvalidOperation
@@ -7,7 +7,7 @@ import streamlit as st
 
 from app import formats, room
 from app.components import money_waiting
-from app.components.deeds import do
+from app.components.deeds import clear, do
 from app.components.table import Row, table
 from trading.services import ledger, people, queries, wallet
 from trading.services.access import Actor
@@ -39,11 +39,45 @@ def show(who: Actor) -> None:
                     ]
                 )
             )
-        columns = ["Portfolio", "Owner", "Kind", ">Cash", ">Held by orders", ">To spend"]
+        columns = ["Portfolio", "Owner", "Kind", ">Cash", ">Held", ">To spend"]
         table("portfolios", columns, rows, "No portfolios yet. Open one for a trader.")
+        st.markdown("**Above this much it takes a second admin**")
+        limits = wallet.limits(floor, who)
+        of_currency = [
+            Row([(limit.currency, "strong"), formats.money(limit.above, limit.currency), _set_when(limit)])
+            for limit in limits
+        ]
+        table("cash_limits", ["Currency", ">Deposit or withdrawal above", "Version"], of_currency, "No currencies yet.")
     with right:
         _cash(who, found)
         _open(who)
+        _lower(who, {limit.currency: limit for limit in limits})
+
+
+def _set_when(limit: wallet.Limit) -> str:
+    return str(limit.version) if limit.version else "as shipped"
+
+
+def _lower(who: Actor, limits: dict[str, wallet.Limit]) -> None:
+    if not limits:
+        return
+    with st.container(border=True):
+        st.markdown("**Lower a limit**")
+        currency = st.selectbox("Currency", list(limits), key="lower_currency")
+        amount = st.text_input(
+            f"A second admin above ({currency})", f"{limits[currency].above:f}", key=f"lower_{currency}"
+        )
+        st.caption("An admin can only lower it: otherwise one admin could raise it and need no second one.")
+        sure = st.checkbox(
+            f"Yes: {amount or '…'} {currency} from now on, and I cannot raise it again", key="lower_sure"
+        )
+        if st.button("Lower it", disabled=not (sure and amount.strip()), key="lower_limit"):
+
+            def keep() -> None:
+                wallet.set_limit(room.floor(), who, currency, amount.replace(",", "").strip())
+                clear("lower_sure")
+
+            do(keep, f"Above {amount} {currency} a second admin has to agree.")
 
 
 def _cash(who: Actor, found: list[Portfolio]) -> None:
@@ -72,8 +106,8 @@ def _cash(who: Actor, found: list[Portfolio]) -> None:
                     wallet.request(room.floor(), who, chosen.id, out.lower(), text, key, memo)
                 else:
                     post(room.floor(), who, chosen.id, text, key, memo)
-                for used in ("cash_key", "cash_amount", "cash_memo", "cash_sure"):
-                    st.session_state.pop(used, None)
+                st.session_state.pop("cash_key")
+                clear("cash_amount", "cash_memo", "cash_sure")
 
             done = "waits for another admin" if large else "booked"
             do(book, f"{out} of {amount} {chosen.currency} {done} for {chosen.name}.")
@@ -89,7 +123,7 @@ def _is_large(who: Actor, amount: str, currency: str) -> bool:
 
 def _open(who: Actor) -> None:
     traders = {user.id: user for user in people.users(room.floor(), who) if user.role == "trader"}
-    with st.form("open_portfolio", clear_on_submit=True):
+    with st.form("open_portfolio", clear_on_submit=True, enter_to_submit=False):
         st.markdown("**Open a portfolio**")
         if not traders:
             st.caption("A portfolio belongs to a trader. Add one under Logins first.")

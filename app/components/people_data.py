@@ -65,7 +65,7 @@ def _erase(who: Actor, user: User) -> None:
 def _retention(who: Actor) -> None:
     floor = room.floor()
     policies = compliance.retention(floor, who)
-    with st.form("retention"):
+    with st.form("retention", enter_to_submit=False):
         st.markdown("**How long what is over is kept**")
         st.caption("In days. The ledger, orders, fills and the audit trail are kept for ever.")
         days = {

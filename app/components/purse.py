@@ -5,7 +5,7 @@ import secrets
 import streamlit as st
 
 from app import formats, room
-from app.components.deeds import do
+from app.components.deeds import clear, do
 from app.components.table import Row, table
 from trading.services import fx, wallet
 from trading.services.access import Actor
@@ -51,8 +51,8 @@ def withdraw(who: Actor, portfolio: Portfolio) -> None:
 
             def ask() -> None:
                 wallet.request(room.floor(), who, portfolio.id, "withdrawal", text, key, memo)
-                for used in ("ask_key", "ask_amount", "ask_memo", "ask_sure"):
-                    st.session_state.pop(used, None)
+                st.session_state.pop("ask_key")
+                clear("ask_amount", "ask_memo", "ask_sure")
 
             do(ask, f"Asked for {amount} {portfolio.currency}. An admin decides.")
 
@@ -101,7 +101,7 @@ def reset(who: Actor, portfolio: Portfolio) -> None:
     with st.expander("Begin anew"):
         st.caption(
             "The portfolio becomes an archive: its statements stay. A new one of the same name begins with the cash "
-            "that this one was opened with. Open orders have to be cancelled first."
+            "that this one was opened with. Open, worked and scheduled orders have to be cancelled first."
         )
         typed = st.text_input(f"Type its name: {portfolio.name}", key="reset_name")
         if st.button("Archive it and begin anew", disabled=typed.strip() != portfolio.name, key="reset_portfolio"):

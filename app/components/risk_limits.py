@@ -86,7 +86,7 @@ def _change(who: Actor, scope: str, now: Figures) -> None:
     if not scope:
         return
     kind, _, _ = scope.partition(":")
-    with st.form(f"limits_{scope}"):
+    with st.form(f"limits_{scope}", enter_to_submit=False):
         st.markdown("**A new version**")
         texts = {}
         for name in words.TYPED:
@@ -128,7 +128,7 @@ def tiers(who: Actor) -> None:
         table("tiers", ["Login", "Name", "Tier"], rows, "No traders yet.")
     if not users:
         return
-    with right, st.form("tier"):
+    with right, st.form("tier", enter_to_submit=False):
         st.markdown("**Another tier**")
         by_id = {user.id: user.username for user in users}
         user_id = st.selectbox("Trader", list(by_id), format_func=by_id.get)
@@ -150,7 +150,7 @@ def restricted(who: Actor) -> None:
             for each in limits.restrictions(floor, who)
         ]  # fmt: skip
         table("restricted", ["Symbol", "Rule", "=Why", "Set by", "Since"], rows, "No instrument is restricted.")
-    with right, st.form("restrict"):
+    with right, st.form("restrict", enter_to_submit=False):
         st.markdown("**Restrict, or free again**")
         by_id = {each.id: each.symbol for each in desk.instruments(floor, who)}
         instrument_id = st.selectbox("Instrument", list(by_id), format_func=by_id.get)
@@ -184,7 +184,7 @@ def losses(who: Actor) -> None:
     table("losses", columns, rows, "No portfolio has been marked yet. The broker marks them each minute.")
     by_id = {each.portfolio_id: f"{each.name} · {each.owner}" for each in found if each.tripped_ppm is not None}
     if by_id:
-        with st.form("drawdown"):
+        with st.form("drawdown", enter_to_submit=False):
             st.markdown("**Take the breaker back**")
             portfolio_id = st.selectbox("Portfolio", list(by_id), format_func=by_id.get)
             reason = st.text_input("Why", placeholder="kept in the audit trail")

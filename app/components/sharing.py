@@ -37,7 +37,7 @@ def show(who: Actor) -> None:
         table("grants", ["Observer", "Portfolio", "Owner", "Since"], rows, empty, on_action=take_back)
     observers = {user.id: user for user in people.users(floor, who) if user.role == "observer"}
     portfolios = {each.id: each for each in people.portfolios(floor, who)}
-    with right, st.form("share"):
+    with right, st.form("share", enter_to_submit=False):
         st.markdown("**Share a portfolio**")
         observer = st.selectbox("With", list(observers), format_func=lambda key: observers[key].display_name)
         chosen = st.selectbox(

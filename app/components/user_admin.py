@@ -1,9 +1,9 @@
-"""Logins: a list, one to change, one to add. A new password is shown once."""
+"""Logins: a list, one to change, one to add. A new password is shown until it is noted."""
 
 import streamlit as st
 
 from app import room
-from app.components.deeds import do
+from app.components.deeds import clear, do
 from app.components.table import Row, table
 from trading.services import people
 from trading.services.access import Actor
@@ -15,10 +15,11 @@ _ROLES = {"trader": "Trader", "admin": "Admin", "observer": "Observer"}
 def show(who: Actor) -> None:
     """The list at the left; what can be done at the right."""
     users = people.users(room.floor(), who)
-    secret = st.session_state.pop("new_password", None)
+    secret = st.session_state.get("new_password")
     if secret:
-        st.warning(f"Password of **{secret[0]}**, shown this once:", icon=":material/key:")
+        st.warning(f"Password of **{secret[0]}**. It cannot be shown again later:", icon=":material/key:")
         st.code(secret[1], language=None)
+        st.button("I have noted it", key="password_noted", on_click=lambda: st.session_state.pop("new_password"))
     left, right = st.columns([1.7, 1], gap="large")
     with left:
         rows = [
@@ -55,27 +56,39 @@ def _change(who: Actor, users: list[User]) -> None:
                 lambda: people.set_role(floor, who, user.id, role),
                 f"{user.username} is now {_ROLES[role].lower()} and has to log in again.",
             )
-        first, second = st.columns(2)
-        if first.button("New password", key="reset", width="stretch"):
-            password = people.new_password()
-            st.session_state["new_password"] = (user.username, password)
-            do(lambda: people.set_password(floor, who, user.id, password), f"{user.username} has a new password.")
         word, state = ("Enable", "may log in again") if user.disabled else ("Disable", "is out, open pages included")
-        if second.button(word, key="disable", width="stretch"):
-            do(lambda: people.set_disabled(floor, who, user.id, not user.disabled), f"{user.username} {state}.")
+        sure = st.checkbox(f"Yes, I mean {user.username}", key=f"user_sure_{user.id}")
+        st.caption("A new password, a new role and Disable end the login's sessions at once.")
+        first, second = st.columns(2)
+        if first.button("New password", key="reset", width="stretch", disabled=not sure):
+
+            def renew() -> None:
+                password = people.new_password()
+                people.set_password(floor, who, user.id, password)
+                st.session_state["new_password"] = (user.username, password)
+                clear(f"user_sure_{user.id}")
+
+            do(renew, f"{user.username} has a new password.")
+        if second.button(word, key="disable", width="stretch", disabled=not sure):
+
+            def switch() -> None:
+                people.set_disabled(floor, who, user.id, not user.disabled)
+                clear(f"user_sure_{user.id}")
+
+            do(switch, f"{user.username} {state}.")
 
 
 def _add(who: Actor) -> None:
-    with st.form("add_user", clear_on_submit=True):
+    with st.form("add_user", clear_on_submit=True, enter_to_submit=False):
         st.markdown("**Add a login**")
         name = st.text_input("Login name", placeholder="small letters and digits")
         shown = st.text_input("Name", placeholder="as others read it")
         role = st.selectbox("Role", list(_ROLES), format_func=_ROLES.get)
         if st.form_submit_button("Add"):
-            password = people.new_password()
-            st.session_state["new_password"] = (name.strip().lower(), password)
-            do(
-                lambda: people.create_user(room.floor(), who, name, shown, role, password),
-                f"{name.strip().lower()} can log in now.",
-            )
-            del st.session_state["new_password"]
+
+            def add() -> None:
+                password = people.new_password()
+                made = people.create_user(room.floor(), who, name, shown, role, password)
+                st.session_state["new_password"] = (made.username, password)
+
+            do(add, f"{name.strip().lower()} can log in now.")

@@ -10,7 +10,7 @@ from trading_floor import TradingFloor
 
 from app import room
 from trading.config import PROJECT_ROOT
-from trading.services import ledger, people
+from trading.services import interest, ledger, people
 from trading.services.access import SYSTEM, Actor, Role
 
 PASSWORD = "correct horse battery"
@@ -104,3 +104,19 @@ def test_an_admin_sets_a_markets_policy(floor: TradingFloor, show: Show) -> None
         " where asset_class = 'crypto' order by version desc limit 1"
     )
     assert rows == [(2, 750_000, 375_000, "house rule")]
+
+
+def test_an_admin_sees_what_debt_costs_and_sets_another_rate(floor: TradingFloor, show: Show) -> None:
+    page = show("boss").switch_page(str(PROJECT_ROOT / "app" / "views" / "people.py")).run()
+    page.segmented_control(key="people_view").set_value("Margin").run()
+    assert not page.exception
+    page.selectbox(key="rate_currency").set_value("EUR").run()
+    assert page.text_input(key="rate_EUR").value == "4.75"
+    page.text_input(key="rate_EUR").input("6.25").run()
+    page.text_input(key="rate_EUR_source").input("a bank's list").run()
+    assert page.button(key="set_rate").disabled
+    page.checkbox(key="rate_sure").check().run()
+    page.button(key="set_rate").click().run()
+    assert page.success[0].value == "Debt in EUR costs 6.25 % a year now."
+    rates = {rate.currency: rate for rate in interest.rates(floor.floor, SYSTEM)}
+    assert (str(rates["EUR"].percent), rates["EUR"].version) == ("6.2500", 2)

@@ -112,3 +112,15 @@ def test_a_large_deposit_becomes_a_request_that_its_admin_can_not_approve(opened
     page.checkbox(key=f"decide_sure_{waiting[0].id}").check().run()
     page.button(key="approve_request").click().run()
     assert "(same_person)" in said(page)
+
+
+def test_an_admin_lowers_the_limit_of_one_admin_and_cannot_raise_it(opened: Open, floor: TradingFloor) -> None:
+    page = opened("adam", "people")
+    page.segmented_control(key="people_view").set_value("Portfolios and cash").run()
+    page.selectbox(key="lower_currency").set_value("USD").run()
+    for amount, words in (("5,000.00", "Above 5,000.00 USD a second admin has to agree"), ("6000", "only_lower")):
+        page.text_input(key="lower_USD").input(amount).run()
+        page.checkbox(key="lower_sure").check().run()
+        page.button(key="lower_limit").click().run()
+        assert words in said(page)
+    assert {each.currency: each.above for each in wallet.limits(floor.floor, floor.trader)}["USD"] == 5000

@@ -121,10 +121,11 @@ def test_an_admin_stops_a_strategy_from_the_floor_page(
     floor: TradingFloor, tables: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = enter(floor, monkeypatch, "floor")
-    field = {each.label: each for each in page.text_input}
-    next(each for each in page.selectbox if each.label == "What").set_value("strategy")
-    field["Which"].input("mean-reversion")
-    field["Reason"].input("it runs wild")
+    page.selectbox(key="part_kind").set_value("strategy").run()
+    page.text_input(key="part_strategy").input("mean-reversion").run()
+    page.text_input(key="part_reason").input("it runs wild").run()
+    assert next(each for each in page.button if each.label == "Stop it").disabled
+    page.checkbox(key="part_sure").check().run()
     button(page, "Stop it")()
     assert not page.exception
     assert [(each["scope"], each["mode"]) for each in halt.current(floor.floor, SYSTEM)] == [

@@ -92,6 +92,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "limits.worth": ADMIN,
     "interest.accrue_due": NOBODY,
     "interest.accrue_interest": NOBODY,
+    "interest.rates": EVERYONE,
     "interest.set_rate": ADMIN,
     "ledger.deposit": ADMIN_ANY,
     "ledger.withdraw": ADMIN_ANY,

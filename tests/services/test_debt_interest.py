@@ -2,11 +2,14 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import psycopg
 import pytest
 from trading_floor import TradingFloor
 
+from trading.adapters.postgres.pool import connection_of
+from trading.adapters.postgres.reference import keep_instruments
 from trading.domain.errors import Invalid
 from trading.services import interest, statements
 from trading.services.access import SYSTEM
@@ -65,6 +68,17 @@ def test_a_day_that_is_not_over_a_credit_and_a_cash_portfolio_bear_none(floor: T
     assert refused.value.code == "day_not_over"
     assert interest.accrue_interest(floor.floor, SYSTEM, DAY - timedelta(days=1)) == 0
     assert booked(floor, floor.portfolio) == []
+
+
+def test_a_new_floor_has_a_rate_with_its_source_for_each_currency(floor: TradingFloor) -> None:
+    usd = next(rate for rate in interest.rates(floor.floor, floor.trader) if rate.currency == "USD")
+    assert (usd.percent, usd.basis, usd.version) == (Decimal("5.5"), 360, 1)
+    assert "primary credit rate" in usd.source
+    assert all(rate.percent for rate in interest.rates(floor.floor, floor.trader))
+    interest.set_rate(floor.floor, SYSTEM, "USD", "6", "another one")
+    with connection_of(floor.pool) as connection:
+        keep_instruments(connection, [])
+    assert {rate.currency: rate.version for rate in interest.rates(floor.floor, floor.trader)}["USD"] == 2
 
 
 @pytest.mark.parametrize(

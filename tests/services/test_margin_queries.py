@@ -8,7 +8,7 @@ from trading_floor import TradingFloor
 
 from trading.domain.errors import Forbidden, Invalid
 from trading.domain.margin import REG_T
-from trading.services import ledger, margin, queries
+from trading.services import ledger, margin, queries, wallet
 from trading.services.access import SYSTEM, Actor, Role
 
 ADMIN = Actor(0, "boss", Role.ADMIN)
@@ -78,6 +78,21 @@ def test_only_what_nothing_requires_may_be_withdrawn(floor: TradingFloor, mia: W
     with pytest.raises(Invalid) as unknown:
         ledger.withdraw(floor.floor, SYSTEM, mia[1], "1", "blind")
     assert unknown.value.code == "no_mark"
+    floor.check()
+
+
+def test_a_withdrawal_that_positions_have_come_to_require_is_not_approved(floor: TradingFloor, mia: Who) -> None:
+    admin = floor.floor.people.create_user("ada", "Ada", "admin", "no-password", 0)
+    floor.accepted("sell", "100", "100.00", who=mia)  # equity 9,999, required 5,000
+    floor.run_broker()
+    number = wallet.request(floor.floor, *mia, "withdrawal", "4999", "k")
+    floor.quote("110.00", "110.00")  # equity 8,999, required 5,500
+    with pytest.raises(Invalid, match="leave 3499") as refused:
+        wallet.approve(floor.floor, Actor(admin.id, "ada", Role.ADMIN), number)
+    assert refused.value.code == "insufficient_margin"
+    assert wallet.requests(floor.floor, *mia)[0].state == "pending"
+    floor.quote("100.00", "100.00")
+    assert wallet.approve(floor.floor, Actor(admin.id, "ada", Role.ADMIN), number) == "approved"
     floor.check()
 
 

@@ -6,8 +6,13 @@ import pytest
 from trading_floor import START_NS, TradingFloor, refusal
 
 from trading.domain.errors import Invalid, NotFound
-from trading.services import ledger, people, queries, statements, wallet
+from trading.domain.orders import OrderType, Side, Ticket
+from trading.services import ledger, parents, people, queries, schedules, statements, wallet
 from trading.services.access import SYSTEM, Actor, Role
+from trading.services.parents import Working
+from trading.services.ports.parents import Style, WorkedParent
+from trading.services.ports.schedules import Schedule
+from trading.services.schedules import Timing
 
 
 def test_a_reset_portfolio_is_an_archive_and_a_new_one_has_the_first_cash_again(rich: TradingFloor) -> None:
@@ -52,3 +57,28 @@ def test_a_reset_waits_for_open_orders_requests_and_the_right_name(rich: Trading
     rich.accepted("buy", "1", "90.00")
     assert code() == "open_orders"
     assert people.portfolios(rich.floor, rich.trader)[0].id == rich.portfolio
+
+
+def test_a_reset_waits_for_worked_and_scheduled_orders(rich: TradingFloor) -> None:
+    def code() -> str:
+        with pytest.raises(Invalid) as refused:
+            wallet.reset(rich.floor, rich.trader, rich.portfolio, "Main")
+        return refused.value.code
+
+    own = (rich.floor, rich.trader, rich.portfolio)
+    limit = Ticket("AAPL", Side.BUY, OrderType.LIMIT, "30", "99.00")
+    worked = parents.create(*own, limit, Working(Style.TWAP, 3, slices=3), "worked")
+    assert isinstance(worked, WorkedParent)
+    assert code() == "open_parents"
+    parents.cancel(*own, worked.id)
+    for _ in range(2):
+        rich.run_broker()
+        parents.work_all(rich.floor, SYSTEM)
+    later = schedules.create(*own, limit, Timing(cron="*/10 * * * *"), "later")
+    assert isinstance(later, Schedule)
+    assert code() == "open_schedules"
+    schedules.pause(*own, later.id)
+    assert code() == "open_schedules"
+    schedules.cancel(*own, later.id)
+    assert wallet.reset(rich.floor, rich.trader, rich.portfolio, "Main") != rich.portfolio
+    rich.check()

@@ -4,7 +4,9 @@ The arithmetic, its day counts and its rounding are `trading.domain.interest`; r
 their source. Each day's line is the difference of rounded totals, so that the lines add up to the rounded whole.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 from trading.domain.errors import Invalid
 from trading.domain.interest import accrual, charges, day_basis
@@ -17,6 +19,19 @@ from trading.services.ports.wallet import InterestDay
 CATCH_UP_DAYS = 7
 """Days that `accrue_due` goes back to, after a floor was closed."""
 SOURCE_MIN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class DebtRate:
+    """What debt in a currency costs: ``percent`` a year, None where it bears no interest; a day is 1/``basis`` year."""
+
+    currency: str
+    percent: Decimal | None
+    basis: int
+    version: int
+    source: str
+    set_at: datetime | None
+
 
 _STAFF = {Role.ADMIN: Reach.NO_PORTFOLIO, Role.SYSTEM: Reach.NO_PORTFOLIO}
 
@@ -60,6 +75,22 @@ def accrue_due(floor: Floor, actor: Actor) -> int:
     """Book what is due of the last days that are over; returns how many lines. Safe to repeat."""
     today = floor.clock.now().astimezone(UTC).date()
     return sum(accrue_interest(floor, actor, today - timedelta(days=n)) for n in range(CATCH_UP_DAYS, 0, -1))
+
+
+@operation(dict.fromkeys(Role, Reach.NO_PORTFOLIO))
+def rates(floor: Floor, actor: Actor) -> list[DebtRate]:
+    """The rate of each currency that the floor keeps accounts in, also of those that have none."""
+    return [
+        DebtRate(
+            row["currency"],
+            None if row["version"] is None else row["annual_ppm"] * PPM_STEP,
+            day_basis(row["currency"]),
+            row["version"] or 0,
+            row["source"] or "",
+            row["set_at"],
+        )
+        for row in floor.wallet.rates()
+    ]
 
 
 @operation(_STAFF)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from trading.domain import margin
@@ -17,6 +18,7 @@ from trading.services.ports.queries import QueryStore
 STALE_NS = 5_000_000_000
 """A quote that is older is told of: opening orders are refused on it."""
 SOURCE_MIN = 5
+NOTHING: Mapping[str, int] = MappingProxyType({})
 
 _READ = {Role.TRADER: Reach.OWN, Role.ADMIN: Reach.ANY, Role.OBSERVER: Reach.GRANTED, Role.SYSTEM: Reach.ANY}
 _EVERYONE = dict.fromkeys(Role, Reach.NO_PORTFOLIO)
@@ -127,17 +129,20 @@ def set_policy(floor: Floor, actor: Actor, asset_class: str, policy: Policy, sou
     floor.desk.set_margin_policy(actor.user_id, actor.origin, row)
 
 
-def check_withdrawal(floor: Floor, portfolio_id: int, minor: int, currency: str | None = None) -> None:
+def check_withdrawal(
+    floor: Floor, portfolio_id: int, minor: int, currency: str | None = None, *, is_held: bool = False
+) -> None:
     """Let cash leave a margin portfolio only as far as its positions and open orders do not require it.
 
-    ``minor`` units of ``currency``, None for the base currency. Raises `Invalid` with code ``insufficient_margin``, or
+    ``minor`` units of ``currency``, None for the base currency; ``is_held`` for a request whose cash is held already.
+    Raises `Invalid` with code ``insufficient_margin``, or
     ``no_mark`` where a position has no price. A cash portfolio has its floor of zero in the database.
     """
     base = floor.queries.margin_currency(portfolio_id)
     if base is None:
         return
-    lines = {each.currency: each for each in _lines(floor, floor.queries, portfolio_id)}
-    line = lines.get(currency or base)
+    lines = _lines(floor, floor.queries, portfolio_id, {currency or base: minor} if is_held else {})
+    line = next((each for each in lines if each.currency == (currency or base)), None)
     if line is None or line.withdrawable is None:
         raise Invalid("what the portfolio is worth is not known: a position has no price", "no_mark")
     if minor > line.withdrawable.scaleb(-int(line.cash.as_tuple().exponent)):
@@ -149,7 +154,10 @@ def policy_of(row: Mapping[str, Any]) -> Policy:
     return Policy(row["initial_ppm"], row["maintenance_long_ppm"], row["maintenance_short_ppm"], row["close_out_ppm"])
 
 
-def _lines(floor: Floor, store: QueryStore, portfolio_id: int) -> list[MarginLine]:
+def _lines(
+    floor: Floor, store: QueryStore, portfolio_id: int, released: Mapping[str, int] = NOTHING
+) -> list[MarginLine]:
+    """Of each currency; as if what ``released`` names of its cash were not held."""
     if store.margin_currency(portfolio_id) is None:
         return []
     held = store.margin_positions(portfolio_id)
@@ -157,7 +165,8 @@ def _lines(floor: Floor, store: QueryStore, portfolio_id: int) -> list[MarginLin
     now_ns, found = floor.clock.now_ns(), {row["currency"]: row for row in store.margin_states(portfolio_id)}
     default = policy_of(next(row for row in store.margin_policies() if row["asset_class"] == ""))
     lines = []
-    for row in store.cash(portfolio_id):
+    for kept in store.cash(portfolio_id):
+        row = {**kept, "held": kept["held"] - released.get(kept["asset"], 0)}
         own = [each for each in held if each.instrument.currency.code == row["asset"]]
         lines.append(_line(row, own, ticks, now_ns, found, default))
     return lines

@@ -20,6 +20,7 @@ READING = frozenset(
         "fx.quote",
         "halt.current",
         "halt.scope_of",
+        "interest.rates",
         "limits.current",
         "limits.history",
         "limits.own",

@@ -120,8 +120,12 @@ def request(floor: Floor, actor: Actor, portfolio_id: int, kind: str, amount: st
 def approve(floor: Floor, actor: Actor, request_id: int, reason: str = "") -> str:
     """Agree: ``approved`` when that was enough and the money has moved, ``pending`` when another admin must agree too.
 
-    `Invalid`: ``same_person`` for who asked or agreed before, ``already_decided``, ``expired``.
+    `Invalid`: ``same_person`` for who asked or agreed before, ``already_decided``, ``expired``; for a withdrawal that
+    a margin portfolio's positions have come to require meanwhile, those of `margin.check_withdrawal`.
     """
+    asked = next((row for row in floor.wallet.waiting() if row["id"] == request_id), None)
+    if asked is not None and asked["kind"] == "withdrawal":
+        check_withdrawal(floor, asked["portfolio_id"], asked["amount"], asked["currency"], is_held=True)
     return _decide(floor, actor, request_id, "approve", reason)
 
 
@@ -156,7 +160,8 @@ def reset(floor: Floor, actor: Actor, portfolio_id: int, name: str) -> int:
     """Begin anew: the portfolio becomes an archive that can still be read; returns the one that goes on in its place.
 
     ``name`` is the portfolio's, typed by who means it. The new one starts with the old one's first deposit. `Invalid`:
-    ``wrong_name``, ``open_orders``, ``requests_wait``, ``open_positions`` (of a margin portfolio).
+    ``wrong_name``, ``open_orders``, ``open_parents``, ``open_schedules``, ``requests_wait``, ``open_positions`` (of a
+    margin portfolio).
     """
     return floor.wallet.reset(actor.user_id, portfolio_id, name.strip(), actor.origin, floor.clock.now_ns())
 

@@ -24,6 +24,8 @@ _REFUSALS = {
     "archived": "the portfolio is an archive already",
     "wrong_name": "type the portfolio's name as it is written",
     "open_orders": "orders are open: cancel them first",
+    "open_parents": "worked orders are open: cancel them first",
+    "open_schedules": "orders are scheduled: cancel the schedules first",
     "requests_wait": "requests for money wait: take them back or have them decided first",
     "open_positions": "a margin portfolio is reset without positions and without debt",
     "halted": "the kill switch is on: {reason}",

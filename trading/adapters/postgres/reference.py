@@ -9,12 +9,18 @@ from trading.domain.fees import charges_to_json
 from trading.market.profiles import VENUE, Profile
 
 CURRENCIES = (("USD", 2), ("EUR", 2), ("GBP", 2))
+DEBT_RATES = {
+    "USD": (55_000, "Federal Reserve primary credit rate, in force since 2023-07-27"),
+    "EUR": (47_500, "ECB marginal lending facility, in force since 2023-09-20"),
+    "GBP": (52_500, "Bank of England Bank Rate, in force since 2023-08-03"),
+}
+"""What debt costs a year on a new floor, in ppm, until an admin sets another rate: a published rate, no surcharge."""
 
 
 def keep_instruments(connection: Connection[tuple[object, ...]], profiles: Iterable[Profile]) -> None:
     """Add what is missing; a profile whose units, fees or statistics changed becomes the instrument's next version.
 
-    Fees that an admin has set stay.
+    A currency without a rate on debt gets the shipped one. Fees that an admin has set stay.
     """
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(7003)")
@@ -22,6 +28,12 @@ def keep_instruments(connection: Connection[tuple[object, ...]], profiles: Itera
             connection.execute(
                 "insert into asset (code, kind, scale) values (%s, 'currency', %s) on conflict do nothing",
                 (code, scale),
+            )
+        for code, (annual_ppm, source) in DEBT_RATES.items():
+            connection.execute(
+                "select set_debt_rate(0, code, %s, %s, 'system') from asset a where code = %s"
+                " and not exists (select 1 from debt_rate where currency_id = a.id)",
+                (annual_ppm, source, code),
             )
         for profile in profiles:
             _keep(connection, profile)

@@ -129,6 +129,15 @@ class PostgresWallet:
                 )
             )
 
+    def rates(self) -> Sequence[dict[str, Any]]:
+        """See `WalletStore`."""
+        return self._rows(
+            "select a.code as currency, r.annual_ppm, r.version, r.source, r.set_at from asset a left join lateral ("
+            "select * from debt_rate where currency_id = a.id order by version desc limit 1) r on true"
+            " where a.kind = 'currency' order by 1",
+            (),
+        )
+
     def set_rate(self, actor_id: int, currency: str, annual_ppm: int, source: str, origin: str) -> None:
         """See `WalletStore`."""
         with connection_of(self._pool) as connection:

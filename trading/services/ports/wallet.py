@@ -70,7 +70,8 @@ class WalletStore(Protocol):
     def reset(self, actor_id: int, portfolio_id: int, name: str, origin: str, ts_ns: int) -> int:
         """Archive a portfolio and open a new one in its place, whose id is returned.
 
-        ``wrong_name``, ``open_orders``, ``requests_wait``, ``open_positions``, ``archived``.
+        ``wrong_name``, ``open_orders``, ``open_parents``, ``open_schedules``, ``requests_wait``, ``open_positions``,
+        ``archived``.
         """
         ...
 
@@ -87,6 +88,10 @@ class WalletStore(Protocol):
 
     def charge(self, charged: InterestDay, memo: str, ts_ns: int) -> bool:
         """Book a day's interest; False where it was charged meanwhile."""
+        ...
+
+    def rates(self) -> Sequence[dict[str, Any]]:
+        """currency, annual_ppm, version, source, set_at: each currency's newest rate, null where it has none."""
         ...
 
     def set_rate(self, actor_id: int, currency: str, annual_ppm: int, source: str, origin: str) -> None:

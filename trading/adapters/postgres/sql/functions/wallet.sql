@@ -222,8 +222,12 @@ begin
     refused := case
         when old.archived_at is not null then 'archived'
         when old.name <> p_name then 'wrong_name'
+        when exists (select 1 from parent_order where portfolio_id = p_portfolio
+                     and state in ('working', 'paused', 'stopping')) then 'open_parents'
         when exists (select 1 from orders where portfolio_id = p_portfolio
                      and state not in ('filled', 'rejected', 'cancelled', 'expired')) then 'open_orders'
+        when exists (select 1 from schedule where portfolio_id = p_portfolio and state in ('active', 'paused'))
+            then 'open_schedules'
         when exists (select 1 from cash_request where portfolio_id = p_portfolio and state = 'pending') then 'requests_wait'
         when old.kind = 'margin' and exists (
             select 1 from account a join asset s on s.id = a.asset_id where a.portfolio_id = p_portfolio
