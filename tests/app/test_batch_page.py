@@ -46,7 +46,7 @@ def page(floor: TradingFloor, shown: list[Row], monkeypatch: pytest.MonkeyPatch)
         shown[:] = rows
 
     monkeypatch.setattr(batch, "table", keep)
-    page = AppTest.from_file(str(PROJECT_ROOT / "app" / "main.py"), default_timeout=30).run()
+    page = AppTest.from_file(str(PROJECT_ROOT / "app" / "main.py"), default_timeout=90).run()
     return page.switch_page("views/batch.py").run()
 
 

@@ -31,7 +31,7 @@ def floor(database: Database, tmp_path: Path) -> Iterator[TradingFloor]:
 def show(floor: TradingFloor, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Actor], AppTest]:
     def show_to(view: str, who: Actor) -> AppTest:
         monkeypatch.setattr(room, "actor", lambda: who)
-        return AppTest.from_file(str(VIEWS / f"{view}.py"), default_timeout=30).run()
+        return AppTest.from_file(str(VIEWS / f"{view}.py"), default_timeout=90).run()
 
     return show_to
 

@@ -40,7 +40,7 @@ def show(floor: TradingFloor, monkeypatch: pytest.MonkeyPatch) -> Show:
         login = people.login(floor.floor, name, PASSWORD, "test", "pytest")
         assert isinstance(login, people.Login)
         monkeypatch.setattr(room, "session_token", lambda: login.token)
-        return AppTest.from_file(MAIN, default_timeout=30).run()
+        return AppTest.from_file(MAIN, default_timeout=90).run()
 
     return show_to
 

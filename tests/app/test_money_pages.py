@@ -41,7 +41,7 @@ def opened(floor: TradingFloor, monkeypatch: pytest.MonkeyPatch) -> Open:
             people.grant(floor.floor, SYSTEM, floor.portfolio, found[0].id)
         floor.floor.people.open_session(found[0].id, user, floor.clock.now().replace(year=2090), "test")
         monkeypatch.setattr(room, "session_token", lambda: user)
-        return AppTest.from_file(MAIN, default_timeout=30).run().switch_page(f"views/{page}.py").run()
+        return AppTest.from_file(MAIN, default_timeout=90).run().switch_page(f"views/{page}.py").run()
 
     return open_page
 

@@ -37,7 +37,7 @@ def log_in(floor: TradingFloor, name: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def page() -> AppTest:
-    shown = AppTest.from_file(PAGE, default_timeout=30).run()
+    shown = AppTest.from_file(PAGE, default_timeout=90).run()
     assert not shown.exception, shown.exception
     return shown
 

@@ -43,7 +43,7 @@ def show(floor: TradingFloor, monkeypatch: pytest.MonkeyPatch) -> Show:
             token = login.token
         # AppTest has no browser and so no cookie: everything behind the cookie is the app's own.
         monkeypatch.setattr(room, "session_token", lambda: token)
-        return AppTest.from_file(MAIN, default_timeout=30).run()
+        return AppTest.from_file(MAIN, default_timeout=90).run()
 
     return show_to
 

@@ -30,7 +30,7 @@ def floor(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def page(view: str) -> AppTest:
-    shown = AppTest.from_file(PAGE, default_timeout=30)
+    shown = AppTest.from_file(PAGE, default_timeout=90)
     shown.session_state["people_view"] = view
     shown.run()
     assert not shown.exception, shown.exception

@@ -46,7 +46,7 @@ def page(floor: TradingFloor, shown: dict[str, list[Row]], monkeypatch: pytest.M
     login = people.login(floor.floor, "ann", PASSWORD, "test", "pytest")
     assert isinstance(login, people.Login)
     monkeypatch.setattr(room, "session_token", lambda: login.token)
-    return AppTest.from_file(str(PROJECT_ROOT / "app" / "main.py"), default_timeout=30).run()
+    return AppTest.from_file(str(PROJECT_ROOT / "app" / "main.py"), default_timeout=90).run()
 
 
 def press(page: AppTest, label: str) -> AppTest:

@@ -37,7 +37,7 @@ def page(floor: TradingFloor, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     login = people.login(floor.floor, "ann", PASSWORD, "test", "pytest")
     assert isinstance(login, people.Login)
     monkeypatch.setattr(room, "session_token", lambda: login.token)
-    return AppTest.from_file(MAIN, default_timeout=30).run()
+    return AppTest.from_file(MAIN, default_timeout=90).run()
 
 
 def labels(page: AppTest) -> list[str]:
