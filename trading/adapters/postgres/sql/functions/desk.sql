@@ -1,5 +1,6 @@
 -- The desk: a ticket, a change or a cancel comes in; what it is judged on, and what is written when it is let through.
--- The functions with a generic plan find their rows by key, whatever the numbers: planning anew takes longer than running.
+-- The functions with a generic plan find their rows by key, whatever the numbers: planning anew takes longer than running,
+-- and a plan that was made while a table was small would read all of it, sorted, however much it has grown.
 
 -- Idempotency: claims the key. Null when it is ours now; the stored answer when it was used with the same body.
 -- A concurrent call with the same key waits here until the first has committed or failed.
@@ -24,7 +25,7 @@ end $$;
 -- it (`answer_key`). Null when the key is new; else as `claim_key`. A concurrent call waits here for at most 1.5 s.
 create or replace function open_key(p_user bigint, p_operation text, p_key text, p_hash bytea) returns jsonb
 language plpgsql security definer set search_path = public set lock_timeout = '1500ms'
-set plan_cache_mode = force_generic_plan as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
     known record;
 begin
@@ -60,7 +61,8 @@ $$;
 drop function if exists desk_context(bigint, bigint, text, text, boolean);
 create or replace function desk_context(p_user bigint, p_portfolio bigint, p_instrument int, p_version int, p_lock boolean)
 returns jsonb language plpgsql security definer set search_path = public set lock_timeout = '1500ms'
-set plan_cache_mode = force_generic_plan as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
 declare
     v record;
     found_accounts account[];
@@ -131,7 +133,7 @@ end $$;
 drop function if exists desk_accept(bigint, text, text, text, jsonb);
 create or replace function desk_accept(p_user bigint, p_operation text, p_key text, p_hash bytea, p_origin text, p jsonb)
 returns jsonb language plpgsql security definer set search_path = public
-set plan_cache_mode = force_generic_plan as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
     many int := jsonb_array_length(p -> 'orders');
     who text := 'user:' || p_user;
