@@ -1,4 +1,4 @@
-"""PostgreSQL is stopped, killed and cut off while people trade: what was answered is there, what was not can be asked.
+"""PostgreSQL is killed, frozen and cut off while people trade: what was answered is there, what was not can be asked.
 
 ``OUTAGE_S`` is how long the server stays away.
 """
@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psycopg
 from house import House
@@ -105,6 +106,27 @@ def test_a_killed_server_and_an_outage_lose_no_answer_and_say_so_in_time(
     clients, recovered_s = trouble(house, outage)
     errors_s = [error for client in clients for error in client.errors_s]
     assert errors_s, "nobody noticed"
+    assert max(errors_s) <= ERROR_WITHIN_S
+    assert recovered_s <= RECOVERY_S
+    note(f"errors within {max(errors_s):.1f} s, first answers {recovered_s:.1f} s after")
+
+
+def test_a_frozen_server_is_said_in_time_and_what_was_on_its_way_is_one_order_a_key(
+    house: House, note: Callable[[str], None]
+) -> None:
+    def freeze() -> None:
+        main = int((house.server.data_dir / "postmaster.pid").read_text().split()[0])
+        os.kill(main, signal.SIGSTOP)  # before the others: it starts no more of them
+        children = [int(pid) for pid in Path(f"/proc/{main}/task/{main}/children").read_text().split()]
+        for pid in children:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(OUTAGE_S)
+        for pid in [*children, main]:
+            os.kill(pid, signal.SIGCONT)
+
+    clients, recovered_s = trouble(house, freeze)
+    errors_s = [error for client in clients for error in client.errors_s]
+    assert len(errors_s) >= len(clients), "somebody waited for the server"
     assert max(errors_s) <= ERROR_WITHIN_S
     assert recovered_s <= RECOVERY_S
     note(f"errors within {max(errors_s):.1f} s, first answers {recovered_s:.1f} s after")

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from trading_floor import TradingFloor, refusal
 
-from trading.domain.errors import Conflict, Forbidden
+from trading.domain.errors import Conflict, Forbidden, Unavailable
 from trading.domain.orders import Acceptance, OrderType, Side, Ticket
 from trading.services import desk, halt
 from trading.services.access import Actor, Role
@@ -125,7 +125,10 @@ def test_a_hundred_threads_with_one_key_make_one_order(floor: TradingFloor) -> N
     for thread in threads:
         thread.join()
     assert {a.order_id for a in answers if isinstance(a, Acceptance)} == {1}
-    assert sum(isinstance(a, Acceptance) for a in answers) >= 90  # a few may find no free connection in 3 s
+    # A few may find no free connection in 3 s, or wait too long for the first; nobody runs into the first's answer.
+    others = [answer for answer in answers if not isinstance(answer, Acceptance)]
+    assert all(isinstance(answer, Unavailable | Conflict) for answer in others), others
+    assert len(others) <= 10
     assert floor.query("select count(*) from orders") == [(1,)]
     floor.check()
 

@@ -300,6 +300,25 @@ def test_a_broker_that_lost_its_lease_writes_nothing(floor: TradingFloor) -> Non
     floor.check()
 
 
+def test_an_older_epoch_commits_nothing_where_the_cursor_would_let_it(floor: TradingFloor) -> None:
+    """The same batch, once under the epoch that is over and once under the one that holds the lease."""
+    floor.restart_broker()
+    seq = floor.store.cursor()[0]
+    assert floor.broker.epoch == 2
+    old, held = (Batch(epoch, ENGINE_REV, seq + 1, seq + 1, 1, b"", b"", b"hash") for epoch in (1, 2))
+    floor.store.begin_commit(old)
+    with pytest.raises(Fenced):
+        floor.store.end_commit()
+    assert floor.store.cursor()[0] == seq
+    with pytest.raises(Fenced):
+        floor.store.save_snapshot(1, seq, ENGINE_REV, 1, b"", b"")
+    with pytest.raises(Fenced):
+        floor.store.renew_lease(1, 60.0)
+    floor.store.begin_commit(held)
+    floor.store.end_commit()
+    assert floor.store.cursor()[0] == seq + 1
+
+
 def test_no_fill_commits_after_the_halt_even_from_a_broker_that_has_not_heard_of_it(floor: TradingFloor) -> None:
     floor.quote("99.99", "100.00")
     order = floor.accepted("buy", "10", "99.00")

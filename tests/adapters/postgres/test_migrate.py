@@ -52,7 +52,7 @@ def test_the_database_has_the_transitions_of_the_code_and_no_other(database: Dat
 def test_a_function_that_fails_leaves_everything_as_it_was(database: Database) -> None:
     rows(database, "alter table transfer rename to transfer_gone")
     forget_what_was_applied(database)
-    with pytest.raises(psycopg.errors.UndefinedTable):
+    with pytest.raises(psycopg.errors.UndefinedObject):
         migrate(database.dsn())
     assert rows(database, f"select value #>> '{{}}' from setting where key = '{KEY}'") == [("older",)]
     assert rows(database, "select has_table_privilege('tf_app', 'orders', 'select')") == [(True,)]

@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from trading.adapters.postgres.pool import Pool, connection_of, cursor, scalar
+from trading.adapters.postgres.pool import Pool, connection_of, cursor, scalar, take_time
 from trading.domain.errors import NotFound
 from trading.services.ports.compliance import Erasure
 
@@ -56,7 +56,7 @@ class PostgresCompliance:
         counts: dict[str, int] = {}
         with connection_of(self._pool) as connection, connection.transaction():
             connection.execute("set transaction isolation level repeatable read")
-            connection.execute("set local transaction_timeout = 0")  # nothing is locked but the one audit row
+            take_time(connection)  # nothing is locked but the one audit row
             if not scalar(connection, "select count(*) from app_user where id = %s", (user_id,)):
                 raise NotFound("no such user", "unknown_user")
             with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -92,7 +92,7 @@ class PostgresCompliance:
     def erase_person(self, user_id: int, confirmation: str, actor_id: int, origin: str) -> Erasure:
         """See `ComplianceStore`."""
         with connection_of(self._pool) as connection, connection.transaction():
-            connection.execute("set local transaction_timeout = '5min'")  # a busy person's trail is long
+            take_time(connection, "5min")  # a busy person's trail is long
             answer = scalar(
                 connection, "select erase_person(%s, %s, %s, %s)", (actor_id, user_id, confirmation, origin)
             )

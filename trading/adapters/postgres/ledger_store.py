@@ -8,7 +8,7 @@ from typing import Any, LiteralString
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
-from trading.adapters.postgres.pool import Pool, connection_of, scalar
+from trading.adapters.postgres.pool import Pool, connection_of, scalar, take_time
 from trading.domain.errors import Conflict, Invalid, NotFound, already_told
 from trading.domain.money import Asset, minor_to_decimal
 from trading.services.ports.desk import Cutoff, Posting
@@ -103,7 +103,7 @@ class PostgresLedger:
     def keep_balances(self, ts_ns: int) -> int:
         """See `LedgerStore`."""
         with connection_of(self._pool) as connection, connection.transaction():
-            connection.execute("set local transaction_timeout = 0")
+            take_time(connection)
             return int(scalar(connection, "select keep_balances(%s)", (ts_ns,)))
 
     def _post_cash(

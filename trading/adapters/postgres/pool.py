@@ -2,16 +2,37 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
-from psycopg import Connection
+from psycopg import Connection, OperationalError
+from psycopg.abc import PQGen
 from psycopg.rows import DictRow, TupleRow, dict_row
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from trading.domain.errors import Unavailable
 
-Pool = ConnectionPool[Connection[TupleRow]]
+ANSWER_S = 2.5
+"""How long an answer is waited for: logins have 2 s for a transaction, so a server that says nothing stands still."""
+RV = TypeVar("RV")
+
+
+class FloorConnection(Connection[TupleRow]):
+    """A connection that hangs up on a server that says nothing for ``patience_s``; None waits for ever."""
+
+    patience_s: float | None = ANSWER_S
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        """As psycopg's, but for the patience. A late answer must not be the next one's: the connection is closed."""
+        try:
+            return super().wait(gen, interval, self.patience_s if timeout is None else timeout)
+        except OperationalError as error:
+            if error.sqlstate is None:
+                self.pgconn.finish()
+            raise
+
+
+Pool = ConnectionPool[FloorConnection]
 
 
 def open_pool(dsn: str, *, max_size: int = 8, name: str = "tradefloor") -> Pool:
@@ -21,6 +42,7 @@ def open_pool(dsn: str, *, max_size: int = 8, name: str = "tradefloor") -> Pool:
     """
     pool: Pool = ConnectionPool(
         dsn,
+        connection_class=FloorConnection,
         min_size=1,
         max_size=max_size,
         timeout=3.0,
@@ -48,15 +70,22 @@ def is_lost(error: BaseException) -> bool:
 
 
 @contextmanager
-def connection_of(pool: Pool) -> Iterator[Connection[TupleRow]]:
+def connection_of(pool: Pool) -> Iterator[FloorConnection]:
     """A pooled connection; a server that is away becomes `Unavailable`, a refused statement stays what it is."""
     try:
         with pool.connection() as connection:
+            connection.patience_s = ANSWER_S
             yield connection
     except (psycopg.Error, PoolTimeout, PoolClosed) as error:
         if is_lost(error):
             raise Unavailable("the floor's database cannot be reached now; try again in a moment") from error
         raise
+
+
+def take_time(connection: FloorConnection, limit: LiteralString = "0") -> None:
+    """Let the transaction last longer than the login's may, ``limit`` on the server; its answers are waited for."""
+    connection.patience_s = None
+    connection.execute("select set_config('transaction_timeout', %s, true)", (limit,))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ libpq's pipeline sends statements without waiting for their answers; the answer 
 """
 
 import select
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -14,6 +15,8 @@ from psycopg import Connection, Error, OperationalError
 from psycopg.errors import InvalidSqlStatementName, error_from_result
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGresult
+
+from trading.adapters.postgres.pool import ANSWER_S
 
 _prepared: WeakKeyDictionary[Connection[Any], dict[bytes, bytes]] = WeakKeyDictionary()
 """Statements prepared on a connection, and their names there."""
@@ -39,6 +42,7 @@ class ShortTransaction:
 
     def __init__(self, connection: Connection[Any]) -> None:
         self._pgconn = connection.pgconn
+        self._until_s = time.monotonic() + ANSWER_S
         self._names = _prepared.setdefault(connection, {})
         self._sent: list[tuple[bytes, bytes] | None] = []
         self._socket = select.poll()
@@ -115,11 +119,16 @@ class ShortTransaction:
         return value
 
     def _next(self) -> PGresult | None:
-        """The next result. Other threads run meanwhile: one of them may hold what this waits for."""
+        """The next result. Other threads run meanwhile: one of them may hold what this waits for.
+
+        Hangs up on a server that has said nothing for longer than a transaction may take there.
+        """
         pgconn = self._pgconn
         pgconn.flush()
         while pgconn.is_busy():
-            self._socket.poll()
+            if not self._socket.poll(max(0.0, self._until_s - time.monotonic()) * 1000):
+                pgconn.finish()
+                raise OperationalError("the server does not answer")
             pgconn.consume_input()
         return pgconn.get_result()
 

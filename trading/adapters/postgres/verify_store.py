@@ -14,7 +14,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
-from trading.adapters.postgres.pool import Pool, connection_of, scalar
+from trading.adapters.postgres.pool import FloorConnection, Pool, connection_of, scalar, take_time
 from trading.services.ports.desk import Checked
 
 _SQL = Path(__file__).parent / "sql"
@@ -86,7 +86,7 @@ class PostgresVerify:
     def keep_mark(self, mark: Mapping[str, Any], ts_ns: int) -> None:
         """Check what is new from here on next time: the snapshot of ``mark`` was found sound."""
         with connection_of(self._pool) as connection, connection.transaction():
-            connection.execute("set local transaction_timeout = 0")
+            take_time(connection)
             connection.execute(
                 "select advance_verified(%s, %s, %s, %s, %s)",
                 (mark["xid"], mark["block_id"], mark["first_seq"], mark["event_id"], ts_ns),
@@ -154,10 +154,10 @@ class _Found:
         return Checked(tuple(self.breaks), self.counts, mark)
 
 
-def _snapshot(connection: Connection[TupleRow]) -> dict[str, Any]:
+def _snapshot(connection: FloorConnection) -> dict[str, Any]:
     """Begin reading as of one moment, for as long as it takes; where that moment stands."""
     connection.execute("set transaction isolation level repeatable read, read only")
-    connection.execute("set local transaction_timeout = 0")
+    take_time(connection)
     row = connection.execute(_MARK).fetchone()
     return dict(zip(("xid", "block_id", "first_seq", "event_id"), row or (), strict=True))
 
