@@ -82,6 +82,7 @@ def portfolio_switch(actor: Actor) -> None:
         key=f"works_in_{actor.portfolio_id}",
         on_change=_switch,
         args=(f"works_in_{actor.portfolio_id}",),
+        width=360,
     )
 
 

@@ -23,9 +23,10 @@ _SHOWN = ("symbol", "side", "type", "quantity", "limit_price", "stop_price", "ti
 def show(portfolio_id: int) -> None:
     """Take a table, show what each row would do, send it."""
     st.session_state.setdefault("batch_key", secrets.token_urlsafe(16))
+    sent = st.session_state.setdefault("batch_sent", 0)
     left, right = st.columns([1, 1], gap="large")
     with left:
-        uploaded = st.file_uploader("A CSV file", type=["csv", "txt"], max_upload_size=1, key="batch_file")
+        uploaded = st.file_uploader("A CSV file", type=["csv", "txt"], max_upload_size=1, key=f"batch_file_{sent}")
         typed = st.text_area("Or paste rows here", key="batch_text", placeholder=EXAMPLE, height=180)
     with right:
         st.caption(f"The first row names the columns: {', '.join(COLUMNS)}. The first four are needed.")
@@ -103,6 +104,9 @@ def _send(portfolio_id: int, tickets: Sequence[Ticket], mode: BatchMode, key: st
         for place, each in enumerate(answer.answers, 1)
         if isinstance(each, Refusal)
     ]
+    if answer.accepted:  # the rows are orders now: another click must not send them again
+        st.session_state["batch_text"] = ""
+        st.session_state["batch_sent"] += 1
     said = f"{answer.accepted} of {len(tickets)} orders accepted."
     st.session_state["batch_answer"] = (bool(answer.accepted), " ".join([said, *refused]))
 

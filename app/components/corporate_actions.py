@@ -7,7 +7,7 @@ from decimal import Decimal
 import streamlit as st
 
 from app import formats, room
-from app.components.deeds import do
+from app.components.deeds import clear, do
 from app.components.table import Cell, Row, table
 from trading.services import actions, desk
 from trading.services.access import Actor
@@ -102,6 +102,7 @@ def _preview(who: Actor, pending: list[ActionRow]) -> None:
         st.caption("Open buy limits and sell stops are lowered by it. Who is short pays it.")
     sure = st.checkbox("Book it now and do not wait for the day", key="action_sure")
     if st.button("Book now", disabled=not sure, icon=":material/event_available:"):
+        clear("action_sure")
         do(lambda: actions.bring_forward(room.floor(), who, chosen), "It is booked within seconds.")
 
 
@@ -120,6 +121,7 @@ def _enter(who: Actor) -> None:
             old = st.number_input("for so many old ones", 1, 10_000, 1, key="action_old")
             price = st.text_input("Price for fractions", key="action_price", placeholder="the last price before it")
             if st.button("Enter", type="primary", disabled=new == old, key="action_enter"):
+                clear("action_source", "action_price")
                 do(
                     lambda: actions.enter_split(
                         floor, who, symbol, day, int(new), int(old), reference_price=price or None, source=source
@@ -130,6 +132,7 @@ def _enter(who: Actor) -> None:
         amount = st.text_input("Cash a share", key="action_amount", placeholder="0.47")
         tax = st.text_input("Tax withheld, percent", "0", key="action_tax")
         if st.button("Enter", type="primary", disabled=not amount.strip(), key="action_enter"):
+            clear("action_source", "action_amount")
             do(
                 lambda: actions.enter_dividend(floor, who, symbol, day, amount, tax_percent=tax, source=source),
                 f"Entered: {symbol}, {amount} a share.",

@@ -47,7 +47,7 @@ def show(who: Actor) -> None:
             Row([(limit.currency, "strong"), formats.money(limit.above, limit.currency), _set_when(limit)])
             for limit in limits
         ]
-        table("cash_limits", ["Currency", ">Deposit or withdrawal above", "Version"], of_currency, "No currencies yet.")
+        table("cash_limits", ["Currency", ">Above", "Version"], of_currency, "No currencies yet.")
     with right:
         _cash(who, found)
         _open(who)

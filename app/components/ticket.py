@@ -69,6 +69,15 @@ def ticket(instrument: Instrument, portfolio_id: int, reference: str | None, *, 
     asked = _asked(instrument)
     answer = desk.preview(room.floor(), room.actor(), portfolio_id, asked)
     _cost(answer, instrument, asked)
+    # Who schedules or works the order must not send it at once by the button that is always there.
+    if not (st.session_state.get("schedule_open") or st.session_state.get("work_open")):
+        _send_button(asked, instrument, portfolio_id, is_refused=bool(desk.refusals_of(answer)))
+    _last_answer()
+    schedule_this(asked, portfolio_id)
+    work_it(asked, portfolio_id)
+
+
+def _send_button(asked: Ticket, instrument: Instrument, portfolio_id: int, *, is_refused: bool) -> None:
     key = st.session_state["ticket_key"]
     # The key is part of the button's identity: a second click on the same button is the same order.
     st.button(
@@ -76,13 +85,10 @@ def ticket(instrument: Instrument, portfolio_id: int, reference: str | None, *, 
         key=f"send_{key}",
         type="primary",
         width="stretch",
-        disabled=bool(desk.refusals_of(answer)),
+        disabled=is_refused,
         on_click=_send,
         args=(instrument, portfolio_id, key),
     )
-    _last_answer()
-    schedule_this(asked, portfolio_id)
-    work_it(asked, portfolio_id)
 
 
 def _life(place: DeltaGenerator, kind: OrderType) -> None:

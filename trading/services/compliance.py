@@ -48,8 +48,8 @@ _WHY_NOT: dict[str, tuple[type[TradefloorError], str]] = {
     "own_login": (Invalid, "you cannot erase your own login"),
     "not_confirmed": (Invalid, "type the login's name exactly as it is to confirm"),
     "last_admin": (Invalid, "this is the last admin of the floor; make another one first"),
-    "open_orders": (Invalid, "{count} orders are still open; cancel them first"),
-    "balances_left": (Invalid, "{count} accounts still hold cash or shares; close and pay out first"),
+    "open_orders": (Invalid, "orders still open: {count}; cancel them first"),
+    "balances_left": (Invalid, "accounts that still hold cash or shares: {count}; close and pay out first"),
 }
 
 
