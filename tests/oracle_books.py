@@ -1,15 +1,18 @@
-"""The books by another way: cash, positions and P&L out of fills and deposits, slowly, in decimals.
+"""The books by another way: cash, positions and P&L out of fills, deposits, splits and dividends, slowly, in decimals.
 
 It shares no code with the ledger. What it takes as given: which fills there were (order, side, price, quantity), the
-terms of the instruments, and what was paid in and out. Everything else it works out and compares with the rows that
-the floor has booked. The rules: an order's cash and fee are rounded half-even on its cumulative totals; the oldest lot
-is sold first; a lot's cost is divided half-even on what is left of it.
+terms of the instruments and of corporate actions, and what was paid in and out. Everything else it works out and
+compares with the rows that the floor has booked. The rules: an order's cash and fee are rounded half-even on its
+cumulative totals; the oldest lot is closed first; a lot's cost is divided half-even on what is left of it. Of a lot
+that was sold short the cost is what it brought. A split leaves whole lots on the running total, oldest first, pays the
+fraction at the price before it, and a lot of which nothing is left hands its cost on.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from fractions import Fraction
 from typing import Any
 
 Query = Callable[..., list[tuple[Any, ...]]]
@@ -49,10 +52,16 @@ class Traded:
 
 @dataclass
 class Held:
-    """A lot that was bought and what is left of it."""
+    """A lot that was bought, or sold short, and what is left of it; the cost of a short is what it brought."""
 
     lots: int
     cost: Decimal
+    short: bool = False
+
+    @property
+    def signed(self) -> int:
+        """Lots, negative when short."""
+        return -self.lots if self.short else self.lots
 
 
 @dataclass
@@ -74,13 +83,44 @@ class Books:
         done.fee = terms.fee(done.lots, done.notional)
         notional, fee = done.notional - before[0], done.fee - before[1]
         self.cash[place[0]] += -notional - fee if buys else notional - fee
-        if buys:
-            self.lots[place].append(Held(lots, notional + fee))
+        held = self.lots[place]
+        if not held or held[0].short is not buys:  # nothing there yet, or more of it
+            held.append(Held(lots, notional + fee if buys else notional - fee, not buys))
+        elif buys:
+            self.realised[place] += self._close(place, lots, terms) - notional - fee
         else:
-            self.realised[place] += notional - fee - self._sell(place, lots, terms)
+            self.realised[place] += notional - fee - self._close(place, lots, terms)
 
-    def _sell(self, place: Place, lots: int, terms: Terms) -> Decimal:
-        """The cost of what is sold, oldest first."""
+    def split(self, place: Place, ratio: Fraction, reference: Decimal, terms: Terms) -> None:
+        """Book a split on what a portfolio holds; ``reference`` is the price before it."""
+        held = self.lots[place]
+        sign, exact = -1 if held[0].short else 1, sum(each.lots for each in held) * ratio
+        rest = (exact - int(exact)) / ratio
+        paid = sign * terms.rounded(reference * terms.lot * rest.numerator / rest.denominator)
+        self.cash[place[0]] += paid
+        self.realised[place] += paid
+        before = after = 0
+        carried, left = Decimal(0), list[Held]()
+        for each in held:
+            before += each.lots
+            kept, after = int(before * ratio) - after, int(before * ratio)
+            if kept:
+                left.append(Held(kept, each.cost + carried, each.short))
+            carried = Decimal(0) if kept else carried + each.cost
+        if left:
+            left[-1].cost += carried
+        else:
+            self.realised[place] -= sign * carried
+        self.lots[place] = left
+
+    def dividend(self, place: Place, a_share: Decimal, tax: Decimal, terms: Terms) -> None:
+        """Book a dividend: who is long gets it less the tax, who is short pays all of it."""
+        lots = sum(each.signed for each in self.lots[place])
+        gross = terms.rounded(a_share * terms.lot * lots)
+        self.cash[place[0]] += gross - (terms.rounded(gross * tax) if lots > 0 else 0)
+
+    def _close(self, place: Place, lots: int, terms: Terms) -> Decimal:
+        """The cost of what is closed, oldest first."""
         cost = Decimal(0)
         while lots:
             oldest = self.lots[place][0]
@@ -105,15 +145,24 @@ def _differences(query: Query, paid_in: Mapping[int, Decimal]) -> list[str]:
     books = Books()
     for portfolio, amount in paid_in.items():
         books.cash[portfolio] += amount
-    for portfolio, instrument, version, order, side, price_ticks, lots in query(
-        "select portfolio_id, instrument_id, instrument_version, order_id, side, price_ticks, quantity_lots"
+    actions = query(
+        "select input_seq, instrument_id, numerator, denominator, dividend, tax_ppm, reference_ticks"
+        " from corporate_action where state = 'applied' order by input_seq"
+    )
+    newest = {instrument: own for (instrument, _), own in sorted(terms.items())}
+    for seq, portfolio, instrument, version, order, side, price_ticks, lots in query(
+        "select input_seq, portfolio_id, instrument_id, instrument_version, order_id, side, price_ticks, quantity_lots"
         " from fill order by input_seq, n, order_id"
     ):
+        while actions and actions[0][0] < seq:
+            _act(books, actions.pop(0), newest)
         own = terms[instrument, version]
         books.fill((portfolio, instrument), order, side == "buy", price_ticks * own.tick, lots, own)
+    for action in actions:
+        _act(books, action, newest)
     expected = {
         "cash": {key: amount for key, amount in books.cash.items() if amount},
-        "position": {key: sum(held.lots for held in lots) for key, lots in books.lots.items() if lots},
+        "position": {key: sum(held.signed for held in lots) for key, lots in books.lots.items() if lots},
         "cost": {key: sum(held.cost for held in lots) for key, lots in books.lots.items() if lots},
         "realised": {key: amount for key, amount in books.realised.items() if amount},
         "order": {key: (done.lots, done.notional, done.fee) for key, done in books.orders.items()},
@@ -125,6 +174,16 @@ def _differences(query: Query, paid_in: Mapping[int, Decimal]) -> list[str]:
         for key in sorted({*expected[name], *found[name]})
         if expected[name].get(key) != found[name].get(key)
     ]
+
+
+def _act(books: Books, action: tuple[Any, ...], newest: Mapping[int, Terms]) -> None:
+    _, instrument, numerator, denominator, dividend, tax_ppm, reference_ticks = action
+    own = newest[instrument]
+    for place in [place for place, lots in books.lots.items() if lots and place[1] == instrument]:
+        if dividend:
+            books.dividend(place, dividend, Decimal(tax_ppm) / 10**6, own)
+        else:
+            books.split(place, Fraction(numerator, denominator), reference_ticks * own.tick, own)
 
 
 def _booked(query: Query, cent: Decimal) -> dict[str, dict[Any, Any]]:
@@ -141,8 +200,11 @@ def _booked(query: Query, cent: Decimal) -> dict[str, dict[Any, Any]]:
         "select portfolio_id, instrument_id, sum(remaining_cost) from lot where remaining_lots > 0 group by 1, 2"
     )
     realised = query(
-        "select c.portfolio_id, l.instrument_id, sum(c.proceeds - c.cost) from lot_close c"
-        " join lot l on l.id = c.lot_id group by 1, 2"
+        "select portfolio_id, instrument_id, sum(gain)::bigint from ("
+        " select c.portfolio_id, l.instrument_id, c.proceeds - c.cost as gain from lot_close c"
+        " join lot l on l.id = c.lot_id"
+        " union all select e.portfolio_id, s.instrument_id, e.cash - sign(e.lots_before) * e.dropped"
+        " from action_effect e join corporate_action s on s.id = e.action_id and s.kind = 'split') gains group by 1, 2"
     )
     orders = query("select id, filled_lots, notional, fee from orders where filled_lots > 0")
     return {

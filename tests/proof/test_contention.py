@@ -7,13 +7,15 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from shared_servers import Database
 from trading_floor import TradingFloor
@@ -21,6 +23,7 @@ from trading_floor import TradingFloor
 from trading.domain.orders import Acceptance, Refusal
 from trading.services import ledger
 from trading.services.access import SYSTEM
+from trading.services.ports.broker import Batch
 
 COST = Decimal("991.00")
 """What ten shares at 99.00 hold with their fee."""
@@ -144,4 +147,52 @@ def test_a_cancel_that_races_a_fill_ends_one_way_with_every_hold_resolved(floor:
     assert floor.held() == (0, 0)
     assert floor.query("select count(*) from hold where not resolved") == [(0,)]
     assert floor.shares() == (10 * ends["filled"], 0)
+    floor.check()
+
+
+def test_a_cancel_that_comes_while_a_fill_commits_finds_the_order_over(
+    floor: TradingFloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both wait for the order's row, the fill first."""
+    order = floor.accepted("buy", "10", "99.90").order_id
+    floor.run_broker()
+    begin = floor.store.begin_commit
+    cancels: list[Future[Refusal | None]] = []
+
+    def waiting(many: int) -> None:
+        asked = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        while floor.query(asked) != [(many,)]:
+            time.sleep(0.01)
+
+    with psycopg.connect(floor.database.dsn()) as first, ThreadPoolExecutor(1) as pool:
+
+        def begin_commit(batch: Batch) -> None:
+            begin(batch)
+            waiting(1)
+            cancels.append(pool.submit(floor.cancel, order))
+            waiting(2)
+            first.rollback()
+
+        first.execute("select 1 from orders where id = %s for update", (order,))
+        ticks = floor.quoted("99.80", "99.85")
+        monkeypatch.setattr(floor.store, "begin_commit", begin_commit)
+        floor.run_broker(ticks)
+        told = cancels[0].result(10)
+    assert told is not None
+    assert told.code == "order_over"
+    assert floor.state(order) == ("filled", 10, "")
+    assert floor.held() == (0, 0)
+    floor.check()
+
+
+def test_a_cancel_that_was_asked_for_stays_asked_for_while_a_part_fills(floor: TradingFloor) -> None:
+    order = floor.accepted("buy", "10", "99.90").order_id
+    floor.run_broker()
+    assert floor.cancel(order) is None
+    floor.run_broker(floor.quoted("99.80", "99.85", lots=4), commands=[])
+    assert floor.state(order) == ("cancel_pending", 4, "")
+    floor.check()
+    floor.run_broker()
+    assert floor.state(order) == ("cancelled", 4, "cancel")
+    assert floor.held() == (0, 0)
     floor.check()

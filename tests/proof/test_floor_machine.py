@@ -8,7 +8,7 @@ it looks for new examples for as long (``make soak SOAK=floor``).
 import os
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
@@ -33,8 +33,8 @@ from trading_floor import TradingFloor
 from trading.domain.errors import Invalid
 from trading.domain.orders import Acceptance, Refusal
 from trading.market.ticks import Ticks
-from trading.services import halt, ledger, night
-from trading.services.access import SYSTEM
+from trading.services import actions, halt, ledger, night, wallet
+from trading.services.access import SYSTEM, Actor, Role
 
 RUNS = int(os.environ.get("FLOOR_RUNS", "16"))
 STEPS = int(os.environ.get("FLOOR_STEPS", "40"))
@@ -47,7 +47,7 @@ WAITING = ("stop", "stop_limit", "trail", "trail_percent")
 GROUPS = ("bracket", "oco")
 
 symbols = st.sampled_from(sorted(SYMBOLS))
-traders = st.integers(0, 1)
+traders = st.integers(0, 2)
 sides = st.sampled_from(("buy", "sell"))
 sizes = st.one_of(st.integers(1, 30), st.integers(1, 3000))
 walks = st.lists(st.integers(-60, 60), min_size=1, max_size=4)
@@ -67,7 +67,7 @@ def tickets(kinds: tuple[str, ...]) -> st.SearchStrategy[list[Drawn]]:
 
 
 class FloorMachine(RuleBasedStateMachine):
-    """Two traders, two instruments."""
+    """Two traders with cash and one on margin, two admins, two instruments."""
 
     make_floor: Callable[[], TradingFloor]
 
@@ -77,6 +77,12 @@ class FloorMachine(RuleBasedStateMachine):
         self.traders = [
             (self.floor.trader, self.floor.portfolio),
             self.floor.add_trader("omar", str(OPENING)),
+            self.floor.add_trader("mia", str(OPENING), kind="margin"),
+        ]
+        people = self.floor.floor.people
+        self.admins = [
+            Actor(people.create_user(name, name.title(), "admin", "no-password", 0).id, name, Role.ADMIN)
+            for name in ("ada", "alf")
         ]
         self.paid_in = {portfolio: OPENING for _, portfolio in self.traders}
         self.middle = dict(SYMBOLS)
@@ -85,7 +91,7 @@ class FloorMachine(RuleBasedStateMachine):
         self.asked: dict[str, tuple[tuple[Any, ...], dict[str, Any], Acceptance | Refusal]] = {}
         for symbol in SYMBOLS:
             self.quote(symbol, [0], 1, 500)
-            for who in (0, 1):
+            for who in (0, 1, 2):
                 self.order(who, symbol, "buy", "marketable", 40, 2, 5)
         self.turn()
 
@@ -124,6 +130,40 @@ class FloorMachine(RuleBasedStateMachine):
     def _quoted(self, symbol: str, move: int, spread: int, lots: int) -> Ticks:
         self.middle[symbol] = max(1000, self.middle[symbol] + move)
         return self.floor.quoted(self.cents(symbol, -spread), self.cents(symbol, spread), lots, symbol)
+
+    @rule(symbol=symbols, side=sides, percent=st.integers(50, 160), seen=st.booleans())
+    def margin_meets_the_market(self, symbol: str, side: str, percent: int, seen: bool) -> None:
+        """Mia takes what her equity carries, long or short; then the price moves, as far as a call or a close-out."""
+        self.quote(symbol, [0], 1, 2000)
+        self.order(2, symbol, side, "marketable", 300 if symbol == "AAPL" else 80_000, 2, 5)
+        self.turn()
+        move = self.middle[symbol] * percent // 100 - self.middle[symbol]
+        if seen:
+            self.quote(symbol, [move], 1, 2000)
+        else:
+            self.unseen_quote(symbol, move, 1, 2000)
+        self.quote(symbol, [0], 1, 2000)
+
+    @rule(ratio=st.sampled_from(((2, 1), (3, 2), (1, 8), (7, 1))), symbol=symbols)
+    def split(self, ratio: tuple[int, int], symbol: str) -> None:
+        new, old = ratio
+        price = self.cents(symbol, 0)
+        self.act(actions.enter_split(self.floor.floor, SYSTEM, symbol, self.day(), new, old, reference_price=price))
+        self.middle[symbol] = max(1000, min(self.middle[symbol] * old // new, 200_000))
+        self.quote(symbol, [0], 1, 500)
+
+    @rule(amount=st.decimals("0.001", "2.5", places=3).map(str), tax=st.sampled_from(("0", "26.375")), symbol=symbols)
+    def dividend(self, amount: str, tax: str, symbol: str) -> None:
+        self.act(actions.enter_dividend(self.floor.floor, SYSTEM, symbol, self.day(), amount, tax_percent=tax))
+
+    def act(self, action: int) -> None:
+        actions.book(self.floor.floor, SYSTEM, action)
+        self.turn()
+        assert self.floor.query("select state from corporate_action where id = %s", action) == [("applied",)]
+
+    def day(self) -> date:
+        """Another one for each action."""
+        return date(2026, 9, 21) + timedelta(days=next(self.keys))
 
     @rule(symbol=symbols, away=st.integers(-40, 40), lots=sizes)
     def trade(self, symbol: str, away: int, lots: int) -> None:
@@ -235,12 +275,45 @@ class FloorMachine(RuleBasedStateMachine):
     def withdraw(self, who: int, amount: str) -> None:
         portfolio = self.traders[who][1]
         posted, held = self.floor.cash(portfolio)
+        if who == 2:  # what a margin portfolio may pay out depends on all of it
+            try:
+                ledger.withdraw(self.floor.floor, SYSTEM, portfolio, amount, f"out-{next(self.keys)}")
+            except Invalid:
+                return
+            self.paid_in[portfolio] -= Decimal(amount)
+            return
         if posted - held < Decimal(amount):
             with pytest.raises(Invalid, match="cash"):
                 ledger.withdraw(self.floor.floor, SYSTEM, portfolio, amount, f"out-{next(self.keys)}")
             return
         ledger.withdraw(self.floor.floor, SYSTEM, portfolio, amount, f"out-{next(self.keys)}")
         self.paid_in[portfolio] -= Decimal(amount)
+
+    @rule(who=traders, amount=st.one_of(money, st.just("10000.01")), verdict=st.sampled_from(("yes", "no", "back")))
+    def ask_for_cash(self, who: int, amount: str, verdict: str) -> None:
+        """A request holds its cash; a large one takes both admins."""
+        actor, portfolio = self.traders[who]
+        floor = self.floor.floor
+        try:
+            request = wallet.request(floor, actor, portfolio, "withdrawal", amount, f"ask-{next(self.keys)}")
+        except Invalid:
+            return
+        self.books_are_whole()
+        if verdict == "no":
+            assert wallet.decline(floor, self.admins[0], request, "not today") == "declined"
+        elif verdict == "back":
+            assert wallet.take_back(floor, actor, request) == "withdrawn"
+        else:
+            answer = wallet.approve(floor, self.admins[0], request)
+            if Decimal(amount) > 10_000:
+                assert answer == "pending"
+                answer = wallet.approve(floor, self.admins[1], request)
+            assert answer == "approved"
+            self.paid_in[portfolio] -= Decimal(amount)
+
+    @rule(who=traders, mode=st.sampled_from(("running", "halted", "running", "reducing")))
+    def switch_portfolio(self, who: int, mode: str) -> None:
+        halt.set_mode(self.floor.floor, SYSTEM, f"portfolio:{self.traders[who][1]}", mode, "a drill")
 
     @rule(symbol=symbols, mode=st.sampled_from(("running", "halted", "running", "reducing")))
     def switch(self, symbol: str, mode: str) -> None:
