@@ -386,6 +386,23 @@ def test_longs_and_shorts_on_margin_through_actions_and_close_outs(make_floor: C
         machine.teardown()
 
 
+def test_a_close_out_waits_for_the_quote_that_is_missing(make_floor: Callable[[], TradingFloor]) -> None:
+    """A broker that died in the middle of one, and whose tape was lost, knows no price of what is left."""
+    machine = FloorMachine()
+    machine.make_floor = make_floor
+    machine.open()
+    try:
+        machine.margin_meets_the_market("AAPL", "buy", 40, False)
+        machine.broker_dies()
+        machine.unseen_quote("AAPL", 0, 1, 0)
+        machine.corporate_action((1, 1), "0.001", "0", "ETHUSD")
+        machine.tape_is_lost()
+        machine.books_are_whole()
+        machine.quote("AAPL", [0], 1, 2000)
+    finally:
+        machine.teardown()
+
+
 @pytest.mark.timeout(0)
 def test_whatever_happens_the_books_are_whole(make_floor: Callable[[], TradingFloor]) -> None:
     machine = type("Machine", (FloorMachine,), {"make_floor": staticmethod(make_floor)})
