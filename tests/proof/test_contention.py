@@ -161,7 +161,9 @@ def test_a_cancel_that_comes_while_a_fill_commits_finds_the_order_over(
 
     def waiting(many: int) -> None:
         asked = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        until_s = time.monotonic() + 5
         while floor.query(asked) != [(many,)]:
+            assert time.monotonic() < until_s, f"{many} should wait"
             time.sleep(0.01)
 
     with psycopg.connect(floor.database.dsn()) as first, ThreadPoolExecutor(1) as pool:

@@ -182,7 +182,12 @@ class MarginWatch:
         return ("close_out", worth) if state == "call" and worth.equity < worth.close_out else None
 
     def next_close(self, key: Key, basis: dict[int, int], tradable: Collection[int]) -> Close | None:
-        """What to close next; ``basis`` is what each position cost or brought."""
+        """What to close next; ``basis`` is what each position cost or brought.
+
+        None while a mark is missing, as after a lost tape: its next quote has the account looked at again.
+        """
+        if self.worth(key) is None:
+            return None
         account = self.accounts[key]
         holdings = [replace(held, basis=basis[held.instrument.id]) for held in account.holdings.values()]
         return margin.next_close(account.cash, holdings, self._marks, tradable)
