@@ -132,6 +132,7 @@ def test_a_program_sees_where_its_margin_portfolio_stands(client: Client, floor:
     ann = next(user for user in people.users(floor.floor, SYSTEM) if user.username == "ann")
     assert client.http.get(f"/portfolios/{client.portfolio}/margin").json() == {"accounts": []}
     client.portfolio = people.create_portfolio(floor.floor, SYSTEM, ann.id, "Levered", kind="margin").id
+    client.http.put("/portfolio", json={"portfolio_id": client.portfolio}, headers={"origin": HOST})
     ledger.deposit(floor.floor, SYSTEM, client.portfolio, "10000.00", "margin")
     order = {**LIMIT, "side": "sell", "limit_price": "99.99"}
     seen = client.ask("POST", "/preview", order).json()
