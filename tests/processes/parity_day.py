@@ -231,7 +231,8 @@ class Day:
         self.strategy.close()
         self.until(self._all_sequenced, "the strategy's last commands to be sequenced")
         statuses = self.brokers.stop()
-        assert 0 in statuses and set(statuses) <= {0, -signal.SIGTERM}, statuses  # one may only just have begun
+        assert 0 in statuses
+        assert set(statuses) <= {0, -signal.SIGTERM}, statuses  # one may only just have begun
         assert not self.strategy.failed, self.strategy.failed
 
     def _keep_trading(self, traders: list[Trader]) -> None:
