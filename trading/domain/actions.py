@@ -85,11 +85,6 @@ class Effect:
     transfers: tuple[Transfer, ...] = ()
     posted: Mapping[int, int] = field(default_factory=dict)
 
-    @property
-    def is_short(self) -> bool:
-        """Whether the position is a short one."""
-        return self.lots_before < 0
-
 
 def split_lots(lots: Sequence[Lot], ratio: Fraction) -> list[Lot]:
     """Lots after a split: quantities on the running total rounded down, so that they sum to the whole lots left.

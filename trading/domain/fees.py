@@ -108,14 +108,6 @@ class FeeSchedule:
             told.append(Line(charge.name, charge.levy, amount))
         return tuple(told)
 
-    def held_for_sale(self, lots: int, least: int) -> int:
-        """What must be held beside the shares of a sale, where each fill brings ``least`` minor units or more.
-
-        It is the part that does not depend on the price, and what rounding every line up could take beyond the proceeds
-        of a fill of one lot. The rest comes out of the proceeds: `check` sees to it that they cover it.
-        """
-        return self.total(Side.SELL, lots, 0) + self.shortfall(least) * lots
-
     def shortfall(self, least: int) -> int:
         """By how much the lines of one fill of a sale may exceed its proceeds of ``least``, rounding alone counted."""
         if not self.charges:
