@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any, LiteralString
 
 from psycopg import errors
+from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.pool import Pool, connection_of, scalar, take_time
 from trading.adapters.postgres.short_transaction import ask
@@ -168,6 +169,11 @@ def _arguments(posting: Posting) -> Sequence[Any]:
 def _digest(posting: Posting) -> bytes:
     body = posting.body or repr((posting.portfolio_id, posting.lines, posting.memo))
     return hashlib.sha256(body.encode()).digest()
+
+
+def as_json(cutoffs: Sequence[Cutoff]) -> Jsonb:
+    """Cutoffs as the server functions read them."""
+    return Jsonb([asdict(each) for each in cutoffs])
 
 
 def called(pool: Pool, statement: LiteralString | bytes, parameters: Sequence[Any]) -> Mapping[str, Any]:
