@@ -10,7 +10,6 @@ clients that call the same server function, prepared; and `ledger.deposit` besid
 The broker fills what was accepted between the slices and rounds: a portfolio has no more open orders than one makes.
 """
 
-import json
 import re
 import subprocess
 import time
@@ -164,13 +163,17 @@ def order_script(connection: "Connection[Any]", trader: Trader) -> str:
     judged = decide(covered, ticket, BestQuote(best - 1, best), time.time_ns())
     if isinstance(judged, Refusal):
         raise RuntimeError(f"refused: {judged.reason}")
-    row = json.dumps(desk_store.orders_row(judged, found[0], trader[1], time.time_ns()))
-    limits = [context.limits.max_open_orders, context.limits.max_user_open_orders]
-    about = ", ".join("null" if number is None else str(number) for number in (found[0]["epoch"], *limits))
+    (order,), remembered = judged, desk_store.Remembered(covered, found[0], context.limits)
+    values = ", ".join(map(literal, desk_store.taken(order, remembered, trader[1], time.time_ns())))
     return rf"""
 \set key random(1, 1000000000000000000)
-select desk_accept({trader[0]}, '{desk_store.SUBMIT}', 'peer-' || :key, '\x00', 'bench', '{row}', {about});
+select desk_take({trader[0]}, '{desk_store.SUBMIT}', 'peer-' || :key, '\x00', 'bench', {values});
 """
+
+
+def literal(value: object) -> str:
+    """A value in SQL."""
+    return "null" if value is None else f"'{value}'" if isinstance(value, str) else str(value)
 
 
 def posting_script(trader: Trader) -> str:

@@ -51,8 +51,7 @@ declare
     waited constant boolean := pg_advisory_xact_lock_shared(7001) is null;
     there boolean;
     alive boolean;
-    floor_mode text;
-    others boolean;
+    running boolean;
     stopped text;
     sound constant boolean := is_sound(new);
 begin
@@ -61,13 +60,12 @@ begin
            and exists (select 1 from app_user where id = new.actor_id)
            and (new.group_id is null or new.group_id = new.id or exists (select 1 from orders where id = new.group_id)),
            (select archived_at is null from portfolio where id = new.portfolio_id),
-           (select mode from halt_state where scope = 'floor'),
-           exists (select 1 from halt_state where mode <> 'running' and scope <> 'floor')
-        into there, alive, floor_mode, others;
-    if floor_mode is null or floor_mode = 'halted' then
-        raise exception 'HALTED: floor' using errcode = 'TF001';
-    end if;
-    if floor_mode = 'reducing' or others then
+           (select bool_or(scope = 'floor') and bool_and(mode = 'running') from halt_state)
+        into there, alive, running;
+    if running is distinct from true then
+        if not exists (select 1 from halt_state where scope = 'floor' and mode <> 'halted') then
+            raise exception 'HALTED: floor' using errcode = 'TF001';
+        end if;
         select h.scope into stopped from portfolio p
             join halt_state h on h.scope in ('floor', 'user:' || p.owner_id, 'instrument:' || new.instrument_id,
                                              'portfolio:' || new.portfolio_id, 'strategy:' || new.strategy)
