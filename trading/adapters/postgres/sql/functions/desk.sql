@@ -246,10 +246,9 @@ declare
     reply jsonb;
 begin
     select nextval('orders_id_seq'), 'ord_' || replace(uuidv7()::text, '-', '') into order_no, public_no
-        from order_count where owner_id = p_user
-        having (select n from rule_epoch) = p_epoch
-            and coalesce(sum(open_orders) filter (where portfolio_id = p_portfolio) < p_most, true)
-            and coalesce(sum(open_orders) < p_user_most, true);
+        where (select n from rule_epoch) = p_epoch
+        and (p_most is null or (select open_orders from order_count where portfolio_id = p_portfolio) < p_most)
+        and (p_user_most is null or (select sum(open_orders) from order_count where owner_id = p_user) < p_user_most);
     if not found then
         return null;
     end if;

@@ -46,6 +46,7 @@ end $$;
 
 -- An order comes in: it keeps the rules of its row, names what is there, its portfolio is not archived, nothing stops it, and it is counted. One
 -- question for all of that, for each question costs more than its answer. A foreign key would also lock the rows named.
+-- Which order came in last is noted for the transaction: rows that name it need not look it up.
 create or replace function admit_order() returns trigger language plpgsql volatile as $$
 declare
     waited constant boolean := pg_advisory_xact_lock_shared(7001) is null;
@@ -53,6 +54,7 @@ declare
     alive boolean;
     running boolean;
     stopped text;
+    admitted text;
     sound constant boolean := is_sound(new);
 begin
     select exists (select 1 from instrument_version where instrument_id = new.instrument_id
@@ -80,9 +82,13 @@ begin
     if not alive then
         raise exception 'portfolio % is archived', new.portfolio_id using errcode = 'TF006';
     end if;
+    if new.parent_id is not null then
+        perform check_child(new);
+    end if;
     if new.state not in ('filled', 'rejected', 'cancelled', 'expired') then
         update order_count set open_orders = open_orders + 1 where portfolio_id = new.portfolio_id;
     end if;
+    admitted := set_config('tradefloor.admitted', new.id::text, true);
     return new;
 end $$;
 create or replace trigger orders_admitted before insert on orders for each row execute function admit_order();
