@@ -253,7 +253,7 @@ begin
         return null;
     end if;
     reply := jsonb_build_object('v', 1, 'order_id', order_no, 'public_id', public_no, 'state', 'accepted',
-        'quantity_lots', p_lots, 'protection_ticks', p_protection, 'cash_held', p_cash, 'group', '[]');
+        'quantity_lots', p_lots, 'protection_ticks', p_protection, 'cash_held', p_cash, 'group', '[]'::jsonb);
     insert into idempotency_key (user_id, operation, key, request_hash, answer)
         values (p_user, p_operation, p_key, p_hash, reply) on conflict do nothing;
     if not found then
