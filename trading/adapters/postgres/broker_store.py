@@ -112,11 +112,12 @@ _SAID_BY_ROW = (
     "expires_ns",
 )
 _SETTINGS: Mapping[str, LiteralString] = {
-    "read": "set plan_cache_mode = force_generic_plan",
+    "read": "set plan_cache_mode = force_generic_plan; set enable_bitmapscan = off",
     "unhurried": "set synchronous_commit = off",
 }
-"""Reading asks the same few questions, each by a key: planning one anew takes longer than answering it. Unhurried are
-marks, a lease that runs on and numbers for the health page: no order waits until they are on the disk."""
+"""Reading asks the same few questions, each by a key: planning one anew takes longer than answering it, and only a
+plain look into an index marks what is over there, to be passed over from then on. Unhurried are marks, a lease that
+runs on and numbers for the health page: no order waits until they are on the disk."""
 
 _FOREIGN_CASH = """select p.id, a.posted, c.scale, b.scale as base_scale, x.instrument_id as pair_id,
         x.symbol = c.code || b.code as sells_base, x.tick_size

@@ -63,7 +63,7 @@ drop function if exists desk_context(bigint, bigint, text, text, boolean);
 create or replace function desk_context(p_user bigint, p_portfolio bigint, p_instrument int, p_version int, p_lock boolean)
 returns jsonb language plpgsql security definer set search_path = public set lock_timeout = '1500ms'
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-as $$
+set enable_bitmapscan = off as $$
 declare
     v record;
     found_accounts account[];
