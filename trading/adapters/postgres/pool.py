@@ -62,8 +62,11 @@ def open_pool(dsn: str, *, max_size: int = 8, name: str = "tradefloor") -> Pool:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether the server went away, as against having refused a statement."""
-    if isinstance(error, PoolTimeout | PoolClosed | psycopg.InterfaceError):
+    """Whether the server went away or hung up, as against having refused a statement.
+
+    It hangs up on a transaction that takes too long, as one does in which it stood still.
+    """
+    if isinstance(error, PoolTimeout | PoolClosed | psycopg.InterfaceError | psycopg.errors.TransactionTimeout):
         return True
     state = getattr(error, "sqlstate", None)
     return isinstance(error, psycopg.OperationalError) and (state is None or state[:2] in ("08", "57"))
