@@ -78,7 +78,7 @@ def portfolio_switch(actor: Actor) -> None:
         "You work in this portfolio",
         ids,
         index=ids.index(actor.portfolio_id) if actor.portfolio_id in names else 0,
-        format_func=names.get,
+        format_func=names.__getitem__,
         key=f"works_in_{actor.portfolio_id}",
         on_change=_switch,
         args=(f"works_in_{actor.portfolio_id}",),

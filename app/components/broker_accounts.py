@@ -204,7 +204,11 @@ def _plan(who: Actor, view: AccountView) -> None:
         stop = st.text_input("Stop loss, % from the cost", _percent(old.stop_loss_ppm), key=f"{key}_stop")
         take = st.text_input("Take profit, % from the cost", _percent(old.take_profit_ppm), key=f"{key}_take")
         fair = st.selectbox(
-            "Move resting entries to", list(_FAIR), list(_FAIR).index(old.fair_source), _FAIR.get, key=f"{key}_fair"
+            "Move resting entries to",
+            list(_FAIR),
+            list(_FAIR).index(old.fair_source),
+            _FAIR.__getitem__,
+            key=f"{key}_fair",
         )
         edge = st.number_input("Ticks away from it", 0, 10_000, old.fair_edge_ticks, key=f"{key}_edge")
         most = st.text_input("Never further than, %", _percent(old.move_most_ppm), key=f"{key}_most")
