@@ -86,9 +86,10 @@ def connection_of(pool: Pool) -> Iterator[FloorConnection]:
 
 
 def take_time(connection: FloorConnection, limit: LiteralString = "0") -> None:
-    """Let the transaction last longer than the login's may, ``limit`` on the server; its answers are waited for."""
+    """Let the transaction last longer than the login's may, ``limit`` from now on; its answers are waited for."""
     connection.patience_s = None
-    connection.execute("select set_config('transaction_timeout', %s, true)", (limit,))
+    for each in ("0", limit):  # the server's clock is set by a limit where there was none, and by no other
+        connection.execute("select set_config('transaction_timeout', %s, true)", (each,))
 
 
 @contextmanager
