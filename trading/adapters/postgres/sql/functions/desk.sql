@@ -145,7 +145,7 @@ drop function if exists desk_accept(bigint, text, text, bytea, text, jsonb);
 create or replace function desk_accept(p_user bigint, p_operation text, p_key text, p_hash bytea, p_origin text, p jsonb,
                             p_epoch bigint default null, p_most bigint default null, p_user_most bigint default null)
 returns jsonb language plpgsql security definer set search_path = public set lock_timeout = '1500ms'
-set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
     many constant int := jsonb_array_length(p -> 'orders');
     who constant text := 'user:' || p_user;

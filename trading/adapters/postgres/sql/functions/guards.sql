@@ -4,6 +4,8 @@
 -- and each change is an order_event with the old and the new terms. An order that is over is not counted any more.
 create or replace function check_order_change() returns trigger language plpgsql security definer
 set search_path = public as $$
+declare
+    sound constant boolean := is_sound(new);
 begin
     if new.state <> old.state
        and not exists (select 1 from order_transition where source = old.state and target = new.state) then

@@ -44,7 +44,7 @@ end $$;
 -- Whoever inserts an order or a fill takes the halt lock shared and reads the state, whether the code remembered to ask
 -- or not. VOLATILE and READ COMMITTED: each statement inside sees what has been committed by then.
 
--- An order comes in: it names what is there, its portfolio is not archived, nothing stops it, and it is counted. One
+-- An order comes in: it keeps the rules of its row, names what is there, its portfolio is not archived, nothing stops it, and it is counted. One
 -- question for all of that, for each question costs more than its answer. A foreign key would also lock the rows named.
 create or replace function admit_order() returns trigger language plpgsql volatile as $$
 declare
@@ -54,6 +54,7 @@ declare
     floor_mode text;
     others boolean;
     stopped text;
+    sound constant boolean := is_sound(new);
 begin
     select exists (select 1 from instrument_version where instrument_id = new.instrument_id
                    and version = new.instrument_version)
