@@ -1,6 +1,6 @@
 """What surrounds every page: the look, notices about halted trading, the footer that says what SIM is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec
@@ -65,6 +65,11 @@ def notices(actor: Actor) -> None:
         what = "Trading is halted" if mode == "halted" else "Only closing orders are taken"
         where = "" if scope == "floor" else f" ({scope.partition(':')[0]} {str(stop['name'])[:60]})"
         st.warning(f"**{what}{where}.** {str(stop['reason'])[:200]}", icon=":material/front_hand:")
+
+
+def part(names: Sequence[str], key: str) -> str:
+    """Which part of a page is shown, the first one at first."""
+    return st.segmented_control("Show", names, default=names[0], key=key, label_visibility="collapsed", required=True)
 
 
 def portfolio_switch(actor: Actor) -> None:

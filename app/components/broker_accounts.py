@@ -5,7 +5,7 @@ from decimal import Decimal, InvalidOperation
 import streamlit as st
 
 from app import formats, frame, room
-from app.components.deeds import do
+from app.components.deeds import do, told
 from app.components.table import Row, table
 from trading.domain.money import minor_to_decimal
 from trading.domain.monitoring import FairSource, Plan, Step
@@ -37,9 +37,7 @@ _FAIR = {FairSource.OFF: "Leave them", FairSource.MID: "Middle of the quote", Fa
 
 def show(who: Actor) -> None:
     """The account that was picked, and for an admin a form for a new one."""
-    said = st.session_state.pop("people_said", None)
-    if said:
-        st.success(said, icon=":material/check_circle:")
+    told()
     found = {each.id: each for each in monitoring.accounts(room.floor(), who)}
     if found:
         picked = st.selectbox(

@@ -1,7 +1,6 @@
 """The paper broker's process, ``python -m trading.processes.broker``: status 0 when told to stop, 3 when fenced."""
 
 import os
-import signal
 import socket
 import sys
 import threading
@@ -20,6 +19,7 @@ from trading.exchange.engine import warm_up
 from trading.exchange.latency import Latency
 from trading.market.sessions import HoursMode
 from trading.processes import logs
+from trading.processes.stopping import stop_when_told
 from trading.services.command_inputs import delay_by
 from trading.services.paper_broker import PaperBroker
 from trading.services.ports.clock import Clock
@@ -219,10 +219,7 @@ class BrokerProcess:
 def main() -> int:
     """Run until SIGTERM or SIGINT."""
     logs.configure()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    settings = Settings()
+    settings, stop = Settings(), stop_when_told()
     store = PostgresBroker(connections.dsn(settings, "tf_broker"))
     bus = RedisBus(connections.redis_url(settings))
     try:

@@ -6,7 +6,6 @@ Exit status 0 when told to stop.
 """
 
 import os
-import signal
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ from trading.config import Settings
 from trading.domain.errors import TradefloorError
 from trading.processes import logs
 from trading.processes.clerk_jobs import Job, jobs
+from trading.processes.stopping import stop_when_told
 from trading.services import verify
 from trading.services.access import SYSTEM
 from trading.services.floor import Floor
@@ -147,10 +147,7 @@ class Clerk:
 def main() -> int:
     """Run until SIGTERM or SIGINT."""
     logs.configure()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    settings = Settings()
+    settings, stop = Settings(), stop_when_told()
     try:
         with open_floor(settings) as floor:
             Clerk(floor, connections.dsn(settings, "tf_app"), jobs(settings), stop).run()
