@@ -104,6 +104,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "market_data.instrument_list": EVERYONE,
     "market_data.quotes": EVERYONE,
     "market_data.sim_bars": EVERYONE,
+    "market_data.splits": EVERYONE,
     "monitoring.accounts": STAFF,
     "monitoring.clear_plan": DESK,
     "monitoring.open_account": ADMIN_ANY,

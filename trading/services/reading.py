@@ -36,6 +36,7 @@ READING = frozenset(
         "market_data.instrument_list",
         "market_data.quotes",
         "market_data.sim_bars",
+        "market_data.splits",
         "monitoring.accounts",
         "monitoring.view",
         "night.replay",
