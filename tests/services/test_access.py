@@ -38,8 +38,10 @@ NOBODY: dict[str, str] = {}
 EXPECTED: dict[str, dict[str, str]] = {
     "audit.export": ADMIN,
     "audit.search": ADMIN,
+    "backups.ask": ADMIN,
     "backups.newest": ADMIN,
     "backups.record": NOBODY,
+    "backups.work": ADMIN,
     "batches.preview": DESK,
     "batches.submit": DESK,
     "actions.book": ADMIN,

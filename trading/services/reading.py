@@ -6,6 +6,7 @@ READING = frozenset(
         "actions.preview",
         "audit.search",
         "backups.newest",
+        "backups.work",
         "batches.preview",
         "brokerage.balances",
         "brokerage.executions",
@@ -80,6 +81,7 @@ READING = frozenset(
 
 TOLD_AFTER = frozenset(
     {
+        "backups.ask",
         "ingest.ingest_inbox",
         "ingest.ingest_path",
         "ingest.ingest_shipped",
