@@ -254,7 +254,7 @@ def _open(who: Actor) -> None:
         )
         address = st.text_input("Address of the other broker", placeholder="https://…")
         key_name = st.text_input("Name of its key in the floor's secrets")
-        st.caption("It starts switched off. The key itself is kept in data/secrets.json, under `brokers`.")
+        st.caption("It starts switched off. The key itself comes in by `tradefloor keys set NAME` and is never shown.")
         if st.form_submit_button("Open", disabled=not portfolios) and portfolio is not None:
             do(
                 lambda: monitoring.open_account(
