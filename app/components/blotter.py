@@ -202,7 +202,7 @@ def ledger_row(line: queries.LedgerLine, when: str) -> Row:
             when,
             KINDS.get(line.kind, line.kind),
             line.asset,
-            (sign + figure(line.amount).replace("-", "−"), "up" if line.amount > 0 else "down"),
+            (sign + figure(line.amount), "up" if line.amount > 0 else "down"),
             figure(line.balance),
             (line.memo, "dim"),
         ],
