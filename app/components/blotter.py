@@ -65,7 +65,7 @@ def positions(portfolio_id: int, empty: str = "No positions. Pick an instrument 
             [
                 (line.symbol, "strong"),
                 formats.quantity(line.quantity),
-                formats.price(line.average_cost, 4),
+                formats.price(line.average_cost, 4 if line.average_cost >= 10 else 6),  # a currency pair's pips
                 formats.price(line.mark),
                 formats.money(line.value, line.currency),
                 formats.gain(line.unrealised, line.currency),

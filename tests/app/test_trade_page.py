@@ -127,6 +127,17 @@ def test_an_order_is_changed_and_cancelled_on_its_page(page: AppTest, floor: Tra
     assert floor.state(order)[0] == "cancelled"
 
 
+@pytest.mark.parametrize(("symbol", "quantity"), [("AAPL", "10"), ("BTCUSD", "10"), ("EURUSD", "1000")])
+def test_a_ticket_begins_with_a_quantity_that_can_be_traded(
+    page: AppTest, floor: TradingFloor, symbol: str, quantity: str
+) -> None:
+    floor.quoted("1.10", "1.11", symbol=symbol)
+    page.session_state["symbol"] = symbol
+    page.run()
+    assert page.text_input(key=f"ticket_quantity_{symbol}").value == quantity
+    assert "is not a multiple" not in costs(page)
+
+
 def test_a_split_is_no_change_of_the_day_and_the_chart_says_what_was_adjusted(
     page: AppTest, floor: TradingFloor
 ) -> None:
