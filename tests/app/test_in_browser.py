@@ -304,8 +304,9 @@ def test_a_foreign_page_cannot_open_the_socket(live: LiveFloor) -> None:
 @pytest.mark.parametrize(
     ("role", "pages"),
     [
-        ("trader", ["trade", "portfolio", "research", "account", "order"]),
-        ("admin", ["floor", "people"]),
+        ("trader", ["portfolio", "research", "account", "order", "wallet", "trade"]),
+        ("observer", ["statement", "order", "portfolio"]),
+        ("admin", ["people", "floor"]),
     ],
 )
 def test_a_phone_shows_every_page_without_cutting_it_off(
@@ -319,3 +320,10 @@ def test_a_phone_shows_every_page_without_cutting_it_off(
             "[document.documentElement.scrollWidth, document.querySelector('[data-testid=stMain]').scrollWidth]"
         )
         assert max(wide) <= 390, name
+    if role == "admin":  # who must stop trading does not scroll for it
+        assert page.get_by_text("Kill switch").bounding_box()["y"] < 300  # type: ignore[index]
+    if role == "trader":  # both sides of the quote stand beside each other
+        bid, ask = (page.locator(f".quote:not(.small) .{side}").bounding_box() for side in ("bid", "ask"))
+        assert bid is not None
+        assert ask is not None
+        assert bid["y"] == ask["y"]

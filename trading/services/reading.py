@@ -56,9 +56,11 @@ READING = frozenset(
         "queries.reconciliations",
         "queries.returns",
         "queries.statement",
+        "research.backtest",
         "research.backtests",
         "research.models",
         "research.pipeline_runs",
+        "research.sweep",
         "research_data.bars",
         "research_data.ingest_reports",
         "research_data.series_list",
@@ -88,9 +90,7 @@ TOLD_AFTER = frozenset(
         "monitoring.run_now",
         "night.archive_log",
         "night.tidy_lake",
-        "research.backtest",
         "research.run_nightly",
-        "research.sweep",
         "verify.run",
     }
 )
