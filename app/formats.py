@@ -82,8 +82,8 @@ def price(value: Decimal | None, places: int | None = None) -> str:
 
 
 def quantity(value: Decimal) -> str:
-    """``1,250`` or ``0.005``, without trailing zeros."""
-    text = f"{value:,f}"
+    """``1,250``, ``−5`` or ``0.005``, without trailing zeros."""
+    text = f"{value:,f}".replace("-", "−")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 

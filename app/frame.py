@@ -37,6 +37,7 @@ _STYLE = """<style>
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] { padding: 4.2rem .8rem 1rem; }
   .tf-strip { gap: .4rem 1rem; } .tf-strip div { min-width: 44%; }
+  .st-key-floor_page > div > [data-testid="stHorizontalBlock"] > :last-child { order: -1; }
 }
 </style>"""
 

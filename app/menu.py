@@ -38,11 +38,19 @@ _OF_ROLE: dict[Role, dict[str, tuple[str, ...]]] = {
 """By section, most used first; the section without a name stands unfolded before the others."""
 
 
+def home(role: Role) -> str:
+    """The page that a role lands on."""
+    return _OF_ROLE[role][""][0]
+
+
+HOMES = frozenset(map(home, _OF_ROLE))
+
+
 def pages(role: Role) -> dict[str, list[Page]]:
     """Pages of a role by section, its home first."""
-    sections = _OF_ROLE[role]
-    home = sections[""][0]
-    return {title: [_page(name, is_home=name == home) for name in names] for title, names in sections.items()}
+    return {
+        title: [_page(name, is_home=name == home(role)) for name in names] for title, names in _OF_ROLE[role].items()
+    }
 
 
 def _page(name: str, *, is_home: bool) -> Page:

@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 
 from app import room
+from app.addresses import HomeAddresses
 from gateway.api import create_api
 from gateway.headers import SafeHeaders
 from trading.bootstrap import open_floor
@@ -24,7 +25,7 @@ def create_app(floor: Floor) -> st.App:
     """Screens at ``/``, the gateway at ``/api``."""
     room.open_room(floor)
     routes = [Mount("/api", create_api(floor, time.monotonic))]
-    return st.App(MAIN, routes=routes, middleware=[Middleware(SafeHeaders)])
+    return st.App(MAIN, routes=routes, middleware=[Middleware(SafeHeaders), Middleware(HomeAddresses)])
 
 
 def serve(settings: Settings) -> None:

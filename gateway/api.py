@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 
+from gateway.audit import audit_routes
 from gateway.batches import batch_routes
 from gateway.margin import margin_routes
 from gateway.monitoring import monitoring_routes
@@ -61,6 +62,7 @@ _ROUTES = (
     portfolio_routes,
     risk_routes,
     wallet_routes,
+    audit_routes,
 )
 
 

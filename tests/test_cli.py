@@ -124,6 +124,8 @@ def test_help_names_every_command_and_the_exit_codes(closed: Floor) -> None:
         "ingest",
         "verify",
         "nightly",
+        "keys",
+        "backup",
         "halt",
         "resume",
         "halts",

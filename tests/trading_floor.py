@@ -67,6 +67,7 @@ class MemoryBus:
         self.newest: dict[int, Ticks] = {}
         self.books: dict[int, Ticks] = {}
         self.wakes = 0
+        self.backup: tuple[int | None, int | None] = (None, None)
         self.events: list[Mapping[str, Any]] = []
 
     def wake_broker(self, events: Sequence[Mapping[str, Any]] = ()) -> None:
@@ -81,6 +82,22 @@ class MemoryBus:
 
     def get_bars(self) -> tuple[bytes, bytes]:
         return b"", b""
+
+    def ask_backup(self, ts_ns: int) -> bool:
+        asked, making = self.backup
+        self.backup = (ts_ns if asked is None else asked, making)
+        return asked is None
+
+    def take_backup(self) -> bool:
+        asked, making = self.backup
+        self.backup = (None, making)
+        return asked is not None
+
+    def tell_backup(self, began_ns: int | None) -> None:
+        self.backup = (self.backup[0], began_ns)
+
+    def backup_work(self) -> tuple[int | None, int | None]:
+        return self.backup
 
 
 class TradingFloor:

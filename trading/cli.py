@@ -222,6 +222,43 @@ def halts(as_json: AsJson = False) -> None:
     raise typer.Exit(show(Settings(), as_json))
 
 
+keys = typer.Typer(no_args_is_help=True, help="Keys of brokers elsewhere, for accounts that the floor watches.")
+app.add_typer(keys, name="keys")
+KeyName = Annotated[str, typer.Argument(help="The name that the account says.", metavar="NAME")]
+
+
+@keys.command("set", epilog="Exit status: 0 kept, 2 refused or no floor to work on.")
+def keys_set(
+    name: KeyName,
+    file: Annotated[
+        Path | None, typer.Option(help="File that holds the key; else a pipe, else it is asked for.")
+    ] = None,
+) -> None:
+    """Keep a key in the floor's secrets. It is never an argument: other users of the machine could read it."""
+    from trading.config import Settings
+    from trading.processes.command_keys import put
+
+    print(put(Settings(), name, file))
+
+
+@keys.command("remove", epilog="Exit status: 0 gone, 2 refused or no floor to work on.")
+def keys_remove(name: KeyName) -> None:
+    """Forget a key; accounts that use it are not read any more."""
+    from trading.config import Settings
+    from trading.processes.command_keys import remove
+
+    print(remove(Settings(), name))
+
+
+@keys.command("list", epilog="Exit status: 0 every account has its key, 1 one is missing, 2 no floor to work on.")
+def keys_list(as_json: AsJson = False) -> None:
+    """Show the names of the keys and the accounts that use them."""
+    from trading.config import Settings
+    from trading.processes.command_keys import show
+
+    raise typer.Exit(show(Settings(), as_json))
+
+
 exchange = typer.Typer(no_args_is_help=True, help="The matching engine by itself, without a floor.")
 app.add_typer(exchange, name="exchange")
 

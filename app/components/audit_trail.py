@@ -29,6 +29,8 @@ _DEEDS = {
     "revoke_grant": "Stop sharing",
     "access.portfolio": "Look at another's portfolio",
     "audit.export": "Export the audit trail",
+    "backups.ask": "Ask for a backup",
+    "backup.make": "Make a backup",
     "compliance.export_person": "Hand out a person's data",
     "compliance.erase_person": "Erase a person",
     "compliance.prune": "Delete what is over",

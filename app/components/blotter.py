@@ -65,7 +65,7 @@ def positions(portfolio_id: int, empty: str = "No positions. Pick an instrument 
             [
                 (line.symbol, "strong"),
                 formats.quantity(line.quantity),
-                formats.price(line.average_cost, 4),
+                formats.price(line.average_cost, 4 if line.average_cost >= 10 else 6),  # a currency pair's pips
                 formats.price(line.mark),
                 formats.money(line.value, line.currency),
                 formats.gain(line.unrealised, line.currency),
@@ -202,7 +202,7 @@ def ledger_row(line: queries.LedgerLine, when: str) -> Row:
             when,
             KINDS.get(line.kind, line.kind),
             line.asset,
-            (sign + figure(line.amount).replace("-", "−"), "up" if line.amount > 0 else "down"),
+            (sign + figure(line.amount), "up" if line.amount > 0 else "down"),
             figure(line.balance),
             (line.memo, "dim"),
         ],

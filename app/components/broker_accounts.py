@@ -1,5 +1,6 @@
 """Accounts at brokers: the last cycles step by step, what differed, the switches, and what the loop may do."""
 
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
 import streamlit as st
@@ -7,6 +8,7 @@ import streamlit as st
 from app import formats, frame, room
 from app.components.deeds import do, told
 from app.components.table import Row, table
+from trading.domain.instruments import Instrument
 from trading.domain.money import minor_to_decimal
 from trading.domain.monitoring import FairSource, Plan, Step
 from trading.services import monitoring, people
@@ -110,9 +112,7 @@ def _differences(view: AccountView) -> None:
         Row(
             [
                 (_KINDS.get(each["kind"], each["kind"]), "strong"),
-                each["subject"],
-                each["recorded"],
-                each["broker"],
+                *difference(each, view.instruments),
                 ("Repaired", "up") if each["repairable"] else ("For a person to look at", "down"),
             ]
         )
@@ -122,6 +122,17 @@ def _differences(view: AccountView) -> None:
     table(
         "monitor_differences", ["What", "Where", "Recorded", "At the broker", ""], rows, "The record is what is there."
     )
+
+
+def difference(each: Mapping[str, str], instruments: Mapping[int, Instrument]) -> tuple[str, str, str]:
+    """Where it is, what is recorded and what the broker has; a position by its symbol and in units."""
+    instrument = None
+    if each["kind"] == "position":
+        instrument = instruments.get(int(each["subject"].removeprefix("instrument ")))
+    if instrument is None:
+        return each["subject"], each["recorded"], each["broker"]
+    held = [instrument.quantity(int(each[name].removesuffix(" lots"))) for name in ("recorded", "broker")]
+    return instrument.symbol, formats.quantity(held[0]), formats.quantity(held[1])
 
 
 def _holdings(view: AccountView) -> None:
@@ -152,7 +163,7 @@ def _holdings(view: AccountView) -> None:
                     f"{order.side.capitalize()} {formats.TYPES[order.type].lower()}",
                     formats.quantity(instrument.quantity(order.quantity_lots)),
                     formats.price(None if ticks is None else instrument.price(ticks)),
-                    order.state.replace("_", " "),
+                    formats.state(order.state),
                     (each.purpose.replace("_", " "), "dim"),
                 ]
             )
@@ -256,7 +267,7 @@ def _open(who: Actor) -> None:
         )
         address = st.text_input("Address of the other broker", placeholder="https://…")
         key_name = st.text_input("Name of its key in the floor's secrets")
-        st.caption("It starts switched off. The key itself is kept in data/secrets.json, under `brokers`.")
+        st.caption("It starts switched off. The key itself comes in by `tradefloor keys set NAME` and is never shown.")
         if st.form_submit_button("Open", disabled=not portfolios) and portfolio is not None:
             do(
                 lambda: monitoring.open_account(

@@ -1,5 +1,6 @@
 """The candlestick chart of a simulated instrument."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import streamlit as st
@@ -7,6 +8,7 @@ import streamlit as st
 from app import charts, formats, frame, room
 from gateway.tape import decimals
 from trading.domain.instruments import Instrument
+from trading.market.adjust import Split
 from trading.market.bars import FRAME_NAMES
 from trading.services import market_data
 from trading.services.access import Actor
@@ -15,10 +17,12 @@ BARS = 160
 
 
 @st.cache_data(ttl=300, show_spinner=False)
-def _references(symbols: tuple[str, ...], _who: Actor) -> dict[str, str]:
+def _references(symbols: tuple[str, ...], _who: Actor, splits: int) -> dict[str, str]:
+    """``splits`` is how many were booked: what was found before another one is forgotten."""
+    del splits
     found = {}
     for symbol in symbols:
-        days = market_data.sim_bars(room.floor(), _who, symbol, "D1", 2)
+        days = market_data.sim_bars(room.floor(), _who, symbol, "D1", 2, adjust=True)
         if len(days):
             # The last bar is the day that is still forming; its open stands in where there is no day before.
             found[symbol] = str(days["close"].iloc[-2] if len(days) > 1 else days["open"].iloc[-1])
@@ -26,8 +30,11 @@ def _references(symbols: tuple[str, ...], _who: Actor) -> dict[str, str]:
 
 
 def references(symbols: tuple[str, ...], who: Actor) -> dict[str, str]:
-    """The close of the day before for each symbol: what the day's change is counted from. The same for everybody."""
-    return _references(symbols, who)
+    """The close of the day before for each symbol: what the day's change is counted from. The same for everybody.
+
+    In shares as they are now: a split is no change.
+    """
+    return _references(symbols, who, sum(map(len, market_data.splits(room.floor(), who).values())))
 
 
 @st.fragment(run_every=timedelta(seconds=3))
@@ -37,10 +44,26 @@ def candles(instrument: Instrument) -> None:
     timeframe = st.segmented_control(
         "Timeframe", FRAME_NAMES, default="M5", key="timeframe", label_visibility="collapsed", required=True
     )
-    bars = market_data.sim_bars(room.floor(), room.actor(), instrument.symbol, timeframe, BARS)
+    who = room.actor()
+    bars = market_data.sim_bars(room.floor(), who, instrument.symbol, timeframe, BARS, adjust=True)
     if bars.empty:
         st.info("No trades in this timeframe yet. A shorter one fills up first.", icon=":material/hourglass_top:")
         return
+    note = adjustment(market_data.splits(room.floor(), who).get(instrument.symbol, []), bars["ts"].iloc[0].value)
     bars["ts"] = bars["ts"].dt.tz_convert(formats.zone()).dt.tz_localize(None)
     figure = charts.candles(bars, f"{instrument.symbol}-{timeframe}", decimals(instrument.tick_size))
     st.plotly_chart(figure, config=charts.CONFIG, key="candles", theme=None)
+    if note:
+        st.caption(note)
+
+
+def adjustment(splits: Sequence[Split], first_ns: int) -> str:
+    """What was done to bars from ``first_ns`` on, in words; empty where it is nothing."""
+    shown = [split for split in splits if split.booked_ns > first_ns]
+    if not shown:
+        return ""
+    each = [
+        f"{formats.date_time(split.booked_ns)} ({split.ratio.numerator} new for {split.ratio.denominator} old)"
+        for split in shown
+    ]
+    return f"Prices before the split of {', and of '.join(each)} are adjusted for it."

@@ -38,4 +38,4 @@ def _row(use: Use) -> Row:
     part = use.used / use.limit
     tone = "down" if part >= 1 else "warn" if part >= 0.8 else "dim"
     now = words.figure(use.name, use.used) + (f" {use.of}" if use.of else "")
-    return Row([words.NAMES[use.name], most, now, (f"{part:.0%}", tone), words.scope(use.scope)])
+    return Row([words.NAMES[use.name], most, now, (f"{part * 100:.0f} %", tone), words.scope(use.scope)])

@@ -2,6 +2,7 @@
 
 import secrets
 from datetime import datetime, timedelta
+from decimal import Decimal
 from html import escape
 
 import streamlit as st
@@ -68,7 +69,8 @@ def ticket(instrument: Instrument, portfolio_id: int, reference: str | None, *, 
     st.caption(_HINTS[kind])
     left, right = st.columns(2)
     lot = formats.quantity(instrument.lot_size)
-    left.text_input("Quantity", "10", key=f"ticket_quantity_{instrument.symbol}", help=f"In steps of {lot}")
+    first = "10" if Decimal(10) % instrument.lot_size == 0 else f"{instrument.lot_size.normalize():f}"
+    left.text_input("Quantity", first, key=f"ticket_quantity_{instrument.symbol}", help=f"In steps of {lot}")
     _prices(instrument, side, kind, right)
     st.session_state["ticket_exits"] = on_margin or side == Side.BUY
     _linked(instrument, side, kind)

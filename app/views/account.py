@@ -1,9 +1,9 @@
-"""One's own login: password and log out."""
+"""One's own login: password, data and log out."""
 
 import streamlit as st
 
 from app import room
-from app.components import own_limits
+from app.components import own_data, own_limits
 from app.components.navigate import leave
 from trading.domain.errors import Invalid
 from trading.domain.orders import Refusal
@@ -45,3 +45,4 @@ with middle:
                 else:
                     st.success("Your password is changed. Log in again.")
                     leave()
+    own_data.show(who)

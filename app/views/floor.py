@@ -5,7 +5,8 @@ import streamlit as st
 from app import room
 from app.components import books, health, kill_switch, last_backup, periodic
 
-left, right = st.columns([2, 1], gap="large")
+# On a phone the kill switch comes first, see `frame`.
+left, right = st.container(key="floor_page").columns([2, 1], gap="large")
 with left:
     st.subheader("Processes", anchor=False)
     health.show()

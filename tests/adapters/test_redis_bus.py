@@ -232,3 +232,21 @@ def test_two_floors_on_one_server_do_not_hear_each_other(server: OwnServer) -> N
     assert len(second.read_tape(TapePosition(), 0).ticks) == 0
     first.close()
     second.close()
+
+
+def test_a_backup_is_asked_for_once_taken_once_and_told_while_it_is_made(server: OwnServer, bus: RedisBus) -> None:
+    assert not bus.take_backup()
+    assert (bus.ask_backup(7), bus.ask_backup(8)) == (True, False)
+    assert bus.backup_work() == (7, None)
+    assert (bus.take_backup(), bus.take_backup()) == (True, False)
+    bus.tell_backup(9)
+    assert bus.backup_work() == (None, 9)
+    own = redis.Redis.from_url(server.url)
+    assert 0 < own.ttl("backup:making") <= 15, "a maker that died is forgotten"
+    bus.tell_backup(None)
+    assert bus.backup_work() == (None, None)
+    server.kill()
+    with pytest.raises(Unavailable):
+        bus.ask_backup(10)
+    bus.tell_backup(10)
+    assert (bus.take_backup(), bus.backup_work()) == (False, (None, None))

@@ -233,6 +233,24 @@ def test_an_admin_pays_in_and_finds_it_in_the_audit_trail(enter: Enter) -> None:
     expect(page.locator("tr", has_text="adam").first).to_be_visible()
 
 
+def test_the_address_of_a_page_opens_it_also_where_it_is_ones_home(enter: Enter, live: LiveFloor) -> None:
+    not_found = "Page not found"
+    for role, name in (("trader", "trade"), ("admin", "floor"), ("observer", "portfolio")):
+        page = enter(role)
+        for typed in (name, f"{name}/?from=mail"):
+            page.goto(f"{live.url}/{typed}")
+            expect(page.get_by_text(HOME[role]).first).to_be_visible()
+            expect(page.get_by_text("simulated prices, paper money")).to_be_visible()
+            expect(page.get_by_text(not_found)).to_have_count(0)
+            assert urlsplit(page.url).path == "/"
+        assert urlsplit(page.url).query == "from=mail"
+    page = enter("trader")
+    page.goto(f"{live.url}/portfolio")  # the home of others
+    expect(page.get_by_text("Monthly returns, in percent")).to_be_visible()
+    expect(page.get_by_text(not_found)).to_have_count(0)
+    assert urlsplit(page.url).path == "/portfolio"
+
+
 def test_no_other_site_may_frame_the_app(live: LiveFloor) -> None:
     for path in ("/", "/api/health"):
         with urllib.request.urlopen(live.url + path, timeout=5) as answer:
@@ -286,8 +304,9 @@ def test_a_foreign_page_cannot_open_the_socket(live: LiveFloor) -> None:
 @pytest.mark.parametrize(
     ("role", "pages"),
     [
-        ("trader", ["trade", "portfolio", "research", "account", "order"]),
-        ("admin", ["floor", "people"]),
+        ("trader", ["portfolio", "research", "account", "order", "wallet", "trade"]),
+        ("observer", ["statement", "order", "portfolio"]),
+        ("admin", ["people", "floor"]),
     ],
 )
 def test_a_phone_shows_every_page_without_cutting_it_off(
@@ -301,3 +320,10 @@ def test_a_phone_shows_every_page_without_cutting_it_off(
             "[document.documentElement.scrollWidth, document.querySelector('[data-testid=stMain]').scrollWidth]"
         )
         assert max(wide) <= 390, name
+    if role == "admin":  # who must stop trading does not scroll for it
+        assert page.get_by_text("Kill switch").bounding_box()["y"] < 300  # type: ignore[index]
+    if role == "trader":  # both sides of the quote stand beside each other
+        bid, ask = (page.locator(f".quote:not(.small) .{side}").bounding_box() for side in ("bid", "ask"))
+        assert bid is not None
+        assert ask is not None
+        assert bid["y"] == ask["y"]

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 from trading_floor import TradingFloor
 
 from app import room
+from app.components import broker_accounts
 from trading.config import PROJECT_ROOT
 from trading.domain.monitoring import Plan, Step
 from trading.services import monitoring, people
@@ -89,3 +90,11 @@ def test_an_admin_opens_an_account_and_is_told_why_an_address_is_no_good(
     shown = page()
     assert not shown.button(key="monitor_run").disabled
     assert all(each.label != "State the plan" for each in shown.button)
+
+
+def test_a_position_that_differs_is_named_by_its_symbol_and_in_units(floor: TradingFloor) -> None:
+    coin = floor.instrument("BTCUSD")
+    told = {"kind": "position", "subject": f"instrument {coin.id}", "recorded": "-1500 lots", "broker": "0 lots"}
+    assert broker_accounts.difference(told, {coin.id: coin}) == ("BTCUSD", "−0.15", "0")
+    unknown = {"kind": "unknown_order", "subject": "order 7", "recorded": "nothing", "broker": "working buy 0/10"}
+    assert broker_accounts.difference(unknown, {coin.id: coin}) == ("order 7", "nothing", "working buy 0/10")

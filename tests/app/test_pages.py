@@ -13,6 +13,7 @@ from app import room
 from app.components import periodic
 from app.components.table import Row
 from trading.config import PROJECT_ROOT
+from trading.domain.errors import Conflict
 from trading.services import backups, halt, people
 from trading.services.access import SYSTEM
 from trading.services.ports.backups import BackupTry
@@ -154,6 +155,42 @@ def test_an_admin_sees_when_the_floor_was_last_backed_up_and_what_went_wrong_sin
     words = said(page.run())
     assert "Last backup 3 h ago: 20260921T110000Z, 41.2 MB" in words
     assert "Only 3 MB are free" in words
+
+
+def test_an_admin_asks_for_a_backup_and_sees_it_asked_for_made_and_done(show: Show, floor: TradingFloor) -> None:
+    page = show("admin")
+    page.button(key="backup_now").click().run()
+    assert not page.exception
+    assert floor.bus.backup == (floor.clock.now_ns(), None)
+    assert floor.query("select username from audit join app_user u on u.id = user_id where action = 'backups.ask'") == [
+        ("new-admin",)
+    ]
+    assert "the clerk begins it within seconds" in said(page)
+    assert page.button(key="backup_now").disabled
+    floor.clock.advance(31)
+    assert "the clerk does not take it" in said(page.run())
+    floor.bus.take_backup()
+    floor.bus.tell_backup(floor.clock.now_ns() - 12 * 10**9)
+    assert "is being made, for 12 s so far" in said(page.run())
+    assert page.button(key="backup_now").disabled
+    with pytest.raises(Conflict):
+        backups.ask(floor.floor, SYSTEM)
+    backups.record(floor.floor, SYSTEM, BackupTry(floor.clock.now_ns(), "20260921T141400Z", True, 41_200_000, ""))
+    floor.bus.tell_backup(None)
+    assert "Last backup 0 s ago: 20260921T141400Z" in said(page.run())
+    assert not page.button(key="backup_now").disabled
+
+
+@pytest.mark.parametrize("role", ["trader", "admin", "observer"])
+def test_everybody_takes_their_own_data_away_from_the_account_page(show: Show, floor: TradingFloor, role: str) -> None:
+    page = show(role).switch_page("views/account.py").run()
+    page.button(key="own_data").click().run()
+    assert not page.exception
+    [save] = page.get("download_button")
+    assert save.proto.label.startswith("Save ")
+    assert floor.query(
+        "select username, subject from audit join app_user u on u.id = user_id where action like 'compliance.export%%'"
+    ) == [(f"new-{role}", floor.query("select 'user:' || id from app_user where username = %s", f"new-{role}")[0][0])]
 
 
 def test_a_halt_is_shown_to_everybody_with_its_reason(show: Show, floor: TradingFloor) -> None:

@@ -113,7 +113,7 @@ def test_a_trader_sees_ones_own_limits(floor: TradingFloor, tables: Rows, monkey
     assert [texts(row) for row in tables["own_limits"]] == [
         ["Order value", "1,000,000.00", "", "each order", "tier standard"],
         ["Price band around the market", "5 %", "", "each order", "tier standard"],
-        ["Open orders, all portfolios", "200", "1", "0%", "tier standard"],
+        ["Open orders, all portfolios", "200", "1", "0 %", "tier standard"],
     ]
 
 

@@ -3,15 +3,20 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import streamlit
 from shared_servers import Database
 from streamlit.testing.v1 import AppTest
 from trading_floor import TradingFloor
 
 from app import room
+from app.components import chart
 from trading.config import PROJECT_ROOT
 from trading.domain.orders import OrderType, Side
-from trading.services import ledger, people
+from trading.market.bars import BAR, FRAME_NAMES
+from trading.services import actions, ledger, people
 from trading.services.access import SYSTEM, Actor, Role
 
 PASSWORD = "correct horse battery"
@@ -120,3 +125,44 @@ def test_an_order_is_changed_and_cancelled_on_its_page(page: AppTest, floor: Tra
     assert "cancel sent" in page.success[0].value
     floor.run_broker()
     assert floor.state(order)[0] == "cancelled"
+
+
+@pytest.mark.parametrize(("symbol", "quantity"), [("AAPL", "10"), ("BTCUSD", "10"), ("EURUSD", "1000")])
+def test_a_ticket_begins_with_a_quantity_that_can_be_traded(
+    page: AppTest, floor: TradingFloor, symbol: str, quantity: str
+) -> None:
+    floor.quoted("1.10", "1.11", symbol=symbol)
+    page.session_state["symbol"] = symbol
+    page.run()
+    assert page.text_input(key=f"ticket_quantity_{symbol}").value == quantity
+    assert "is not a multiple" not in costs(page)
+
+
+def test_a_split_is_no_change_of_the_day_and_the_chart_says_what_was_adjusted(
+    page: AppTest, floor: TradingFloor
+) -> None:
+    day_ns = 86_400 * 10**9
+    today_ns = floor.clock.now_ns() // day_ns * day_ns
+    rows = pd.DataFrame({"ts": pd.to_datetime([today_ns - 2 * day_ns, today_ns - day_ns], unit="ns", utc=True)})
+    for name in ("open", "high", "low", "close", "volume"):
+        rows[name] = [100.0, 102.0]
+    floor.floor.lake.write("sim_bars", "SIM/AAPL/D1", rows)
+    bar = np.zeros(1, dtype=BAR)
+    bar["instrument_id"], bar["frame"], bar["ts_ns"] = floor.aapl.id, FRAME_NAMES.index("D1"), today_ns
+    for name in ("open", "high", "low", "close"):
+        bar[name] = 10_000
+    floor.bus.get_bars = lambda: (bar.tobytes(), b"")  # type: ignore[method-assign]
+    boss = Actor(0, "boss", Role.ADMIN)
+    streamlit.cache_data.clear()
+    assert chart.references(("AAPL",), boss) == {"AAPL": "102.0"}
+    page.segmented_control(key="timeframe").set_value("D1")
+    page.run()
+    assert not [each.value for each in page.caption if "split" in each.value]
+    action = actions.enter_split(floor.floor, boss, "AAPL", floor.clock.now().date(), 2, 1)
+    actions.book(floor.floor, boss, action)
+    floor.run_broker()
+    assert chart.references(("AAPL",), boss) == {"AAPL": "51.0"}
+    page.run()
+    assert not page.exception
+    [note] = [each.value for each in page.caption if "split" in each.value]
+    assert note == "Prices before the split of 21 Sep 2026 14:13 (2 new for 1 old) are adjusted for it."

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from house import House
@@ -57,6 +58,37 @@ def test_a_backup_that_fails_is_not_listed_and_is_remembered(house: House, monke
     assert run(floor.floor, now_ns) == "", "none is due"
     with pytest.raises(Conflict), backup._one_at_a_time(place):
         backups.back_up(settings, floor.floor)
+
+
+def test_a_backup_that_is_asked_for_is_made_by_the_clerk_and_screens_are_told(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    floor, settings = house.floor, house.settings
+    assert floor is not None
+    told, make = [], backup.make
+
+    def making(*arguments: Any) -> backup.Backup:
+        made = make(*arguments)
+        told.append(remembered.work(floor.floor, SYSTEM))
+        return made
+
+    monkeypatch.setattr(backup, "make", making)
+    run, now_ns = backups.asked_job(settings), floor.clock.now_ns()
+    assert run(floor.floor, now_ns) == "", "nobody asked"
+    remembered.ask(floor.floor, SYSTEM)
+    assert run(floor.floor, now_ns).startswith("made ")
+    assert [(each.asked_ns, each.making_ns) for each in told] == [(None, now_ns)]
+    assert remembered.work(floor.floor, SYSTEM) == remembered.BackupWork(None, None)
+    assert run(floor.floor, now_ns) == "", "asked once, made once"
+    remembered.ask(floor.floor, SYSTEM)
+    with backup._one_at_a_time(settings.backups):
+        assert run(floor.floor, now_ns) == "one is being made already"
+    remembered.ask(floor.floor, SYSTEM)
+    elsewhere = settings.model_copy(update={"database_url": "postgresql://db.example/floor"})
+    with pytest.raises(Unavailable):
+        backups.asked_job(elsewhere)(floor.floor, now_ns)
+    newest = remembered.newest(floor.floor, SYSTEM)[0]
+    assert (newest.ok, newest.trouble) == (False, backups.NOT_OURS[:300])
 
 
 def test_only_the_newest_backups_stay_with_what_they_need(house: House) -> None:

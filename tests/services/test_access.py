@@ -38,8 +38,10 @@ NOBODY: dict[str, str] = {}
 EXPECTED: dict[str, dict[str, str]] = {
     "audit.export": ADMIN,
     "audit.search": ADMIN,
+    "backups.ask": ADMIN,
     "backups.newest": ADMIN,
     "backups.record": NOBODY,
+    "backups.work": ADMIN,
     "batches.preview": DESK,
     "batches.submit": DESK,
     "actions.book": ADMIN,
@@ -104,6 +106,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "market_data.instrument_list": EVERYONE,
     "market_data.quotes": EVERYONE,
     "market_data.sim_bars": EVERYONE,
+    "market_data.splits": EVERYONE,
     "monitoring.accounts": STAFF,
     "monitoring.clear_plan": DESK,
     "monitoring.open_account": ADMIN_ANY,

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psycopg
 import pytest
 from shared_servers import Database
@@ -25,6 +26,7 @@ from trading.domain.orders import Change, OrderType, Side, Ticket
 from trading.services import (
     actions,
     audit,
+    backups,
     batches,
     compliance,
     desk,
@@ -38,6 +40,7 @@ from trading.services import (
     parents,
     people,
     queries,
+    research,
     schedules,
     verify,
     wallet,
@@ -134,6 +137,7 @@ DEEDS: dict[str, Deed] = {
     ),
     "actions.enter_split": lambda w: w.split(3),
     "audit.export": lambda w: audit.export(w.floor, w.adam, AuditFilter(), "csv"),
+    "backups.ask": lambda w: backups.ask(w.floor, w.adam),
     "batches.submit": lambda w: batches.submit(w.floor, w.tina, w.portfolio, [TICKET], BatchMode.ALL, "b"),
     "compliance.erase_person": lambda w: compliance.erase_person(w.floor, w.adam, w.ids["gone"], "gone"),
     "compliance.export_own": lambda w: compliance.export_own(w.floor, w.tina),
@@ -207,9 +211,7 @@ ELSEWHERE = {
     "night.tidy_lake": "the same",
     "parents.resume": "tests of parents, where one stopped first",
     "people.switch_portfolio": "tests of portfolio sessions, where there is a session to switch",
-    "research.backtest": "a run of Dagster's; told after the deed",
-    "research.run_nightly": "the same",
-    "research.sweep": "the same",
+    "research.run_nightly": "a run of Dagster's; told after the deed",
 }
 
 
@@ -439,3 +441,13 @@ def floor(database: Database, tmp_path: Path) -> Iterator[TradingFloor]:
     own = TradingFloor(database, tmp_path / "lake")
     yield own
     own.close()
+
+
+def test_a_look_at_what_research_found_is_no_deed(world: World) -> None:
+    kept = pd.DataFrame({"fast": [10], "slow": [50], "sharpe": [0.5]})
+    research.keep_sweep(world.floor, SYSTEM, "sma_cross", kept, {})
+    before = last_row(world)
+    assert len(research.sweep(world.floor, world.adam)) == 1
+    with pytest.raises(NotFound):
+        research.backtest(world.floor, world.adam, "no such thing")
+    assert rows_since(world, before) == []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from trading_floor import START_NS, TradingFloor
 
 from trading.domain.errors import Invalid
-from trading.services import ledger, statements
+from trading.services import ledger, queries, statements
 from trading.services.access import SYSTEM, Actor, Role
 
 DAY_NS = statements.DAY_NS
@@ -52,6 +52,25 @@ def test_shares_have_their_own_account_and_fees_their_own_total(rich: TradingFlo
     money, shares = found.assets
     assert {total.kind for total in money.totals} == {"deposit", "trade", "fee"}
     assert (shares.asset, shares.is_money, shares.opening, shares.closing) == ("SIM:AAPL", False, 0, 100)
+
+
+def test_a_statement_and_the_ledger_count_an_instrument_in_units_not_in_lots(floor: TradingFloor) -> None:
+    floor.quote("5999.00", "6000.00", symbol="BTCUSD")
+    order = floor.accepted("buy", "0.1", symbol="BTCUSD").order_id
+    floor.run_broker()
+    assert floor.shares("BTCUSD") == (1_000, 0), "the ledger counts lots"
+    found = statements.period(floor.floor, floor.trader, floor.portfolio, START_NS, START_NS + DAY_NS)
+    coins = found.assets[-1]
+    assert (coins.asset, coins.opening, coins.closing) == ("SIM:BTCUSD", Decimal(0), Decimal("0.1"))
+    assert [(line.amount, line.balance) for line in coins.lines] == [(Decimal("0.1"), Decimal("0.1"))]
+    assert [(total.received, total.paid) for total in coins.totals] == [(Decimal("0.1"), Decimal(0))]
+    assert "SIM:BTCUSD,2026-09-21 14:13:20,trade,0.1000,0.1000" in statements.as_csv(found)
+    for lines in (
+        queries.statement(floor.floor, floor.trader, floor.portfolio),
+        queries.order(floor.floor, floor.trader, floor.portfolio, order).ledger,
+    ):
+        [line] = [each for each in lines if not each.is_money]
+        assert (line.asset, line.amount, line.balance) == ("SIM:BTCUSD", Decimal("0.1"), Decimal("0.1"))
 
 
 def test_a_period_without_lines_keeps_its_balance_and_one_before_all_is_empty(floor: TradingFloor) -> None:

@@ -41,6 +41,10 @@ ASKED = "market:asked"
 """Redis stream of what is asked of the market process: field ``r``, JSON."""
 REPLAYS = "market:replays"
 REPLAYS_KEPT_S = 5
+BACKUP_ASKED = "backup:asked"
+BACKUP_MAKING = "backup:making"
+BACKUP_ASKED_KEPT_S = 600
+BACKUP_MAKING_KEPT_S = 15
 _FAILURES = (RedisError, OSError)
 _NEVER = (float("-inf"), None)
 
@@ -207,6 +211,27 @@ class RedisBus:
         """What the market process replays, as JSON; forgotten when it is not said again."""
         return self._send(("SET", REPLAYS, json.dumps(status), "EX", REPLAYS_KEPT_S))
 
+    def ask_backup(self, ts_ns: int) -> bool:
+        """Ask for a backup; False while one is asked for. Raises `Unavailable` where the server does not answer."""
+        try:
+            return bool(self._reader.set(BACKUP_ASKED, ts_ns, ex=BACKUP_ASKED_KEPT_S, nx=True))
+        except _FAILURES as error:
+            raise Unavailable(f"the bus does not answer: {error}") from error
+
+    def take_backup(self) -> bool:
+        """Whether a backup is asked for; whoever is told so makes it."""
+        try:
+            return self._reader.getdel(BACKUP_ASKED) is not None
+        except _FAILURES:
+            return False
+
+    def tell_backup(self, began_ns: int | None) -> None:
+        """A backup that began then is being made, None: it is over; forgotten when it is not said again."""
+        if began_ns is None:
+            self._send(("DEL", BACKUP_MAKING))
+        else:
+            self._send(("SET", BACKUP_MAKING, began_ns, "EX", BACKUP_MAKING_KEPT_S))
+
     # Peeking ----------------------------------------------------------------------------------------------------------
 
     def last_ticks(self, ids: Sequence[int] | None = None, within_s: float = 0.0) -> dict[int, Ticks]:
@@ -255,6 +280,15 @@ class RedisBus:
             return b"", b""
         tail, forming = values
         return tail or b"", forming or b""
+
+    def backup_work(self) -> tuple[int | None, int | None]:
+        """When a backup was asked for that nobody has taken, and when the one began that is being made (ns UTC)."""
+        try:
+            values: Any = self._reader.mget(BACKUP_ASKED, BACKUP_MAKING)
+        except _FAILURES:
+            return None, None
+        asked, making = (None if value is None else int(value) for value in values)
+        return asked, making
 
     def ping(self) -> bool:
         """Whether the server answers now."""

@@ -61,3 +61,8 @@ def to_units(text: str | int | Decimal, unit: Decimal, what: str) -> int:
 def minor_to_decimal(amount: int, scale: int) -> Decimal:
     """Minor units as a decimal with exactly ``scale`` places, for display."""
     return Decimal(amount).scaleb(-scale)
+
+
+def ledger_to_decimal(amount: int, scale: int, lot_size: Decimal | None) -> Decimal:
+    """What the ledger counts, in units of its asset: an instrument's lots by their size, money by its scale."""
+    return minor_to_decimal(amount, scale) if lot_size is None else amount * lot_size

@@ -1,13 +1,15 @@
 """Making a floor's backups: by command and by the clerk, and what of it the floor remembers."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from trading.adapters.embedded import backup, backup_wal
 from trading.adapters.embedded.backup import Backup
 from trading.adapters.embedded.connections import FLOOR_DATABASE
 from trading.config import Settings
-from trading.domain.errors import TradefloorError, Unavailable
+from trading.domain.errors import Conflict, TradefloorError, Unavailable
 from trading.processes.floor_table import embedded_postgres
 from trading.services import backups
 from trading.services.access import SYSTEM
@@ -19,8 +21,11 @@ NOT_OURS = (
     "with pg_basebackup and a WAL archive. Tradefloor backs up its embedded server only."
 )
 LOOK_S = 60.0
+ASKED_LOOK_S = 2.0
 AGAIN_S = 1800.0
 """How long after a failure the clerk tries again."""
+TELL_S = 3.0
+"""Between two words to the screens that a backup is being made."""
 
 
 def check_ours(settings: Settings) -> None:
@@ -34,17 +39,45 @@ def back_up(settings: Settings, floor: Floor) -> Backup:
 
     Raises `Conflict` while another one is being made, `Unavailable` where it fails; that is remembered too.
     """
-    check_ours(settings)
-    server, place, began_ns = embedded_postgres(settings), settings.backups, floor.clock.now_ns()
-    try:
-        files = [settings.secrets_path, settings.logins_path, settings.head_path]
-        made = backup.make(server, place, floor.clock.now(), files, settings.lake_dir, FLOOR_DATABASE)
-        backup.prune(place, settings.backup_keep, backup_wal.line_of(server))
-    except Unavailable as error:
-        backups.record(floor, SYSTEM, BackupTry(began_ns, "", False, 0, str(error)[:300]))
-        raise
-    backups.record(floor, SYSTEM, BackupTry(began_ns, made.name, True, made.bytes, ""))
+    began_ns = floor.clock.now_ns()
+    with _told(floor, began_ns):
+        try:
+            check_ours(settings)
+            made = _make(settings, floor)
+        except Unavailable as error:
+            backups.record(floor, SYSTEM, BackupTry(began_ns, "", False, 0, str(error)[:300]))
+            raise
+        backups.record(floor, SYSTEM, BackupTry(began_ns, made.name, True, made.bytes, ""))
     return made
+
+
+def _make(settings: Settings, floor: Floor) -> Backup:
+    server, place = embedded_postgres(settings), settings.backups
+    files = [settings.secrets_path, settings.logins_path, settings.head_path]
+    made = backup.make(server, place, floor.clock.now(), files, settings.lake_dir, FLOOR_DATABASE)
+    backup.prune(place, settings.backup_keep, backup_wal.line_of(server))
+    return made
+
+
+@contextmanager
+def _told(floor: Floor, began_ns: int) -> Iterator[None]:
+    """Tell the screens, for as long as this process lives and it lasts, that a backup is being made."""
+    over = threading.Event()
+
+    def tell() -> None:
+        while True:
+            floor.bus.tell_backup(began_ns)
+            if over.wait(TELL_S):
+                return
+
+    teller = threading.Thread(target=tell, name="backup-teller", daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
+        floor.bus.tell_backup(None)
 
 
 def job(settings: Settings) -> Callable[[Floor, int], str]:
@@ -60,6 +93,21 @@ def job(settings: Settings) -> Callable[[Floor, int], str]:
             return f"made {made.name}, {made.bytes / 1e6:.1f} MB"
         backup_wal.compress(settings.backups, line)
         return ""
+
+    return run
+
+
+def asked_job(settings: Settings) -> Callable[[Floor, int], str]:
+    """The clerk's part: the backup that an admin asks for, whenever another one is due."""
+
+    def run(floor: Floor, _now_ns: int) -> str:
+        if not floor.bus.take_backup():
+            return ""
+        try:
+            made = back_up(settings, floor)
+        except Conflict:
+            return "one is being made already"
+        return f"made {made.name}, {made.bytes / 1e6:.1f} MB"
 
     return run
 

@@ -34,6 +34,7 @@ def jobs(settings: Settings) -> Sequence[Job]:
         Job("cash requests", 30, books_jobs.expire_requests),
         Job("broker accounts", 5, lambda floor, _now_ns: "; ".join(monitoring.run_due(floor, SYSTEM))),
         Job("backup", backups.LOOK_S, backups.job(settings)),
+        Job("backup now", backups.ASKED_LOOK_S, backups.asked_job(settings)),
         Job("corporate actions", action_job.LOOK_S, action_job.job(settings)),
         Job("schedules", 0.5, lambda floor, _now_ns: schedules.fire_due(floor, SYSTEM, settings.sim_hours)),
         Job("parents", 0.25, lambda floor, _now_ns: parents.work_all(floor, SYSTEM)),

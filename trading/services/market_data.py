@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from threading import Lock
 
 import numpy as np
@@ -10,10 +11,12 @@ import pandas as pd
 
 from trading.domain.errors import Invalid, NotFound
 from trading.domain.instruments import Instrument
-from trading.market.bars import FRAME_NAMES, Bars, unpack_bars
+from trading.market.adjust import Split, across, split_adjusted
+from trading.market.bars import FRAME_NAMES, FRAMES, MINUTE_NS, Bars, unpack_bars
 from trading.market.profiles import VENUE
 from trading.services.access import Actor, Reach, Role, operation
 from trading.services.floor import Floor
+from trading.services.ports.actions import BookedSplit
 
 EVERYONE = dict.fromkeys(Role, Reach.NO_PORTFOLIO)
 STALE_S = 3.0
@@ -81,12 +84,37 @@ def quotes(floor: Floor, actor: Actor) -> list[Quote]:
 
 
 @operation(EVERYONE)
-def sim_bars(floor: Floor, actor: Actor, symbol: str, timeframe: str, limit: int = 500) -> pd.DataFrame:
+def splits(floor: Floor, actor: Actor) -> dict[str, list[Split]]:
+    """Splits that were booked, oldest first, by symbol of the simulated venue."""
+    instruments, rows = floor.desk.instruments(VENUE), floor.actions.splits()
+    found = {instrument.symbol: _splits_of(instrument, rows) for instrument in instruments}
+    return {symbol: own for symbol, own in found.items() if own}
+
+
+def _splits_of(instrument: Instrument, rows: Sequence[BookedSplit]) -> list[Split]:
+    return [
+        Split(
+            row.asked_ts_ns,
+            row.applied_ts_ns,
+            Fraction(row.numerator, row.denominator),
+            float(instrument.price(row.reference_ticks)),
+        )
+        for row in rows
+        if row.instrument_id == instrument.id
+    ]
+
+
+@operation(EVERYONE)
+def sim_bars(
+    floor: Floor, actor: Actor, symbol: str, timeframe: str, limit: int = 500, *, adjust: bool = False
+) -> pd.DataFrame:
     """The newest ``limit`` bars of a simulated instrument, the forming one included, oldest first.
 
     Columns ts (start of the bar, UTC), open, high, low, close in currency and volume in units, floats for display.
-    Bars that are not in the lake yet come from the market process; without it, or without Redis, the newest are
-    missing. Raises `NotFound` for an unknown symbol and `Invalid` with code ``bad_timeframe`` or ``bad_limit``.
+    As traded; with ``adjust`` in shares as they are now (see `trading.market.adjust.split_adjusted`): for screens,
+    never for fills. Bars that are not in the lake yet come from the market process; without it, or without Redis, the
+    newest are missing. Raises `NotFound` for an unknown symbol and `Invalid` with code ``bad_timeframe`` or
+    ``bad_limit``.
     """
     if timeframe not in FRAME_NAMES:
         raise Invalid(f"a timeframe is one of {', '.join(FRAME_NAMES)}", "bad_timeframe")
@@ -96,26 +124,62 @@ def sim_bars(floor: Floor, actor: Actor, symbol: str, timeframe: str, limit: int
     if instrument is None:
         raise NotFound(f"no instrument {symbol[:40]!r} on {VENUE}")
     # The tail first: bars that move into the lake while this reads are then seen twice, never missed.
-    live = _live(floor, instrument, timeframe)
-    kept = _kept(floor, f"{VENUE}/{instrument.symbol}/{timeframe}")
+    tail = np.concatenate([unpack_bars(packed) for packed in floor.bus.get_bars()])
+    bars = (
+        _joined(_kept(floor, _series(instrument, timeframe)), _live(tail, instrument, timeframe))
+        .tail(limit)
+        .reset_index(drop=True)
+    )
+    if not adjust:
+        return bars
+    booked, length_ns = _splits_of(instrument, floor.actions.splits()), FRAMES[timeframe] * MINUTE_NS
+    spans = [
+        (start, start + pd.Timedelta(length_ns, "ns"))
+        for split in booked
+        for start in bars["ts"][across(bars, split, length_ns)]
+    ]
+    minutes = _minutes(floor, instrument, tail, spans) if timeframe != "M1" and spans else None
+    return split_adjusted(bars, booked, length_ns, minutes)
+
+
+def _series(instrument: Instrument, timeframe: str) -> str:
+    return f"{VENUE}/{instrument.symbol}/{timeframe}"
+
+
+def _joined(kept: pd.DataFrame, live: pd.DataFrame) -> pd.DataFrame:
     frame = pd.concat([kept, live], ignore_index=True) if len(kept) else live
-    return frame.drop_duplicates("ts", keep="last").sort_values("ts").tail(limit).reset_index(drop=True)
+    return frame.drop_duplicates("ts", keep="last").sort_values("ts")
 
 
-_series_by_content: dict[tuple[str, ...], pd.DataFrame] = {}
+_Span = tuple[pd.Timestamp, pd.Timestamp]
+
+
+def _minutes(floor: Floor, instrument: Instrument, tail: Bars, spans: Sequence[_Span]) -> pd.DataFrame:
+    """M1 bars, as traded, of some times."""
+    live = _live(tail, instrument, "M1")
+    parts = []
+    for first, end in spans:
+        found = _joined(_kept(floor, _series(instrument, "M1"), (first, end)), live)
+        parts.append(found[(found["ts"] >= first) & (found["ts"] < end)])
+    return pd.concat(parts, ignore_index=True).drop_duplicates("ts")
+
+
+_series_by_content: dict[tuple[object, ...], pd.DataFrame] = {}
 _series_lock = Lock()
 
 
-def _kept(floor: Floor, series: str) -> pd.DataFrame:
-    """The newest rows of a series in the lake; not to be changed.
+def _kept(floor: Floor, series: str, span: _Span | None = None) -> pd.DataFrame:
+    """The newest rows of a series in the lake, or those from a time to another; not to be changed.
 
     A chart asks every few seconds while the lake changes every hour, so what was read is kept by the hashes of the
     files it came from: equal hashes are equal rows, whichever floor asks.
     """
-    key = (series, *(file.sha256 for file in floor.lake.files(DATASET, series)))
+    key = (series, span, *(file.sha256 for file in floor.lake.files(DATASET, series)))
     found = _series_by_content.get(key)
     if found is None:
         rows = floor.lake.read(DATASET, series)
+        if len(rows) and span is not None:
+            rows = rows[(rows["ts"] >= span[0]) & (rows["ts"] < span[1])]
         found = rows[list(COLUMNS)].tail(BARS_MAX).reset_index(drop=True) if len(rows) else pd.DataFrame()
         with _series_lock:
             while len(_series_by_content) >= SERIES_KEPT:
@@ -124,17 +188,13 @@ def _kept(floor: Floor, series: str) -> pd.DataFrame:
     return found
 
 
-def _live(floor: Floor, instrument: Instrument, timeframe: str) -> pd.DataFrame:
-    parts = [_of(unpack_bars(packed), instrument.id, timeframe) for packed in floor.bus.get_bars()]
-    bars = np.concatenate(parts)
+def _live(tail: Bars, instrument: Instrument, timeframe: str) -> pd.DataFrame:
+    """An instrument's bars of a timeframe out of what the market process has of all of them."""
+    of_frame = tail["frame"] == FRAME_NAMES.index(timeframe)
+    bars = tail[of_frame & (tail["instrument_id"] == instrument.id)]
     frame = pd.DataFrame({"ts": pd.to_datetime(bars["ts_ns"], unit="ns", utc=True).as_unit("ns")})
     places = max(0, -int(instrument.tick_size.as_tuple().exponent))
     for name in ("open", "high", "low", "close"):
         frame[name] = np.round(bars[name] * float(instrument.tick_size), places)
     frame["volume"] = bars["volume"] * float(instrument.lot_size)
     return frame
-
-
-def _of(bars: Bars, instrument_id: int, timeframe: str) -> Bars:
-    own: Bars = bars[(bars["instrument_id"] == instrument_id) & (bars["frame"] == FRAME_NAMES.index(timeframe))]
-    return own

@@ -11,7 +11,7 @@ from typing import Any
 
 from trading.domain.errors import NotFound
 from trading.domain.fx import converted, mid
-from trading.domain.money import minor_to_decimal
+from trading.domain.money import ledger_to_decimal, minor_to_decimal
 from trading.domain.orders import PPM_STEP
 from trading.services.access import Actor, Reach, Role, operation
 from trading.services.floor import Floor
@@ -489,8 +489,8 @@ def _ledger(row: Mapping[str, Any]) -> LedgerLine:
         kind=row["kind"],
         asset=row["asset"],
         is_money=row["asset_kind"] == "currency",
-        amount=minor_to_decimal(row["amount"], row["scale"]),
-        balance=minor_to_decimal(row["balance"], row["scale"]),
+        amount=ledger_to_decimal(row["amount"], row["scale"], row["lot_size"]),
+        balance=ledger_to_decimal(row["balance"], row["scale"], row["lot_size"]),
         order_id=row["order_id"],
         memo=row["memo"],
     )

@@ -6,6 +6,7 @@ READING = frozenset(
         "actions.preview",
         "audit.search",
         "backups.newest",
+        "backups.work",
         "batches.preview",
         "brokerage.balances",
         "brokerage.executions",
@@ -36,6 +37,7 @@ READING = frozenset(
         "market_data.instrument_list",
         "market_data.quotes",
         "market_data.sim_bars",
+        "market_data.splits",
         "monitoring.accounts",
         "monitoring.view",
         "night.replay",
@@ -54,9 +56,11 @@ READING = frozenset(
         "queries.reconciliations",
         "queries.returns",
         "queries.statement",
+        "research.backtest",
         "research.backtests",
         "research.models",
         "research.pipeline_runs",
+        "research.sweep",
         "research_data.bars",
         "research_data.ingest_reports",
         "research_data.series_list",
@@ -79,15 +83,14 @@ READING = frozenset(
 
 TOLD_AFTER = frozenset(
     {
+        "backups.ask",
         "ingest.ingest_inbox",
         "ingest.ingest_path",
         "ingest.ingest_shipped",
         "monitoring.run_now",
         "night.archive_log",
         "night.tidy_lake",
-        "research.backtest",
         "research.run_nightly",
-        "research.sweep",
         "verify.run",
     }
 )

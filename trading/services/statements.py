@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from trading.domain.errors import Invalid
-from trading.domain.money import minor_to_decimal
+from trading.domain.money import ledger_to_decimal
 from trading.services.access import Actor, Reach, Role, operation
 from trading.services.floor import Floor
 from trading.services.ports.queries import QueryStore
@@ -218,7 +218,9 @@ def _store(floor: Floor, actor: Actor) -> QueryStore:
 
 
 def _asset(end: Any, totals: Sequence[Any], rows: Sequence[Any]) -> AssetStatement:
-    scale = end["scale"]
+    def units(amount: int) -> Decimal:
+        return ledger_to_decimal(amount, end["scale"], end["lot_size"])
+
     lines, balance = [], end["opening"]
     for row in rows:
         balance += row["amount"]
@@ -228,8 +230,8 @@ def _asset(end: Any, totals: Sequence[Any], rows: Sequence[Any]) -> AssetStateme
                 row["group_id"],
                 row["ts_ns"],
                 row["kind"],
-                minor_to_decimal(row["amount"], scale),
-                minor_to_decimal(balance, scale),
+                units(row["amount"]),
+                units(balance),
                 row["order_id"],
                 row["memo"],
             )
@@ -237,11 +239,8 @@ def _asset(end: Any, totals: Sequence[Any], rows: Sequence[Any]) -> AssetStateme
     return AssetStatement(
         end["asset"],
         end["asset_kind"] == "currency",
-        minor_to_decimal(end["opening"], scale),
-        minor_to_decimal(end["closing"], scale),
-        [
-            Total(t["kind"], t["lines"], minor_to_decimal(t["received"], scale), minor_to_decimal(t["paid"], scale))
-            for t in totals
-        ],
+        units(end["opening"]),
+        units(end["closing"]),
+        [Total(each["kind"], each["lines"], units(each["received"]), units(each["paid"])) for each in totals],
         lines,
     )

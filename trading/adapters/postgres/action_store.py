@@ -12,7 +12,7 @@ from trading.domain.actions import Position
 from trading.domain.errors import NotFound
 from trading.domain.fees import FeeSchedule, charges_to_json
 from trading.domain.positions import Lot
-from trading.services.ports.actions import ActionRow, Holder
+from trading.services.ports.actions import ActionRow, BookedSplit, Holder
 
 _ACTIONS = """select c.id, c.instrument_id, v.symbol, v.venue, c.kind, c.ex_date, c.due_ts_ns, c.numerator,
         c.denominator, c.dividend, c.tax_ppm, c.reference_ticks, c.source, c.state, c.entered_ts_ns, c.applied_ts_ns,
@@ -22,6 +22,11 @@ _ACTIONS = """select c.id, c.instrument_id, v.symbol, v.venue, c.kind, c.ex_date
     where (%(id)s::bigint is null or c.id = %(id)s)
         and (%(due)s::bigint is null or (c.state = 'pending' and c.due_ts_ns <= %(due)s))
     order by case when %(due)s::bigint is null then -c.due_ts_ns else c.due_ts_ns end, c.id limit %(limit)s"""
+
+_SPLITS = """select a.instrument_id, a.numerator, a.denominator, a.reference_ticks, c.ts_ns as asked_ts_ns,
+        a.applied_ts_ns
+    from corporate_action a join command c on c.input_seq = a.input_seq
+    where a.kind = 'split' and a.state = 'applied' order by a.applied_ts_ns"""
 
 _OPEN = "state not in ('filled', 'rejected', 'cancelled', 'expired')"
 _HOLDERS = f"""select p.id as portfolio_id, p.name as portfolio, u.username as owner,
@@ -104,6 +109,12 @@ class PostgresActions:
         with cursor(self._pool) as rows:
             rows.execute(_ACTIONS, {"limit": limit, "id": action_id, "due": due_ts_ns})
             return [ActionRow(**row) for row in rows]
+
+    def splits(self) -> Sequence[BookedSplit]:
+        """See the port."""
+        with cursor(self._pool) as rows:
+            rows.execute(_SPLITS)
+            return [BookedSplit(**row) for row in rows]
 
     def holders(self, instrument_id: int) -> Sequence[Holder]:
         """See the port."""

@@ -12,15 +12,17 @@ from typing import Any, LiteralString
 from psycopg import Cursor
 from psycopg.rows import DictRow
 
+LOT_SIZES: LiteralString = "(select asset_id, min(lot_size) as lot_size from instrument_current group by asset_id)"
+"""Units of an instrument's asset that one of what the ledger counts stands for."""
 _SIGNED = "case when t.credit_id = a.id then t.amount else -t.amount end"
 _ENDS: LiteralString = f"""select a.id as account_id, c.code as asset, c.kind as asset_kind, c.scale,
-        coalesce(o.balance, 0) + coalesce((select sum({_SIGNED}) from transfer t
+        u.lot_size, coalesce(o.balance, 0) + coalesce((select sum({_SIGNED}) from transfer t
             where t.portfolio_id = a.portfolio_id and t.asset_id = a.asset_id
             and t.ts_ns >= coalesce(o.ts_ns, {-(2**63)}) and t.ts_ns < %(from_ns)s), 0)::bigint as opening,
         coalesce(e.balance, a.posted) - coalesce((select sum({_SIGNED}) from transfer t
             where t.portfolio_id = a.portfolio_id and t.asset_id = a.asset_id
             and t.ts_ns >= %(to_ns)s and t.ts_ns < coalesce(e.ts_ns, {2**63 - 1})), 0)::bigint as closing
-    from account a join asset c on c.id = a.asset_id
+    from account a join asset c on c.id = a.asset_id left join {LOT_SIZES} u on u.asset_id = a.asset_id
     left join lateral (select ts_ns, balance from balance_mark where account_id = a.id and ts_ns <= %(from_ns)s
                        order by ts_ns desc limit 1) o on true
     left join lateral (select ts_ns, balance from balance_mark where account_id = a.id and ts_ns >= %(to_ns)s

@@ -35,6 +35,21 @@ class ActionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class BookedSplit:
+    """A split that was booked: ``numerator`` new for ``denominator`` old, ``reference_ticks`` the price before it.
+
+    The venue's price follows when the booking is asked for; ``applied_ts_ns`` is when the broker did it (ns UTC).
+    """
+
+    instrument_id: int
+    numerator: int
+    denominator: int
+    reference_ticks: int
+    asked_ts_ns: int
+    applied_ts_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Holder:
     """A portfolio with its position (no lots where it has none) and its open orders in an instrument."""
 
@@ -72,6 +87,10 @@ class ActionStore(Protocol):
 
     def actions(self, limit: int, action_id: int | None = None, due_ts_ns: int | None = None) -> Sequence[ActionRow]:
         """Actions, newest ex-date first; one alone, or those pending that are due, oldest first."""
+        ...
+
+    def splits(self) -> Sequence[BookedSplit]:
+        """Every split that was booked, oldest first."""
         ...
 
     def holders(self, instrument_id: int) -> Sequence[Holder]:

@@ -30,3 +30,19 @@ class Bus(Protocol):
     def get_bars(self) -> tuple[bytes, bytes]:
         """Simulated bars not yet in the lake, closed ones and forming ones, packed `trading.market.bars.BAR`."""
         ...
+
+    def ask_backup(self, ts_ns: int) -> bool:
+        """Ask for a backup; False while one is asked for. Forgotten after a while, `Unavailable` while away."""
+        ...
+
+    def take_backup(self) -> bool:
+        """Whether a backup is asked for; says so once."""
+        ...
+
+    def tell_backup(self, began_ns: int | None) -> None:
+        """A backup that began then is being made, which is to be said again every few seconds; None: it is over."""
+        ...
+
+    def backup_work(self) -> tuple[int | None, int | None]:
+        """When a backup was asked for that nobody has taken, and when the one began that is being made (ns UTC)."""
+        ...

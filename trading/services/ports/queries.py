@@ -83,15 +83,16 @@ class QueryStore(Protocol):
     def ledger(self, portfolio_id: int, limit: int, order_id: int | None = None) -> Sequence[dict[str, Any]]:
         """Ledger entries of the portfolio's accounts, newest first.
 
-        id, group_id, ts_ns, kind, asset, scale, amount (signed), balance (of that account after the entry), order_id.
+        id, group_id, ts_ns, kind, asset, scale, lot_size (of instruments), amount (signed), balance (of that account
+        after the entry), order_id.
         """
         ...
 
     def statement(self, portfolio_id: int, from_ns: int, to_ns: int, limit: int) -> Mapping[str, Any]:
         """A period [from, to) as of one moment, in minor units.
 
-        ``ends``: account_id, asset, asset_kind, scale, opening, closing of each account; ``totals``: account_id, kind,
-        lines, received, paid; ``lines``: the first ``limit`` by time, amounts signed.
+        ``ends``: account_id, asset, asset_kind, scale, lot_size (of instruments), opening, closing of each account;
+        ``totals``: account_id, kind, lines, received, paid; ``lines``: the first ``limit`` by time, amounts signed.
         """
         ...
 
