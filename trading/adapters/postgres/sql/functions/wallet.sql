@@ -239,7 +239,8 @@ declare
     fresh bigint;
     opening bigint;
 begin
-    select * into old from portfolio where id = p_portfolio for update;
+    perform lock_plans(p_portfolio);
+    select * into old from portfolio where id = p_portfolio for no key update;
     if not found then
         raise exception 'no such portfolio' using errcode = 'TF006';
     end if;
