@@ -93,8 +93,9 @@ async def measured(floor: Floor, settings: Settings) -> list[Row]:
     """Slices in turns, then the percentiles."""
     url, size = connections.redis_url(settings), scaled(IN_A_SLICE, 20)
     trader = Trader(floor)
-    events = RedisBus(url).listen(EVENTS)
-    first = asyncio.ensure_future(anext(events))  # subscribes; the first event of the first order ends it
+    bus = RedisBus(url)
+    events = bus.listen(EVENTS)
+    first = asyncio.ensure_future(anext(events))  # subscribes
     await asyncio.sleep(0)
     inserts_us: list[float] = []
     with (
@@ -104,7 +105,7 @@ async def measured(floor: Floor, settings: Settings) -> list[Row]:
     ):
         connection.execute("create table bench_row (id bigint generated always as identity primary key, n bigint)")
         await asyncio.to_thread(wait_for_listener, settings, EVENTS)
-        trader.order()
+        bus.publish_events([{"topic": "", "order_id": 0}])
         await asyncio.wait_for(first, FILL_TIMEOUT_S)
         await trader.orders(events, scaled(WARM, 20))
         trader.submits_us.clear()
@@ -154,13 +155,18 @@ class Trader:
             began_ns = time.perf_counter_ns()
             order_id = self.order()
             submitted_ns = time.perf_counter_ns()
-            async with asyncio.timeout(FILL_TIMEOUT_S):
-                async for _, payload in events:
-                    event = json.loads(payload)
-                    if event["order_id"] == order_id and event["topic"] == "fill":
-                        break
+            await filled(events, order_id)
             self.totals_us.append((time.perf_counter_ns() - began_ns) / 1e3)
             self.submits_us.append((submitted_ns - began_ns) / 1e3)
+
+
+async def filled(events: AsyncIterator[tuple[str, bytes]], order_id: int) -> None:
+    """Until the event of an order's fill."""
+    async with asyncio.timeout(FILL_TIMEOUT_S):
+        async for _, payload in events:
+            event = json.loads(payload)
+            if event["order_id"] == order_id and event["topic"] == "fill":
+                return
 
 
 def inserts(connection: "psycopg.Connection[tuple[object, ...]]", count: int) -> list[float]:

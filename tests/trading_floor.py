@@ -3,7 +3,7 @@
 The bus is in memory (real code: it remembers the newest quotes), the clock stands until it is moved.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from itertools import count
@@ -67,9 +67,11 @@ class MemoryBus:
         self.newest: dict[int, Ticks] = {}
         self.books: dict[int, Ticks] = {}
         self.wakes = 0
+        self.events: list[Mapping[str, Any]] = []
 
-    def wake_broker(self) -> None:
+    def wake_broker(self, events: Sequence[Mapping[str, Any]] = ()) -> None:
         self.wakes += 1
+        self.events += events
 
     def last_ticks(self, ids: Sequence[int] | None = None) -> dict[int, Ticks]:
         return {key: ticks for key, ticks in self.newest.items() if ids is None or key in ids}

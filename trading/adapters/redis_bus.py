@@ -24,7 +24,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from trading.adapters.tick_wire import BOOKS, LAST, TickWire
+from trading.adapters.tick_wire import BOOKS, LAST, TickWire, word, words
 from trading.domain.errors import Unavailable
 from trading.market.ticks import BARS, CHANNEL, EVENTS, STREAM, TICK, WAKE, Ticks, unpack
 
@@ -77,6 +77,8 @@ class RedisBus:
         self._suffix = f"@{database}" if database else ""
         self._quiet_until_s = 0.0
         self._wire = TickWire(self.channel(CHANNEL))
+        self._wake = words("XADD", WAKE, "MAXLEN", "~", str(WAKE_ENTRIES), "*", "w", "1")
+        self._tell = b"*3\r\n" + word("PUBLISH") + word(self.channel(EVENTS))
         self._ticks = self._publisher.connection_pool.make_connection()
         self._ticks_lock = threading.Lock()
         self._quotes = _Lines(self._publisher)
@@ -153,15 +155,15 @@ class RedisBus:
             channel = self.channel(EVENTS)
             self._send(*(("PUBLISH", channel, json.dumps(event)) for event in events))
 
-    def wake_broker(self) -> None:
+    def wake_broker(self, events: Sequence[Mapping[str, Any]] = ()) -> None:
         """Tell the broker that a command has been committed; without it the broker finds it by polling.
 
-        Does not wait for the server: an order that was accepted waits for nobody.
+        Screens are told ``events`` on the way. Does not wait for the server: who was accepted waits for nobody.
         """
         if time.monotonic() < self._quiet_until_s:
             return
         try:
-            self._wakes.tell("XADD", WAKE, "MAXLEN", "~", WAKE_ENTRIES, "*", "w", b"1")
+            self._wakes.tell(self._wake + b"".join(self._tell + word(json.dumps(event)) for event in events))
         except _FAILURES:
             self._quiet_until_s = time.monotonic() + RETRY_AFTER_S
 
@@ -330,15 +332,15 @@ class _Lines:
             connection.send_command(*words)
             return connection.read_response(disable_decoding=True)
 
-    def tell(self, *words: Any) -> None:
-        """Send it; the answer is read before the next one is sent on this connection."""
+    def tell(self, packed: bytes) -> None:
+        """Send it; the answers are read before the next is sent on this connection."""
         with self._one() as connection:
             try:
                 while connection.can_read(timeout=0):
                     connection.read_response(disable_decoding=True)
             except _FAILURES:
                 connection.disconnect()  # the server hung up since; what is sent connects anew
-            connection.send_command(*words)
+            connection.send_packed_command([packed])
 
     def close(self) -> None:
         """Hang up."""

@@ -22,18 +22,24 @@ _MEMORY = 64  # publications over which the usual size is averaged
 _SIZE = TICK.itemsize
 
 
-def _word(text: str) -> bytes:
+def word(text: str) -> bytes:
+    """One word of a command."""
     raw = text.encode()
     return b"$%d\r\n%b\r\n" % (len(raw), raw)
+
+
+def words(*texts: str) -> bytes:
+    """A whole command."""
+    return b"*%d\r\n" % len(texts) + b"".join(map(word, texts))
 
 
 class TickWire:
     """Encodes publications for one channel. It remembers how large they usually are, and instruments' names."""
 
     def __init__(self, channel: str) -> None:
-        self._publish = b"*3\r\n" + _word("PUBLISH") + _word(channel)
-        self._last = _word("HSET") + _word(LAST)
-        self._books = _word("HSET") + _word(BOOKS)
+        self._publish = b"*3\r\n" + word("PUBLISH") + word(channel)
+        self._last = word("HSET") + word(LAST)
+        self._books = word("HSET") + word(BOOKS)
         self._keys: dict[int, bytes] = {}
         self._mean_bytes = 8.0 * _SIZE
         self._add = self._add_command()
@@ -42,8 +48,8 @@ class TickWire:
     def _add_command(self) -> bytes:
         fewest, most = TAPE_ENTRIES
         kept = min(most, max(fewest, int(TAPE_BYTES / (self._mean_bytes + _ENTRY_BYTES))))
-        words = ("XADD", STREAM, "MAXLEN", "~", str(kept), "*", "b")
-        return b"*8\r\n" + b"".join(map(_word, words))
+        texts = ("XADD", STREAM, "MAXLEN", "~", str(kept), "*", "b")
+        return b"*8\r\n" + b"".join(map(word, texts))  # the eighth is the payload
 
     def commands(self, ticks: Ticks) -> tuple[bytes, int]:
         """The bytes to send for some ticks, and how many replies the server gives to them."""
@@ -68,7 +74,7 @@ class TickWire:
         if (kind & RESET).any() and (books := whole_snapshots(ticks)):
             parts += (b"*%d\r\n" % (2 + 2 * len(books)), self._books)
             for instrument_id, book in books.items():
-                parts += (_word(str(instrument_id)), b"$%d\r\n%b\r\n" % (book.nbytes, pack(book)))
+                parts += (word(str(instrument_id)), b"$%d\r\n%b\r\n" % (book.nbytes, pack(book)))
             replies += 1
         return b"".join(parts), replies
 
@@ -76,7 +82,7 @@ class TickWire:
         """An instrument's field of the hash, and the head of the one tick that is its value."""
         found = self._keys.get(instrument_id)
         if found is None:
-            found = self._keys[instrument_id] = _word(str(instrument_id)) + b"$%d\r\n" % _SIZE
+            found = self._keys[instrument_id] = word(str(instrument_id)) + b"$%d\r\n" % _SIZE
         return found
 
 

@@ -211,3 +211,8 @@ class Acceptance:
     protection_ticks: int
     cash_held: int
     group: tuple[int, ...] = ()
+
+    @property
+    def order_ids(self) -> tuple[int, ...]:
+        """All orders of the ticket."""
+        return self.group or (self.order_id,)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from trading.domain.errors import Invalid
 from trading.domain.orders import Refusal, Ticket
 from trading.services.access import Actor, Reach, Role, operation
-from trading.services.desk import best_quote, check_key, marks_of, ticks_for
+from trading.services.desk import best_quote, check_key, marks_of, tell_accepted, ticks_for
 from trading.services.floor import Floor
 from trading.services.ports.batches import BatchAnswer, BatchMode, DecideTicket
 from trading.services.ports.desk import Decision, DeskContext
@@ -41,7 +41,7 @@ def submit(
         actor.origin,
     )
     if answer.accepted:
-        floor.bus.wake_broker()
+        tell_accepted(floor, portfolio_id, *answer.answers)
     return answer
 
 

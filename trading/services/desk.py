@@ -78,7 +78,7 @@ def submit(floor: Floor, actor: Actor, portfolio_id: int, ticket: Ticket, key: s
         actor.origin,
     )
     if isinstance(answer, Acceptance):
-        floor.bus.wake_broker()
+        tell_accepted(floor, portfolio_id, answer)
     return answer
 
 
@@ -178,6 +178,13 @@ def cancel(floor: Floor, actor: Actor, portfolio_id: int, order_id: int) -> Refu
 def instruments(floor: Floor, actor: Actor) -> Sequence[Instrument]:
     """What is traded on SIM, by symbol."""
     return floor.desk.instruments("SIM")
+
+
+def tell_accepted(floor: Floor, portfolio_id: int, *answers: Acceptance | Refusal) -> None:
+    """Wake the broker for orders that are committed, and tell screens of them."""
+    accepted = [answer for answer in answers if isinstance(answer, Acceptance)]
+    event = {"v": 1, "topic": "order", "portfolio_id": portfolio_id, "state": "accepted"}
+    floor.bus.wake_broker([event | {"order_id": order_id} for each in accepted for order_id in each.order_ids])
 
 
 def check_key(actor: Actor, key: str) -> None:

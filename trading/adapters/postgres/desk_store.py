@@ -22,11 +22,12 @@ from trading.adapters.postgres.rows import (
     open_order_of,
     policy_of,
 )
-from trading.adapters.postgres.short_transaction import ShortTransaction, short_transaction
+from trading.adapters.postgres.short_transaction import ShortTransaction, ask, short_transaction
 from trading.domain.errors import Conflict, Halted
 from trading.domain.instruments import Instrument
 from trading.domain.ledger import Hold
 from trading.domain.orders import Acceptance, Change, Effect, OrderState, Refusal, Terms, Ticket, TimeInForce
+from trading.domain.risk import RiskLimits
 from trading.services.ports.desk import (
     Alteration,
     Decide,
@@ -43,6 +44,9 @@ KEY_WAIT_MS = 1500
 BEGIN: LiteralString = f"begin; set local lock_timeout = {KEY_WAIT_MS}; "
 OPEN = b"select desk_open($1, $2, $3, $4, $5, $6, $7)"
 ACCEPT = b"select desk_accept($1, $2, $3, $4, $5, $6)"
+ACCEPT_COVERED = b"select desk_accept($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+NOT_COVERED = "TF009"
+REMEMBERED_MAX = 10_000
 REFUSE = b"select desk_refuse($1, $2, $3, $4, $5, $6, $7)"
 OPEN_CHANGE = b"select desk_open_change($1, $2, $3, $4, $5, $6)"
 TAKE_CHANGE = b"select desk_change($1, $2, $3, $4, $5, $6)"
@@ -59,14 +63,24 @@ class PostgresDesk:
         self._ids: dict[tuple[str, str], int] = {}
         self._newest: dict[int, Instrument] = {}
         self._margin: dict[int, bool] = {}
+        self._remembered: dict[tuple[int, int, int], _Remembered] = {}
 
     def submit(
         self, user_id: int, portfolio_id: int, key: str, ticket: Ticket, decide: Decide, ts_ns: int, origin: str
     ) -> Acceptance | Refusal:
-        """See the port. A second call with the same key waits for the first, then gets its answer."""
+        """See the port. A second call with the same key waits for the first, then gets its answer.
+
+        One round trip where what was read for an earlier order still holds, else two.
+        """
         instrument_id = self.instrument_id(ticket.symbol, ticket.venue)
         newest = self._newest.get(instrument_id or 0)
         call = _Call(user_id, SUBMIT, key, digest_of([portfolio_id, *_ticket_body(ticket)]), origin, portfolio_id)
+        place = (user_id, portfolio_id, instrument_id or 0)
+        remembered = self._remembered.get(place)
+        if remembered is not None and ticket.parent_id is None:
+            answer = self._submit_covered(call, remembered, decide, ts_ns)
+            if answer is not None:
+                return answer
         with self._transaction() as transaction:
             version = 0 if newest is None else newest.version
             found = call.open(transaction, OPEN, portfolio_id, instrument_id, version)
@@ -75,13 +89,46 @@ class PostgresDesk:
                 return known
             if "unknown_instrument" in found:
                 return call.refuse(transaction, unknown_instrument(ticket))
-            judged = decide(self._context(found, newest))
+            context = self._context(found, newest)
+            self._remember(place, context, found)
+            judged = decide(context)
             if isinstance(judged, Refusal):
                 return call.refuse(transaction, judged)
             row = orders_row(judged, found, portfolio_id, ts_ns)
             if ticket.parent_id is not None:
                 row["orders"][0] |= {"parent_id": ticket.parent_id, "child_n": ticket.child_n}
             return call.accept(transaction, ACCEPT, row)
+
+    def _remember(self, place: tuple[int, int, int], context: DeskContext, found: Mapping[str, Any]) -> None:
+        covered = context.if_covered()
+        if covered is None:
+            self._remembered.pop(place, None)
+            return
+        if len(self._remembered) >= REMEMBERED_MAX:
+            self._remembered.clear()
+        self._remembered[place] = _Remembered(covered, found, context.limits)
+
+    def _submit_covered(
+        self, call: "_Call", remembered: "_Remembered", decide: Decide, ts_ns: int
+    ) -> Acceptance | Refusal | None:
+        """One order judged on what is remembered; None where it must be judged on what is there now."""
+        judged = decide(remembered.context)
+        if isinstance(judged, Refusal) or len(judged) != 1:
+            return None
+        row, limits = orders_row(judged, remembered.found, call.portfolio_id, ts_ns), remembered.limits
+        if not row["orders"][0]["holds"]:
+            return None
+        about = (remembered.found["epoch"], limits.max_open_orders, limits.max_user_open_orders)
+        with desk_connection(self._pool) as connection:
+            try:
+                found = json.loads(ask(connection, ACCEPT_COVERED, *call.parameters, _json(row), *about) or b"null")
+            except errors.DatabaseError as error:
+                if error.sqlstate != NOT_COVERED:
+                    raise
+                found = None
+        if found is None:
+            return None
+        return _known(found) or acceptance_of(found)
 
     def change(
         self,
@@ -195,6 +242,15 @@ def desk_connection(pool: Pool) -> Iterator[Connection[Any]]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Remembered:
+    """What was read for an order of a user in a portfolio and an instrument, to judge the next one on."""
+
+    context: DeskContext
+    found: Mapping[str, Any]
+    limits: RiskLimits
+
+
+@dataclass(frozen=True, slots=True)
 class _Call:
     """A call under its idempotency key."""
 
@@ -221,8 +277,12 @@ class _Call:
 
     def accept(self, transaction: ShortTransaction, statement: bytes, row: Mapping[str, Any]) -> Acceptance:
         """Let a server function write everything and answer."""
-        parameters = (self.user_id, self.operation, self.key, self.digest, self.origin, _json(row))
-        return acceptance_of(json.loads(transaction.end(statement, *parameters)))
+        return acceptance_of(json.loads(transaction.end(statement, *self.parameters, _json(row))))
+
+    @property
+    def parameters(self) -> tuple[object, ...]:
+        """Of whatever accepts."""
+        return self.user_id, self.operation, self.key, self.digest, self.origin
 
 
 def unknown_instrument(ticket: Ticket) -> Refusal:
@@ -262,8 +322,7 @@ def answer_of(stored: Mapping[str, Any]) -> Acceptance | Refusal:
     return acceptance_of(stored)
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
+_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def context_of(found: Mapping[str, Any], instrument: Instrument | None = None) -> DeskContext:
@@ -308,8 +367,15 @@ def _standing(found: Mapping[str, Any], instrument: Instrument) -> Standing:
 
 
 def _holds(found: Mapping[str, Any], cash: int, asset: int) -> list[dict[str, Any]]:
-    accounts = (("cash", found["cash_account"], cash), ("asset", found["asset_account"], asset))
-    return [{"leg": leg, "account_id": account, "amount": amount} for leg, account, amount in accounts if amount]
+    legs = (
+        ("cash", found["cash_account"], found["currency_id"], cash),
+        ("asset", found["asset_account"], found["asset_id"], asset),
+    )
+    return [
+        {"leg": leg, "account_id": account, "asset_id": asset_id, "amount": amount}
+        for leg, account, asset_id, amount in legs
+        if amount
+    ]
 
 
 def orders_row(judged: Sequence[Decision], found: Mapping[str, Any], portfolio_id: int, ts_ns: int) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """Postings of people and of the floor: each is one call of a server function, once for each key."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, LiteralString
 
 from psycopg import errors
-from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.pool import Pool, connection_of, scalar, take_time
+from trading.adapters.postgres.short_transaction import ask
 from trading.domain.errors import Conflict, Invalid, NotFound, already_told
 from trading.domain.money import Asset, minor_to_decimal
 from trading.services.ports.desk import Cutoff, Marks, Posting
@@ -43,6 +44,7 @@ class PostgresLedger:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._scales: dict[int, int] = {}
 
     def post(self, posting: Posting) -> int:
         """See `LedgerStore`."""
@@ -99,12 +101,17 @@ class PostgresLedger:
         return self._post_cash("withdrawal", admin_id, portfolio_id, amount, key, memo, origin, ts_ns, judged)
 
     def scale(self, portfolio_id: int) -> int | None:
-        """Decimal places of the portfolio's base currency."""
-        with connection_of(self._pool) as connection:
-            row = connection.execute(
-                "select a.scale from portfolio p join asset a on a.id = p.currency_id where p.id = %s", (portfolio_id,)
-            ).fetchone()
-        return None if row is None else int(row[0])
+        """Decimal places of the portfolio's base currency, which never changes: asked once."""
+        known = self._scales.get(portfolio_id)
+        if known is None:
+            with connection_of(self._pool) as connection:
+                row = connection.execute(
+                    "select a.scale from portfolio p join asset a on a.id = p.currency_id where p.id = %s",
+                    (portfolio_id,),
+                ).fetchone()
+            if row is not None:
+                known = self._scales[portfolio_id] = int(row[0])
+        return known
 
     def keep_balances(self, ts_ns: int) -> int:
         """See `LedgerStore`."""
@@ -122,12 +129,12 @@ class PostgresLedger:
         memo: str,
         origin: str,
         ts_ns: int,
-        judged: tuple[Jsonb | None, Jsonb | None] = (None, None),
+        judged: tuple[str | None, str | None] = (None, None),
     ) -> int:
         body = hashlib.sha256(f"{kind}|{portfolio_id}|{amount}|{memo}".encode()).digest()
         answer = called(
             self._pool,
-            "select post_cash(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            b"select post_cash($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             (admin_id, kind, portfolio_id, amount, key, body, memo, origin, ts_ns, *judged),
         )
         return int(answer["group_id"])
@@ -158,21 +165,27 @@ def _digest(posting: Posting) -> bytes:
     return hashlib.sha256(body.encode()).digest()
 
 
-def as_json(cutoffs: Sequence[Cutoff]) -> Jsonb:
+def as_json(cutoffs: Sequence[Cutoff]) -> str:
     """Cutoffs as the server functions read them."""
-    return Jsonb([asdict(each) for each in cutoffs])
+    return json.dumps([asdict(each) for each in cutoffs])
 
 
-def marks_json(marks: Marks) -> Jsonb:
+def marks_json(marks: Marks) -> str:
     """Quotes as the server functions read them."""
-    return Jsonb({str(key): list(quote) for key, quote in marks.items()})
+    return json.dumps(marks)
 
 
-def called(pool: Pool, statement: LiteralString, parameters: Sequence[Any]) -> Mapping[str, Any]:
-    """The answer of a server function of the ledger or the wallet; a refusal is raised with its numbers."""
+def called(pool: Pool, statement: LiteralString | bytes, parameters: Sequence[Any]) -> Mapping[str, Any]:
+    """The answer of a server function of the ledger or the wallet; a refusal is raised with its numbers.
+
+    A statement of bytes has parameters ``$1`` ... that need no adapting, and takes the shorter way.
+    """
     try:
         with connection_of(pool) as connection:
-            found = scalar(connection, statement, parameters)
+            if isinstance(statement, bytes):
+                found = json.loads(ask(connection, statement, *parameters))
+            else:
+                found = scalar(connection, statement, parameters)
     except errors.NumericValueOutOfRange:
         raise Invalid("the balance would be out of range", "out_of_range") from None
     except errors.DatabaseError as error:

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from psycopg import Connection, Error, OperationalError
 from psycopg.errors import InvalidSqlStatementName, error_from_result
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
-from psycopg.pq.abc import PGresult
+from psycopg.pq.abc import PGconn, PGresult
 
 from trading.adapters.postgres.pool import ANSWER_S
 
@@ -37,6 +37,57 @@ def short_transaction(connection: Connection[Any]) -> Iterator["ShortTransaction
         own.close()
 
 
+def ask(connection: Connection[Any], statement: bytes, *parameters: object) -> bytes:
+    """What one prepared statement answers, as a transaction of its own on an idle autocommit connection.
+
+    The text of one value, empty for null, once it is committed. Raises like psycopg.
+    """
+    pgconn, names = connection.pgconn, _prepared.setdefault(connection, {})
+    until_s = time.monotonic() + ANSWER_S
+    name = names.get(statement)
+    if name is None:
+        name = b"short_%d" % next(_numbers)
+        pgconn.send_prepare(name, statement)
+        _finished(pgconn, until_s)
+        names[statement] = name
+    pgconn.send_query_prepared(name, [_text(value) for value in parameters])
+    try:
+        return _finished(pgconn, until_s)
+    except InvalidSqlStatementName:  # psycopg drops what is prepared on a connection after a rollback
+        names.clear()
+        return ask(connection, statement, *parameters)
+
+
+def _finished(pgconn: PGconn, until_s: float) -> bytes:
+    """The value that a statement answers, once the server is ready for another: what fails at its commit comes last."""
+    value, failed = b"", None
+    while (result := _wait(pgconn, until_s)) is not None:
+        if result.status == ExecStatus.TUPLES_OK:
+            value = result.get_value(0, 0) or b""
+        elif result.status != ExecStatus.COMMAND_OK:
+            failed = failed or _error(result)
+    if failed is not None:
+        raise failed
+    return value
+
+
+def _wait(pgconn: PGconn, until_s: float) -> PGresult | None:
+    """The next result. Other threads run meanwhile: one of them may hold what this waits for.
+
+    Hangs up on a server that has said nothing for longer than a transaction may take there.
+    """
+    pgconn.flush()
+    if pgconn.is_busy():
+        ready = select.poll()
+        ready.register(pgconn.socket, select.POLLIN)
+        while pgconn.is_busy():
+            if not ready.poll(max(0.0, until_s - time.monotonic()) * 1000):
+                pgconn.finish()
+                raise OperationalError("the server does not answer")
+            pgconn.consume_input()
+    return pgconn.get_result()
+
+
 class ShortTransaction:
     """See `short_transaction`. Statements answer with the text of one value."""
 
@@ -45,8 +96,6 @@ class ShortTransaction:
         self._until_s = time.monotonic() + ANSWER_S
         self._names = _prepared.setdefault(connection, {})
         self._sent: list[tuple[bytes, bytes] | None] = []
-        self._socket = select.poll()
-        self._socket.register(self._pgconn.socket, select.POLLIN)
         self._synced = False
         self._pgconn.enter_pipeline_mode()
         self._send(b"begin")
@@ -119,18 +168,7 @@ class ShortTransaction:
         return value
 
     def _next(self) -> PGresult | None:
-        """The next result. Other threads run meanwhile: one of them may hold what this waits for.
-
-        Hangs up on a server that has said nothing for longer than a transaction may take there.
-        """
-        pgconn = self._pgconn
-        pgconn.flush()
-        while pgconn.is_busy():
-            if not self._socket.poll(max(0.0, self._until_s - time.monotonic()) * 1000):
-                pgconn.finish()
-                raise OperationalError("the server does not answer")
-            pgconn.consume_input()
-        return pgconn.get_result()
+        return _wait(self._pgconn, self._until_s)
 
 
 def _error(result: PGresult) -> Error:

@@ -1,7 +1,7 @@
 """Redis as the use cases see it: transport, nothing of record."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from trading.market.ticks import Ticks
 
@@ -9,8 +9,11 @@ from trading.market.ticks import Ticks
 class Bus(Protocol):
     """Publish and peek. Every method is safe to call while the server is away: publishing then does nothing."""
 
-    def wake_broker(self) -> None:
-        """Tell the broker that a command has been committed."""
+    def wake_broker(self, events: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Tell the broker that a command has been committed, and screens what that made known.
+
+        An event is ``{"v": 1, "topic": ..., "portfolio_id": ...}``.
+        """
         ...
 
     def last_ticks(self, ids: Sequence[int] | None = None) -> dict[int, Ticks]:

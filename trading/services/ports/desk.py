@@ -1,7 +1,7 @@
 """Stores behind desk, ledger, kill switch and verification."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from trading.domain.instruments import Instrument
@@ -21,6 +21,8 @@ from trading.domain.orders import (
     TimeInForce,
 )
 from trading.domain.risk import Exposure, RiskLimits
+
+_PLENTY = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,38 @@ class DeskContext:
     exposure: Exposure = field(default_factory=Exposure)
     margin: MarginContext | None = None
     action_waits: bool = False
+
+    def if_covered(self) -> "DeskContext | None":
+        """This context with cash, shares and room for open orders without end, to be judged on again later.
+
+        None where the judgement of an order rests on more than that moves with each order or tick: on margin, where a
+        limit counts orders a minute, positions or losses, and while a corporate action waits.
+        """
+        limits = self.limits
+        moving = (
+            limits.max_orders_per_minute,
+            limits.max_user_orders_per_minute,
+            limits.max_position_lots,
+            limits.max_position_notional,
+            limits.max_daily_loss,
+            limits.max_drawdown_ppm,
+        )
+        if (
+            self.margin is not None
+            or self.portfolio_kind != "cash"
+            or self.action_waits
+            or any(limit is not None for limit in moving)
+        ):
+            return None
+        return replace(
+            self,
+            cash_available=_PLENTY,
+            position_lots=_PLENTY,
+            position_held=0,
+            open_orders=0,
+            exposure=replace(self.exposure, other_orders=0),
+            limits=replace(limits, max_open_orders=None, max_user_open_orders=None),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,3 +26,12 @@ begin
 end $$;
 create or replace trigger asset_accounts after insert on asset
     for each row execute function open_floor_accounts();
+
+-- The orders of a portfolio are counted from its first day.
+create or replace function begin_order_count() returns trigger language plpgsql security definer set search_path = public as $$
+begin
+    insert into order_count (portfolio_id, owner_id) values (new.id, new.owner_id);
+    return null;
+end $$;
+create or replace trigger portfolio_counted after insert on portfolio
+    for each row execute function begin_order_count();

@@ -56,7 +56,8 @@ language sql stable security definer set search_path = public as $$
     where n.instrument_id = p_instrument and n.version = p_version;
 $$;
 
--- What the desk decides on. With p_lock the halt lock and the portfolio's accounts are held until the transaction ends.
+-- What the desk decides on. With p_lock the halt lock, the user's lock and the portfolio's accounts are held until the
+-- transaction ends.
 -- The instrument's terms are told where its newest version is not p_version, the one that the caller knows.
 drop function if exists desk_context(bigint, bigint, text, text, boolean);
 create or replace function desk_context(p_user bigint, p_portfolio bigint, p_instrument int, p_version int, p_lock boolean)
@@ -68,10 +69,14 @@ declare
     found_accounts account[];
     cash account;
     shares account;
+    epoch bigint;
 begin
     if p_lock then
         perform pg_advisory_xact_lock_shared(7001);
+        perform pg_advisory_xact_lock(7005, p_user::int);
     end if;
+    -- Read first: what the rest rests on is at least as new.
+    select n into epoch from rule_epoch;
     select version, asset_id, currency_id into v from instrument_version
         where instrument_id = p_instrument order by version desc limit 1;
     if not found then
@@ -99,7 +104,8 @@ begin
         end if;
     end loop;
     return jsonb_build_object(
-        'instrument_id', p_instrument, 'version', v.version,
+        'epoch', epoch, 'instrument_id', p_instrument, 'version', v.version, 'currency_id', v.currency_id,
+        'asset_id', v.asset_id,
         'instrument', case when v.version <> p_version then instrument_terms(p_instrument, v.version) end,
         'portfolio', (select jsonb_build_object('kind', kind, 'archived', archived_at is not null, 'owner_id', owner_id,
                           'margin', case kind when 'margin' then
@@ -130,13 +136,22 @@ end $$;
 -- transaction. `p` is {"owner_id", "orders": [...]} in the order in which the exchange takes them: exits before their
 -- entry. An order has the columns of its row and its holds. Each row is written by a statement of its own: for the one
 -- to three orders of a ticket that is half the time of statements over sets. Without a key no answer is kept.
+--
+-- With p_epoch it is all of acceptance, for an order that was judged on what was remembered: nothing is read again but
+-- whether a rule has changed since, and whether cash, shares and room for open orders are there, under the same locks.
+-- Null, or error TF009, where that does not hold: nothing is written, and the caller begins with `desk_open`.
 drop function if exists desk_accept(bigint, text, text, text, jsonb);
-create or replace function desk_accept(p_user bigint, p_operation text, p_key text, p_hash bytea, p_origin text, p jsonb)
-returns jsonb language plpgsql security definer set search_path = public
-set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+drop function if exists desk_accept(bigint, text, text, bytea, text, jsonb);
+create or replace function desk_accept(p_user bigint, p_operation text, p_key text, p_hash bytea, p_origin text, p jsonb,
+                            p_epoch bigint default null, p_most bigint default null, p_user_most bigint default null)
+returns jsonb language plpgsql security definer set search_path = public set lock_timeout = '1500ms'
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
-    many int := jsonb_array_length(p -> 'orders');
-    who text := 'user:' || p_user;
+    many constant int := jsonb_array_length(p -> 'orders');
+    who constant text := 'user:' || p_user;
+    waited boolean;
+    known jsonb;
+    holds boolean;
     item jsonb;
     h jsonb;
     o orders;
@@ -146,11 +161,36 @@ declare
     payload jsonb;
     payloads jsonb := '[]';
     reply jsonb;
-    asset int;
 begin
+    if p_epoch is not null then
+        waited := pg_advisory_xact_lock(hashtextextended(p_operation || ' ' || p_key, p_user)) is null;
+        waited := pg_advisory_xact_lock_shared(7001) is null;
+        waited := pg_advisory_xact_lock(7005, p_user::int) is null;
+        select (select case when request_hash = p_hash then jsonb_build_object('answer', answer)
+                            else jsonb_build_object('conflict', 'key_reused') end
+                from idempotency_key where user_id = p_user and operation = p_operation and key = p_key),
+               (select n from rule_epoch) = p_epoch
+               and coalesce(sum(open_orders) filter (where portfolio_id = (p #>> '{orders,0,portfolio_id}')::bigint) < p_most, true)
+               and coalesce(sum(open_orders) < p_user_most, true)
+            into known, holds from order_count where owner_id = p_user;
+        if known is not null or not holds then
+            return known;
+        end if;
+    end if;
     for n in 0 .. many - 1 loop
         item := p -> 'orders' -> n;
         o := jsonb_populate_record(null::orders, item);
+        for k in 0 .. jsonb_array_length(item -> 'holds') - 1 loop
+            h := item -> 'holds' -> k;
+            update account a set held = a.held + (h ->> 'amount')::bigint
+                where id = (h ->> 'account_id')::bigint and portfolio_id = o.portfolio_id
+                  and (p_epoch is null or posted - a.held >= (h ->> 'amount')::bigint);
+            if not found and p_epoch is not null then
+                raise exception 'what was remembered does not cover it' using errcode = 'TF009';
+            elsif not found then
+                raise exception 'a hold names an account of another portfolio' using errcode = 'TF006';
+            end if;
+        end loop;
         o.id := nextval('orders_id_seq');
         ids := ids || o.id;
         insert into orders (id, portfolio_id, instrument_id, instrument_version, limit_version, side, type, effect, tif,
@@ -165,21 +205,15 @@ begin
             returning public_id into o.public_id;
         for k in 0 .. jsonb_array_length(item -> 'holds') - 1 loop
             h := item -> 'holds' -> k;
-            update account set held = held + (h ->> 'amount')::bigint
-                where id = (h ->> 'account_id')::bigint and portfolio_id = o.portfolio_id returning asset_id into asset;
-            if not found then
-                raise exception 'a hold names an account of another portfolio' using errcode = 'TF006';
-            end if;
             insert into hold (order_id, leg, account_id, asset_id, amount)
-                values (o.id, h ->> 'leg', (h ->> 'account_id')::bigint, asset, (h ->> 'amount')::bigint);
+                values (o.id, h ->> 'leg', (h ->> 'account_id')::bigint, (h ->> 'asset_id')::int,
+                        (h ->> 'amount')::bigint);
             if h ->> 'leg' = 'cash' then
                 cash := cash + (h ->> 'amount')::bigint;
             end if;
         end loop;
         insert into order_event (order_id, ts_ns, source, target, cause, actor)
             values (o.id, o.accepted_ts_ns, 'new', 'accepted', 'desk', who);
-        insert into outbox (event) values (jsonb_build_object(
-            'v', 1, 'topic', 'order', 'portfolio_id', o.portfolio_id, 'order_id', o.id, 'state', 'accepted'));
         payload := jsonb_build_object(
             'v', 1, 'order_id', o.id, 'portfolio_id', o.portfolio_id, 'user_id', p -> 'owner_id',
             'instrument_id', o.instrument_id, 'side', o.side, 'type', o.type, 'tif', o.tif,

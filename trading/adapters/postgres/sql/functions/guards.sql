@@ -1,13 +1,19 @@
 -- What the database itself refuses: an order on a way that the table does not have, an edit of history.
 
 -- What was accepted is never rewritten; price and quantity move while the order is open, by the broker's batch alone,
--- and each change is an order_event with the old and the new terms.
+-- and each change is an order_event with the old and the new terms. An order that is over is not counted any more.
 create or replace function check_order_change() returns trigger language plpgsql security definer
 set search_path = public as $$
+declare
+    sound constant boolean := is_sound(new);
 begin
     if new.state <> old.state
        and not exists (select 1 from order_transition where source = old.state and target = new.state) then
         raise exception 'order %: % may not become %', old.id, old.state, new.state using errcode = 'TF004';
+    end if;
+    if new.state in ('filled', 'rejected', 'cancelled', 'expired')
+       and old.state not in ('filled', 'rejected', 'cancelled', 'expired') then
+        update order_count set open_orders = open_orders - 1 where portfolio_id = new.portfolio_id;
     end if;
     if (new.id, new.public_id, new.portfolio_id, new.instrument_id, new.instrument_version, new.limit_version, new.side,
         new.type, new.effect, new.tif, new.post_only, new.expires_ns, new.group_id, new.group_role, new.strategy,
@@ -53,6 +59,10 @@ begin
 end $$;
 create or replace trigger audit_kept before delete or truncate on audit for each statement execute function refuse_edit();
 create or replace trigger audit_names_kept before update on audit for each row execute function refuse_audit_edit();
+
+-- Asked for each row by whoever writes it, never by somebody who may not: their callers' rights and settings are enough.
+alter function check_hold_references() security invoker reset all;
+alter function check_command_references() security invoker reset all;
 
 -- What other rows name can't go away and its key never changes: that is what makes `references` of 0003 and 0004 enough.
 -- Nor does a portfolio change hands: services remember whose it is.

@@ -41,8 +41,57 @@ begin
     update halt_state set by_file = p_present where scope = 'floor' and by_file <> p_present;
 end $$;
 
--- Whoever inserts an order or a fill takes the halt lock shared and reads the state, whether the code
--- remembered to ask or not. VOLATILE and READ COMMITTED: each statement inside sees what has been committed by then.
+-- Whoever inserts an order or a fill takes the halt lock shared and reads the state, whether the code remembered to ask
+-- or not. VOLATILE and READ COMMITTED: each statement inside sees what has been committed by then.
+
+-- An order comes in: it keeps the rules of its row, names what is there, its portfolio is not archived, nothing stops it, and it is counted. One
+-- question for all of that, for each question costs more than its answer. A foreign key would also lock the rows named.
+create or replace function admit_order() returns trigger language plpgsql volatile as $$
+declare
+    waited constant boolean := pg_advisory_xact_lock_shared(7001) is null;
+    there boolean;
+    alive boolean;
+    floor_mode text;
+    others boolean;
+    stopped text;
+    sound constant boolean := is_sound(new);
+begin
+    select exists (select 1 from instrument_version where instrument_id = new.instrument_id
+                   and version = new.instrument_version)
+           and exists (select 1 from app_user where id = new.actor_id)
+           and (new.group_id is null or new.group_id = new.id or exists (select 1 from orders where id = new.group_id)),
+           (select archived_at is null from portfolio where id = new.portfolio_id),
+           (select mode from halt_state where scope = 'floor'),
+           exists (select 1 from halt_state where mode <> 'running' and scope <> 'floor')
+        into there, alive, floor_mode, others;
+    if floor_mode is null or floor_mode = 'halted' then
+        raise exception 'HALTED: floor' using errcode = 'TF001';
+    end if;
+    if floor_mode = 'reducing' or others then
+        select h.scope into stopped from portfolio p
+            join halt_state h on h.scope in ('floor', 'user:' || p.owner_id, 'instrument:' || new.instrument_id,
+                                             'portfolio:' || new.portfolio_id, 'strategy:' || new.strategy)
+            where p.id = new.portfolio_id and (h.mode = 'halted' or (h.mode = 'reducing' and new.effect = 'open')) limit 1;
+        if stopped is not null then
+            raise exception 'HALTED: %', stopped using errcode = 'TF001';
+        end if;
+    end if;
+    if alive is null or not there then
+        raise exception 'a row of orders names what is not there' using errcode = 'foreign_key_violation';
+    end if;
+    if not alive then
+        raise exception 'portfolio % is archived', new.portfolio_id using errcode = 'TF006';
+    end if;
+    if new.state not in ('filled', 'rejected', 'cancelled', 'expired') then
+        update order_count set open_orders = open_orders + 1 where portfolio_id = new.portfolio_id;
+    end if;
+    return new;
+end $$;
+create or replace trigger orders_admitted before insert on orders for each row execute function admit_order();
+drop trigger if exists orders_halt on orders;
+drop trigger if exists orders_references on orders;
+drop function if exists check_orders_references();
+
 -- A fill is stopped by a halt alone; while nothing but the floor is written down, nothing else is looked at.
 create or replace function refuse_when_halted() returns trigger language plpgsql volatile security definer
 set search_path = public as $$
@@ -57,15 +106,7 @@ begin
     if floor_mode is null or floor_mode = 'halted' then
         raise exception 'HALTED: floor' using errcode = 'TF001';
     end if;
-    if tg_table_name = 'orders' then
-        if floor_mode = 'reducing' or others > 0 then
-            select h.scope into stopped from new_rows n
-                join portfolio p on p.id = n.portfolio_id
-                join halt_state h on h.scope in ('floor', 'user:' || p.owner_id, 'instrument:' || n.instrument_id,
-                                                 'portfolio:' || n.portfolio_id, 'strategy:' || n.strategy)
-                where h.mode = 'halted' or (h.mode = 'reducing' and n.effect = 'open') limit 1;
-        end if;
-    elsif others > 0 then
+    if others > 0 then
         select h.scope into stopped from new_rows n
             join portfolio p on p.id = n.portfolio_id
             join orders o on o.id = n.order_id
@@ -78,7 +119,5 @@ begin
     end if;
     return null;
 end $$;
-create or replace trigger orders_halt after insert on orders
-    referencing new table as new_rows for each statement execute function refuse_when_halted();
 create or replace trigger fill_halt after insert on fill
     referencing new table as new_rows for each statement execute function refuse_when_halted();

@@ -1,6 +1,6 @@
 -- Above single orders: batches, schedules, parents.
 
--- A batch begins: claims its key (none: a preview), takes the halt lock, makes the accounts that its tickets need and
+-- A batch begins: claims its key (none: a preview), takes the halt lock and the user's, makes the accounts that its tickets need and
 -- locks them all in the order of their ids, before the first ticket is judged.
 create or replace function batch_open(p_user bigint, p_operation text, p_key text, p_hash bytea, p_portfolio bigint,
                            p_symbols text[], p_venues text[])
@@ -16,6 +16,7 @@ begin
         end if;
     end if;
     perform pg_advisory_xact_lock_shared(7001);
+    perform pg_advisory_xact_lock(7005, p_user::int);
     select array_agg(distinct a.id) into assets
         from unnest(p_symbols, p_venues) t (symbol, venue)
         join instrument_current v on v.symbol = t.symbol and v.venue = t.venue

@@ -1,8 +1,7 @@
 -- Risk before the trade: what the desk judges an order on beside money and shares.
 
 -- Limits that apply to an order, and what they are compared with; positions and times only where a limit asks for them.
--- The user's lock is held to the end of the transaction: in the desk's, nothing that is counted grows between this and
--- the order.
+-- The desk holds the user's lock: nothing that is counted grows between this and the order.
 -- `sets` are arrays in the order of risk.LimitSet; `recent` has the times of the newest orders as far back as the limit
 -- reaches, for a ticket makes up to three. A statement for each kind of limit takes half the time of one for all.
 create or replace function desk_limits(p_user bigint, p_portfolio bigint, p_instrument int) returns jsonb
@@ -54,10 +53,9 @@ begin
             user_rate := least(user_rate, r.max_orders_per_minute);
         end if;
     end loop;
-    perform pg_advisory_xact_lock(7005, p_user::int);
-    select count(*) filter (where o.portfolio_id = p_portfolio), count(*) filter (where o.portfolio_id <> p_portfolio)
-        into own, others from portfolio p join orders o on o.portfolio_id = p.id
-        where p.owner_id = p_user and o.state not in ('filled', 'rejected', 'cancelled', 'expired');
+    select coalesce(sum(open_orders) filter (where portfolio_id = p_portfolio), 0),
+           coalesce(sum(open_orders) filter (where portfolio_id <> p_portfolio), 0)
+        into own, others from order_count where owner_id = p_user;
     if rate is not null then
         select coalesce(jsonb_agg(accepted_ts_ns), '[]') into times from (
             select accepted_ts_ns from orders where portfolio_id = p_portfolio
