@@ -151,6 +151,20 @@ def test_a_reset_and_the_first_order_of_an_instrument_do_not_wait_for_each_other
         assert reset.result(5) != rich.portfolio
 
 
+def test_an_order_that_comes_while_a_reset_is_under_way_is_refused_for_the_archive(rich: TradingFloor) -> None:
+    rich.cancel(rich.accepted("buy", "1", "90.00").order_id)  # what it was judged on is remembered
+    rich.run_broker()
+    with psycopg.connect(rich.database.dsn("tf_app")) as resetting, ThreadPoolExecutor(1) as other:
+        reset = "select reset_portfolio(%s, %s, 'Main', 'test', %s) -> 'answer'"
+        answer = resetting.execute(reset, (rich.trader.user_id, rich.portfolio, START_NS)).fetchall()
+        assert "portfolio_id" in answer[0][0]
+        order = other.submit(rich.order, "buy", "1", "90.00")
+        assert wait_for_a_waiter(rich, 1.5)
+        resetting.commit()
+        assert refusal(order.result()) == "portfolio_archived"
+    rich.check()
+
+
 @pytest.mark.parametrize("plan", [planned, worked])
 def test_what_is_planned_while_a_reset_is_under_way_is_refused_for_the_archive(
     rich: TradingFloor, plan: Callable[[TradingFloor, str], Any]

@@ -240,6 +240,8 @@ declare
     opening bigint;
 begin
     perform lock_plans(p_portfolio);
+    -- As orders are: one that was judged on what is remembered looks at nothing behind this lock but amounts.
+    perform pg_advisory_xact_lock(7005, owner_id::int) from portfolio where id = p_portfolio;
     select * into old from portfolio where id = p_portfolio for no key update;
     if not found then
         raise exception 'no such portfolio' using errcode = 'TF006';
