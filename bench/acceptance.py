@@ -5,13 +5,11 @@ One client: `desk.submit` as the gateway calls it (rights, quote, idempotency, r
 wake-up), p50, beside the commit of one inserted row, in turns on the same server.
 
 Eight clients, processes of their own, each with a portfolio of its own: accepted orders a second beside as many pgbench
-clients that run the same two server functions in one transaction, prepared and sent in one pipeline; and
-`ledger.deposit` beside pgbench that calls the same function.
+clients that call the same server function, prepared; and `ledger.deposit` beside pgbench that calls the same function.
 
 The broker fills what was accepted between the slices and rounds: a portfolio has no more open orders than one makes.
 """
 
-import json
 import re
 import subprocess
 import time
@@ -158,20 +156,24 @@ def order_script(connection: "Connection[Any]", trader: Trader) -> str:
         raise LookupError("no context")
     context, ticket = desk_store.context_of(found[0]), Ticket(SYMBOL, Side.BUY, OrderType.MARKET, "1")
     best = 10_000
-    judged = decide(context, ticket, BestQuote(best - 1, best), time.time_ns())
+    covered = context.if_covered()
+    if covered is None:
+        raise RuntimeError("an order of the benchmark has to be judged on more than is remembered")
+    best = 10_000
+    judged = decide(covered, ticket, BestQuote(best - 1, best), time.time_ns())
     if isinstance(judged, Refusal):
         raise RuntimeError(f"refused: {judged.reason}")
-    row = json.dumps(desk_store.orders_row(judged, found[0], trader[1], time.time_ns()))
-    open_key = f"{trader[0]}, '{desk_store.SUBMIT}', 'peer-' || :key, '\\x00'"
+    (order,), remembered = judged, desk_store.Remembered(covered, found[0], context.limits)
+    values = ", ".join(map(literal, desk_store.taken(order, remembered, trader[1], time.time_ns())))
     return rf"""
 \set key random(1, 1000000000000000000)
-\startpipeline
-begin;
-select desk_open({open_key}, {trader[1]}, {context.instrument.id}, {context.instrument.version});
-select desk_accept({open_key}, 'bench', '{row}');
-commit;
-\endpipeline
+select desk_take({trader[0]}, '{desk_store.SUBMIT}', 'peer-' || :key, '\x00', 'bench', {values});
 """
+
+
+def literal(value: object) -> str:
+    """A value in SQL."""
+    return "null" if value is None else f"'{value}'" if isinstance(value, str) else str(value)
 
 
 def posting_script(trader: Trader) -> str:

@@ -73,7 +73,7 @@ class MemoryBus:
         self.wakes += 1
         self.events += events
 
-    def last_ticks(self, ids: Sequence[int] | None = None) -> dict[int, Ticks]:
+    def last_ticks(self, ids: Sequence[int] | None = None, within_s: float = 0.0) -> dict[int, Ticks]:
         return {key: ticks for key, ticks in self.newest.items() if ids is None or key in ids}
 
     def last_books(self, ids: Sequence[int]) -> dict[int, Ticks]:

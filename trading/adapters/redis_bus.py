@@ -42,6 +42,7 @@ ASKED = "market:asked"
 REPLAYS = "market:replays"
 REPLAYS_KEPT_S = 5
 _FAILURES = (RedisError, OSError)
+_NEVER = (float("-inf"), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,8 @@ class RedisBus:
         self._ticks = self._publisher.connection_pool.make_connection()
         self._ticks_lock = threading.Lock()
         self._quotes = _Lines(self._publisher)
-        self._wakes = _Lines(self._publisher)
+        self._wakes = _Lines(self._publisher, answers=False)
+        self._read_before: dict[int, tuple[float, bytes | None]] = {}
 
     def _client(self, timeout_s: float) -> redis.Redis:
         return redis.Redis.from_url(
@@ -207,16 +209,23 @@ class RedisBus:
 
     # Peeking ----------------------------------------------------------------------------------------------------------
 
-    def last_ticks(self, ids: Sequence[int] | None = None) -> dict[int, Ticks]:
+    def last_ticks(self, ids: Sequence[int] | None = None, within_s: float = 0.0) -> dict[int, Ticks]:
         """The newest quote of each instrument id, as an array of one tick; empty when there is none.
 
-        Of ``ids`` alone where they are given: all of a market take several times as long to read as one.
+        Of ``ids`` alone where they are given: all of a market take several times as long to read as one. What was read
+        less than ``within_s`` ago is not read again.
         """
+        now_s = time.monotonic()
         try:
             if ids is None:
                 found: Any = self._reader.hgetall(LAST)
             else:
-                values: Any = self._quotes.ask("HMGET", LAST, *ids) if ids else []
+                known = [self._read_before.get(key, _NEVER) for key in ids] if within_s else []
+                if known and now_s - min(read_s for read_s, _ in known) < within_s:
+                    values: Any = [value for _, value in known]
+                else:
+                    values = self._quotes.ask("HMGET", LAST, *ids) if ids else []
+                    self._read_before.update((key, (now_s, value)) for key, value in zip(ids, values, strict=True))
                 found = dict(zip(ids, values, strict=True))
         except _FAILURES:
             return {}
@@ -321,9 +330,10 @@ class RedisBus:
 class _Lines:
     """Connections for one small command after the other, without what a client does around each."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, *, answers: bool = True) -> None:
         self._pool = client.connection_pool
         self._idle: deque[Any] = deque()
+        self._answers = answers
 
     def ask(self, *words: Any) -> Any:
         """What the server answers."""
@@ -333,13 +343,9 @@ class _Lines:
             return connection.read_response(disable_decoding=True)
 
     def tell(self, packed: bytes) -> None:
-        """Send it; the answers are read before the next is sent on this connection."""
+        """Send it, where the server does not answer."""
         with self._one() as connection:
-            try:
-                while connection.can_read(timeout=0):
-                    connection.read_response(disable_decoding=True)
-            except _FAILURES:
-                connection.disconnect()  # the server hung up since; what is sent connects anew
+            _renew_if_stale(connection)
             connection.send_packed_command([packed])
 
     def close(self) -> None:
@@ -354,12 +360,20 @@ class _Lines:
             connection = self._idle.pop()
         except IndexError:
             connection = self._pool.make_connection()
+            if not self._answers:
+                connection.redis_connect_func = _silence  # type: ignore[attr-defined]
         try:
             yield connection
         except BaseException:
             connection.disconnect()
             raise
         self._idle.append(connection)
+
+
+def _silence(connection: Any) -> None:
+    """Log in, and have the server answer nothing any more: what there is to read is that it has hung up."""
+    connection.on_connect()
+    connection.send_command("CLIENT", "REPLY", "OFF", check_health=False)
 
 
 def _renew_if_stale(connection: Any) -> None:

@@ -20,6 +20,9 @@ from trading.services.tickets import NO_MARKS, BestQuote, decide, judge
 QUOTE_MAX_AGE_NS = 5_000_000_000
 """A market order needs a quote at most this old, like the engine's fills."""
 
+READ_AGAIN_S = 0.005
+"""Orders that follow each other faster than this are judged on the same reading of the quotes."""
+
 CLERKS_KEYS = ("schedule:", "parent:")
 """How the keys begin under which the clerk sends orders."""
 
@@ -221,7 +224,7 @@ def marks_of(context: DeskContext, ticks: Mapping[int, Ticks], now_ns: int) -> M
 def newest_ticks(floor: Floor, ids: Sequence[int] | None = None) -> Mapping[int, Ticks]:
     """The newest quotes, or none while the bus is away: limit orders are still taken then."""
     try:
-        return floor.bus.last_ticks(ids)
+        return floor.bus.last_ticks(ids, READ_AGAIN_S)
     except Unavailable:
         return {}
 

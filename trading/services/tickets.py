@@ -183,23 +183,27 @@ def prices_asked(
     stop_price: str | None,
     trail: str | None,
     trail_percent: str | None,
+    **others: int | None,
 ) -> Asked:
-    """The terms that tickets and changes have in common. Raises `Invalid`."""
+    """The terms that tickets and changes have in common, and ``others``. Raises `Invalid`."""
     return Asked(
         lots=None if quantity is None else instrument.quantity_to_lots(quantity),
         limit=_ticks(instrument, limit_price, "limit price"),
         stop=_ticks(instrument, stop_price, "stop price"),
         trail=_ticks(instrument, trail, "trail"),
         trail_ppm=None if trail_percent is None else to_units(trail_percent, PPM_STEP, "trail in percent"),
+        **others,
     )
 
 
 def _asked(instrument: Instrument, ticket: Ticket) -> Asked:
-    common = prices_asked(
-        instrument, ticket.quantity, ticket.limit_price, ticket.stop_price, ticket.trail, ticket.trail_percent
-    )
-    return replace(
-        common,
+    return prices_asked(
+        instrument,
+        ticket.quantity,
+        ticket.limit_price,
+        ticket.stop_price,
+        ticket.trail,
+        ticket.trail_percent,
         take_profit=_ticks(instrument, ticket.take_profit, "take profit"),
         stop_loss=_ticks(instrument, ticket.stop_loss, "stop loss"),
         oco_limit=_ticks(instrument, ticket.oco_limit, "limit price"),

@@ -28,6 +28,7 @@ from trading.domain.fx import converted, mid
 from trading.domain.instruments import Instrument
 from trading.domain.ledger import FloorAccounts, Hold, OpenOrder
 from trading.domain.margin import Holding, Mark
+from trading.domain.orders import TERMINAL, OrderState
 from trading.domain.positions import Lot
 from trading.services.ports.broker import Batch, Command, LogChunk, MarginAccount, Standing
 
@@ -90,14 +91,26 @@ _WAITING = f"""
     from (select id, kind, order_id, payload from command where input_seq is null and id <> all(%s)
           order by kind not in ('halt', 'resume'), id limit %s) c
     left join lateral (
-        select {_ORDER} from orders o
+        select {_ORDER}, o.tif, o.post_only, o.expires_ns from orders o
         left join hold hc on hc.order_id = o.id and hc.leg = 'cash'
         left join hold ha on ha.order_id = o.id and ha.leg = 'asset'
-        where o.id = c.order_id and c.kind = 'submit' and o.state {_OPEN} limit 1) o on true
+        where o.id = c.order_id and c.kind = 'submit' limit 1) o on true
     order by c.kind not in ('halt', 'resume'), c.id
 """
 """Commands and, of those that submit one order, its accounting; ``limit 1`` has it looked up for each by its key. Such
 an order has no group and no fill yet, and its accounts are remembered."""
+_SAID_BY_ROW = (
+    "portfolio_id",
+    "instrument_id",
+    "side",
+    "type",
+    "tif",
+    "quantity_lots",
+    "limit_ticks",
+    "protection_ticks",
+    "post_only",
+    "expires_ns",
+)
 _SETTINGS: Mapping[str, LiteralString] = {
     "read": "set plan_cache_mode = force_generic_plan",
     "unhurried": "set synchronous_commit = off",
@@ -214,8 +227,8 @@ class PostgresBroker:
                 row["command_id"],
                 row["kind"],
                 row["order_id"],
-                row["payload"],
-                None if row["id"] is None else self._new_order(row),
+                _payload(row),
+                None if row["id"] is None or OrderState(row["state"]) in TERMINAL else self._new_order(row),
             )
             for row in self._rows(_WAITING, (list(known), limit))
         ]
@@ -482,6 +495,23 @@ class PostgresBroker:
         """See the port."""
         with self._open() as connection:
             connection.execute("select set_halt(0, 'floor', 'halted', %s, 'broker', %s)", (reason, ts_ns))
+
+
+def _payload(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a command says. One that submits a single order may leave its terms to the order's row."""
+    said: Mapping[str, Any] = row["payload"]
+    if row["id"] is None or "side" in said:
+        return said
+    terms = {name: row[name] for name in _SAID_BY_ROW}
+    trailed = "trail" if row["trail"] is not None else "trail_ppm" if row["trail_ppm"] is not None else ""
+    return {
+        **said,
+        **terms,
+        "order_id": row["id"],
+        "trigger": trailed or ("stop" if row["stop_ticks"] is not None else ""),
+        "stop_ticks": row["stop_ticks"] or 0,
+        "trail": row["trail"] or row["trail_ppm"] or 0,
+    }
 
 
 def commit_parameters(batch: Batch) -> list[bytes]:

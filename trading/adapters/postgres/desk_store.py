@@ -44,7 +44,7 @@ KEY_WAIT_MS = 1500
 BEGIN: LiteralString = f"begin; set local lock_timeout = {KEY_WAIT_MS}; "
 OPEN = b"select desk_open($1, $2, $3, $4, $5, $6, $7)"
 ACCEPT = b"select desk_accept($1, $2, $3, $4, $5, $6)"
-ACCEPT_COVERED = b"select desk_accept($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+TAKE = b"select desk_take(%b)" % b", ".join(b"$%d" % n for n in range(1, 34))
 NOT_COVERED = "TF009"
 REMEMBERED_MAX = 10_000
 REFUSE = b"select desk_refuse($1, $2, $3, $4, $5, $6, $7)"
@@ -63,7 +63,7 @@ class PostgresDesk:
         self._ids: dict[tuple[str, str], int] = {}
         self._newest: dict[int, Instrument] = {}
         self._margin: dict[int, bool] = {}
-        self._remembered: dict[tuple[int, int, int], _Remembered] = {}
+        self._remembered: dict[tuple[int, int, int], Remembered] = {}
 
     def submit(
         self, user_id: int, portfolio_id: int, key: str, ticket: Ticket, decide: Decide, ts_ns: int, origin: str
@@ -106,29 +106,26 @@ class PostgresDesk:
             return
         if len(self._remembered) >= REMEMBERED_MAX:
             self._remembered.clear()
-        self._remembered[place] = _Remembered(covered, found, context.limits)
+        self._remembered[place] = Remembered(covered, found, context.limits)
 
     def _submit_covered(
-        self, call: "_Call", remembered: "_Remembered", decide: Decide, ts_ns: int
+        self, call: "_Call", remembered: "Remembered", decide: Decide, ts_ns: int
     ) -> Acceptance | Refusal | None:
         """One order judged on what is remembered; None where it must be judged on what is there now."""
         judged = decide(remembered.context)
         if isinstance(judged, Refusal) or len(judged) != 1:
             return None
-        row, limits = orders_row(judged, remembered.found, call.portfolio_id, ts_ns), remembered.limits
-        if not row["orders"][0]["holds"]:
+        (order,) = judged
+        if not (order.cash_hold or order.asset_hold):
             return None
-        about = (remembered.found["epoch"], limits.max_open_orders, limits.max_user_open_orders)
         with desk_connection(self._pool) as connection:
             try:
-                found = json.loads(ask(connection, ACCEPT_COVERED, *call.parameters, _json(row), *about) or b"null")
+                answer = ask(connection, TAKE, *call.parameters, *taken(order, remembered, call.portfolio_id, ts_ns))
             except errors.DatabaseError as error:
                 if error.sqlstate != NOT_COVERED:
                     raise
-                found = None
-        if found is None:
-            return None
-        return _known(found) or acceptance_of(found)
+                return None
+        return acceptance_of(json.loads(answer)) if answer else None
 
     def change(
         self,
@@ -242,7 +239,7 @@ def desk_connection(pool: Pool) -> Iterator[Connection[Any]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Remembered:
+class Remembered:
     """What was read for an order of a user in a portfolio and an instrument, to judge the next one on."""
 
     context: DeskContext
@@ -404,6 +401,41 @@ def _order_row(decision: Decision, found: Mapping[str, Any], portfolio_id: int, 
         "accepted_ts_ns": ts_ns,
         "holds": _holds(found, decision.cash_hold, decision.asset_hold),
     }
+
+
+def taken(order: Decision, remembered: Remembered, portfolio_id: int, ts_ns: int) -> tuple[object, ...]:
+    """An order as ``desk_take`` takes it, behind what every acceptance begins with."""
+    found, limits, terms = remembered.found, remembered.limits, order.terms
+    return (
+        found["epoch"],
+        limits.max_open_orders,
+        limits.max_user_open_orders,
+        portfolio_id,
+        found["instrument_id"],
+        found["version"],
+        found["limits"]["version"],
+        order.side,
+        order.effect,
+        order.time_in_force,
+        order.quantity_lots,
+        terms.type,
+        terms.protection_ticks,
+        terms.limit_ticks,
+        terms.stop_ticks,
+        terms.trail,
+        terms.trail_ppm,
+        order.post_only,
+        order.expires_ns,
+        order.strategy,
+        ts_ns,
+        f'{{"v":1,"user_id":{found["portfolio"]["owner_id"]}}}',
+        found["cash_account"],
+        found["currency_id"],
+        order.cash_hold,
+        found["asset_account"],
+        found["asset_id"],
+        order.asset_hold,
+    )
 
 
 def _change_row(judged: Alteration, found: Mapping[str, Any], ts_ns: int) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Connection pools with the settings every writer needs."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
 from psycopg import Connection, OperationalError
 from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, TupleRow, dict_row
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
@@ -73,9 +74,19 @@ def is_lost(error: BaseException) -> bool:
 def connection_of(pool: Pool) -> Iterator[FloorConnection]:
     """A pooled connection; a server that is away becomes `Unavailable`, a refused statement stays what it is."""
     try:
-        with pool.connection() as connection:
+        connection = pool.getconn()
+        try:
             connection.patience_s = ANSWER_S
             yield connection
+            if connection.pgconn.transaction_status != TransactionStatus.IDLE:
+                connection.commit()
+        except BaseException:
+            if connection.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+                with suppress(psycopg.Error):
+                    connection.rollback()
+            raise
+        finally:
+            pool.putconn(connection)
     except (psycopg.Error, PoolTimeout, PoolClosed) as error:
         if is_lost(error):
             raise Unavailable("the floor's database cannot be reached now; try again in a moment") from error

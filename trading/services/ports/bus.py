@@ -16,8 +16,11 @@ class Bus(Protocol):
         """
         ...
 
-    def last_ticks(self, ids: Sequence[int] | None = None) -> dict[int, Ticks]:
-        """The newest quote of each instrument, or of each named, by id, as an array of one tick; none while away."""
+    def last_ticks(self, ids: Sequence[int] | None = None, within_s: float = 0.0) -> dict[int, Ticks]:
+        """The newest quote of each instrument, or of each named, by id, as an array of one tick; none while away.
+
+        A quote of those named that was read less than ``within_s`` ago need not be read again.
+        """
         ...
 
     def last_books(self, ids: Sequence[int]) -> dict[int, Ticks]:

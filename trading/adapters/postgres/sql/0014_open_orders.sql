@@ -37,7 +37,5 @@ create constraint trigger users_move_epoch after update of role, tier, disabled_
     deferrable initially deferred for each row execute function move_rule_epoch();
 create constraint trigger portfolios_move_epoch after update on portfolio
     deferrable initially deferred for each row execute function move_rule_epoch();
-create constraint trigger actions_move_epoch after insert on command
-    deferrable initially deferred for each row when (new.kind = 'action') execute function move_rule_epoch();
-
-create index command_action on command (id) where kind = 'action' and input_seq is null;
+create constraint trigger actions_move_epoch after insert or update on corporate_action
+    deferrable initially deferred for each row execute function move_rule_epoch();

@@ -60,9 +60,37 @@ end $$;
 create or replace trigger audit_kept before delete or truncate on audit for each statement execute function refuse_edit();
 create or replace trigger audit_names_kept before update on audit for each row execute function refuse_audit_edit();
 
--- Asked for each row by whoever writes it, never by somebody who may not: their callers' rights and settings are enough.
-alter function check_hold_references() security invoker reset all;
-alter function check_command_references() security invoker reset all;
+-- What a row names is asked for by whoever writes it, never by somebody who may not: the caller's rights are enough.
+create or replace function check_event() returns trigger language plpgsql as $$
+begin
+    if current_setting('tradefloor.admitted', true) is distinct from new.order_id::text
+       and not exists (select 1 from orders where id = new.order_id) then
+        raise exception 'a row of order_event names what is not there' using errcode = 'foreign_key_violation';
+    end if;
+    return new;
+end $$;
+create or replace function check_command() returns trigger language plpgsql as $$
+begin
+    if new.kind not in ('submit', 'group', 'cancel', 'modify', 'halt', 'resume', 'action') then
+        raise exception 'a row of command breaks the rule kind' using errcode = 'check_violation';
+    end if;
+    if new.order_id is not null and current_setting('tradefloor.admitted', true) is distinct from new.order_id::text
+       and not exists (select 1 from orders where id = new.order_id) then
+        raise exception 'a row of command names what is not there' using errcode = 'foreign_key_violation';
+    end if;
+    return new;
+end $$;
+create or replace trigger command_references before insert on command for each row execute function check_command();
+drop function if exists check_command_references();
+alter table command drop constraint if exists command_kind_check;
+do $$
+begin
+    if exists (select 1 from pg_proc where proname = 'check_order_event_references') then
+        drop trigger order_event_references on order_event;
+        drop function check_order_event_references();
+        create trigger order_event_references before insert on order_event for each row execute function check_event();
+    end if;
+end $$;
 
 -- What other rows name can't go away and its key never changes: that is what makes `references` of 0003 and 0004 enough.
 -- Nor does a portfolio change hands: services remember whose it is.

@@ -46,14 +46,15 @@ end $$;
 
 -- An order comes in: it keeps the rules of its row, names what is there, its portfolio is not archived, nothing stops it, and it is counted. One
 -- question for all of that, for each question costs more than its answer. A foreign key would also lock the rows named.
+-- Which order came in last is noted for the transaction: rows that name it need not look it up.
 create or replace function admit_order() returns trigger language plpgsql volatile as $$
 declare
     waited constant boolean := pg_advisory_xact_lock_shared(7001) is null;
     there boolean;
     alive boolean;
-    floor_mode text;
-    others boolean;
+    running boolean;
     stopped text;
+    admitted text;
     sound constant boolean := is_sound(new);
 begin
     select exists (select 1 from instrument_version where instrument_id = new.instrument_id
@@ -61,13 +62,12 @@ begin
            and exists (select 1 from app_user where id = new.actor_id)
            and (new.group_id is null or new.group_id = new.id or exists (select 1 from orders where id = new.group_id)),
            (select archived_at is null from portfolio where id = new.portfolio_id),
-           (select mode from halt_state where scope = 'floor'),
-           exists (select 1 from halt_state where mode <> 'running' and scope <> 'floor')
-        into there, alive, floor_mode, others;
-    if floor_mode is null or floor_mode = 'halted' then
-        raise exception 'HALTED: floor' using errcode = 'TF001';
-    end if;
-    if floor_mode = 'reducing' or others then
+           (select bool_or(scope = 'floor') and bool_and(mode = 'running') from halt_state)
+        into there, alive, running;
+    if running is distinct from true then
+        if not exists (select 1 from halt_state where scope = 'floor' and mode <> 'halted') then
+            raise exception 'HALTED: floor' using errcode = 'TF001';
+        end if;
         select h.scope into stopped from portfolio p
             join halt_state h on h.scope in ('floor', 'user:' || p.owner_id, 'instrument:' || new.instrument_id,
                                              'portfolio:' || new.portfolio_id, 'strategy:' || new.strategy)
@@ -82,9 +82,13 @@ begin
     if not alive then
         raise exception 'portfolio % is archived', new.portfolio_id using errcode = 'TF006';
     end if;
+    if new.parent_id is not null then
+        perform check_child(new);
+    end if;
     if new.state not in ('filled', 'rejected', 'cancelled', 'expired') then
         update order_count set open_orders = open_orders + 1 where portfolio_id = new.portfolio_id;
     end if;
+    admitted := set_config('tradefloor.admitted', new.id::text, true);
     return new;
 end $$;
 create or replace trigger orders_admitted before insert on orders for each row execute function admit_order();

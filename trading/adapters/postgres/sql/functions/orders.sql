@@ -62,21 +62,20 @@ end $$;
 
 -- A child is taken only while its parent's plan asks for it with just this size. So a clerk that was frozen and wakes up
 -- later cannot send what has been given back meanwhile, and children never come to more than their parent.
-create or replace function check_child() returns trigger language plpgsql security definer set search_path = public as $$
+create or replace function check_child(o orders) returns void language plpgsql as $$
 declare
     p parent_order;
 begin
-    select * into p from parent_order where id = new.parent_id for share;
-    if p.portfolio_id is distinct from new.portfolio_id or p.instrument_id <> new.instrument_id
+    select * into p from parent_order where id = o.parent_id for share;
+    if p.portfolio_id is distinct from o.portfolio_id or p.instrument_id <> o.instrument_id
        or p.state in ('filled', 'ended', 'cancelled') or not exists (
-           select 1 from jsonb_array_elements(p.plan -> 'live') c where (c ->> 'n')::int = new.child_n
-           and (c ->> 'lots')::bigint = new.quantity_lots and not (c ->> 'asked')::boolean) then
-        raise exception 'parent %: child % is not asked for', new.parent_id, new.child_n using errcode = 'TF007';
+           select 1 from jsonb_array_elements(p.plan -> 'live') c where (c ->> 'n')::int = o.child_n
+           and (c ->> 'lots')::bigint = o.quantity_lots and not (c ->> 'asked')::boolean) then
+        raise exception 'parent %: child % is not asked for', o.parent_id, o.child_n using errcode = 'TF007';
     end if;
-    return null;
 end $$;
-create or replace trigger orders_child after insert on orders for each row when (new.parent_id is not null)
-    execute function check_child();
+drop trigger if exists orders_child on orders;
+drop function if exists check_child();
 
 -- A parent moves on, from the version that was read; false where another has moved it, or where a child that is to be
 -- given back (`p_returned`) has become an order.

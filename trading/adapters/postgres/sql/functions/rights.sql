@@ -42,7 +42,7 @@ grant update on broker_plan, broker_order, broker_book, broker_write, fair_price
 grant delete on broker_plan to tf_app;
 grant execute on function note_access, prune, erase_person to tf_app;
 -- Needed for `for share`/`for update` row locks of services only where a function below does not take them.
-grant execute on function desk_open, desk_context, desk_accept, desk_refuse, desk_open_change, desk_change, desk_cancel,
+grant execute on function desk_open, desk_context, desk_accept, desk_take, desk_refuse, desk_open_change, desk_change, desk_cancel,
     post_cash, set_halt, account_of, seal_block, mark_equity, drop_archived_log, batch_open, batch_close to tf_app;
 grant execute on function desk_limits, reset_drawdown, halt_by_file to tf_app;
 grant execute on function open_orders_of to tf_broker;
