@@ -121,6 +121,7 @@ def test_a_policy_is_set_by_an_admin_and_the_broker_goes_by_it(floor: TradingFlo
         ("equity", replace(REG_T, initial_ppm=0), "a good source"),
         ("equity", replace(REG_T, maintenance_short_ppm=600_000), "a good source"),
         ("equity", replace(REG_T, close_out_ppm=1_000_001), "a good source"),
+        ("equity", replace(REG_T, close_band_ppm=0), "a good source"),
         ("tulips", REG_T, "a good source"),
         ("equity", REG_T, "  "),
     ],

@@ -121,6 +121,8 @@ def set_policy(floor: Floor, actor: Actor, asset_class: str, policy: Policy, sou
         raise Invalid("the maintenance requirement is more than 0 and at most the initial one", "bad_policy")
     if not 0 < policy.close_out_ppm <= margin.PPM:
         raise Invalid("the close-out level is more than 0 and at most 100 percent of maintenance", "bad_policy")
+    if not 0 < policy.close_band_ppm <= margin.PPM:
+        raise Invalid("a close-out trades more than 0 and at most 100 percent through the market", "bad_policy")
     if asset_class not in markets(floor, actor):
         raise Invalid(f"there is no market {asset_class[:20]!r}", "bad_policy")
     if len(source.strip()) < SOURCE_MIN:
@@ -146,7 +148,13 @@ def marks(floor: Floor, portfolio_id: int) -> Marks:
 
 def policy_of(row: Mapping[str, Any]) -> Policy:
     """Out of a row with the columns of ``margin_policy``."""
-    return Policy(row["initial_ppm"], row["maintenance_long_ppm"], row["maintenance_short_ppm"], row["close_out_ppm"])
+    return Policy(
+        row["initial_ppm"],
+        row["maintenance_long_ppm"],
+        row["maintenance_short_ppm"],
+        row["close_out_ppm"],
+        row["close_band_ppm"],
+    )
 
 
 def _lines(floor: Floor, store: QueryStore, portfolio_id: int) -> list[MarginLine]:

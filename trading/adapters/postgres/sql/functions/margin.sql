@@ -168,10 +168,10 @@ create or replace function set_margin_policy(p_admin bigint, p_origin text, p js
 security definer set search_path = public as $$
 begin
     insert into margin_policy (asset_class, version, initial_ppm, maintenance_long_ppm, maintenance_short_ppm,
-                               close_out_ppm, source, set_by)
+                               close_out_ppm, close_band_ppm, source, set_by)
         select r.asset_class, coalesce((select max(version) from margin_policy where asset_class = r.asset_class), 0) + 1,
-               r.initial_ppm, r.maintenance_long_ppm, r.maintenance_short_ppm, r.close_out_ppm, r.source,
-               nullif(p_admin, 0)
+               r.initial_ppm, r.maintenance_long_ppm, r.maintenance_short_ppm, r.close_out_ppm, r.close_band_ppm,
+               r.source, nullif(p_admin, 0)
         from jsonb_populate_record(null::margin_policy, p) r;
     insert into audit (user_id, action, subject, result, origin, detail) values (nullif(p_admin, 0), 'margin.set_policy',
         'market:' || (p ->> 'asset_class'), 'ok', p_origin, jsonb_build_object('v', 1) || p);
