@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,13 +145,30 @@ def test_a_frozen_server_is_said_in_time_and_what_was_on_its_way_is_one_order_a_
     note(f"errors within {max(errors_s):.1f} s, first answers {recovered_s:.1f} s after")
 
 
+@pytest.fixture
+def slow_commits(house: House) -> Iterator[None]:
+    """The commit of an order takes two hundredths of a second: its answer is there, and it can still fail."""
+    assert house.floor is not None
+    query = house.floor.query
+    body = "begin perform pg_sleep(0.02); return null; end"
+    query(f"create function linger() returns trigger language plpgsql as $$ {body} $$")
+    query(
+        "create constraint trigger linger after insert on orders deferrable initially deferred"
+        " for each row execute function linger()"
+    )
+    yield
+    query("drop function linger cascade")
+
+
+@pytest.mark.usefixtures("slow_commits")
 def test_connections_cut_in_the_middle_of_a_commit_leave_one_order_a_key(house: House) -> None:
     def cut() -> None:
+        """By turns the connection is gone, and the statement alone: then the commit fails behind its answer."""
         with psycopg.connect(house.server.dsn(), autocommit=True) as connection:
-            for _ in range(60):
+            for n in range(60):
+                end = ("pg_terminate_backend", "pg_cancel_backend")[n % 2]
                 connection.execute(
-                    "select pg_terminate_backend(pid) from pg_stat_activity"
-                    " where usename = 'tf_app' and state <> 'idle'"
+                    f"select {end}(pid) from pg_stat_activity where usename = 'tf_app' and state <> 'idle'".encode()
                 )
                 time.sleep(0.01)
 

@@ -12,7 +12,7 @@ from trading.domain.errors import Fenced, Halted, Stale, TradefloorError, Unavai
 
 _ERRORS: Mapping[str, type[TradefloorError]] = {"TF001": Halted, "TF002": Fenced, "TF003": Stale}
 COMMIT = b"commit_one_batch"
-_SETTINGS: Mapping[str, LiteralString] = {
+SETTINGS: Mapping[str, LiteralString] = {
     "commit": """
         set plan_cache_mode = force_generic_plan;
         prepare commit_one_batch as select commit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9), set_config(
@@ -84,8 +84,8 @@ class BrokerConnections:
                 raise psycopg.OperationalError("what was sent to it may still be written")
             self._left = set()
         self._backends.add(connection.info.backend_pid)
-        if use in _SETTINGS:
-            connection.execute(_SETTINGS[use])
+        if use in SETTINGS:
+            connection.execute(SETTINGS[use])
         return connection
 
     def _scalar(self, statement: LiteralString, parameters: Sequence[Any] = ()) -> Any:
