@@ -13,9 +13,11 @@ from typing import Any
 import psutil
 import pytest
 
+from trading.adapters.clock import SystemClock
 from trading.processes import status, strays
 from trading.processes.status import FloorView, ProcessView
-from trading.processes.table import backoff_s
+from trading.processes.supervisor import Managed, Supervisor
+from trading.processes.table import ProcessSpec, State, backoff_s
 
 SLEEP = "import time; time.sleep(600)"
 TOY = Path(__file__).with_name("toy_floor.py")
@@ -261,6 +263,30 @@ def test_a_process_that_took_over_a_recorded_pid_is_left_alone(tmp_path: Path) -
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_a_group_is_ended_once_for_its_number_may_soon_be_a_strangers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda group, _sign: ended.append(group))
+    spec = ProcessSpec("once", (sys.executable, "-c", ""), dict(os.environ), once=True)
+    floor = Supervisor(
+        [spec], tmp_path, tmp_path, SystemClock(),
+        on_change=lambda _: None, on_beat=lambda _: None, on_open=lambda _: None, before_servants_stop=lambda: None,
+    )  # fmt: skip
+    managed = Managed(spec, tmp_path / "once.log")
+
+    def done() -> bool:
+        floor._advance(managed, time.monotonic())
+        return managed.state is State.DONE
+
+    eventually(done)
+    assert done()
+    assert done()
+    floor._stop_together([managed])
+    assert len(ended) == 1
+    assert managed.state is State.STOPPED
 
 
 def test_a_guard_that_dies_is_replaced(open_toy: Opener) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -222,12 +223,14 @@ class Supervisor:
         managed.state = State.BACKING_OFF
 
     def _end_group(self, managed: Managed) -> None:
-        """What a dead process left in its group must not meet its successor."""
+        """What a dead process left in its group must not meet its successor.
+
+        Once, and at once: its number is the system's again, and may soon be that of a stranger's group.
+        """
         if managed.child is not None:
-            try:
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(managed.child.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                return
+            managed.child = None
 
     def _keep_guard(self) -> bool:
         if self._guard is not None and self._guard.poll() is None:
@@ -284,7 +287,10 @@ class Supervisor:
             managed.child.send_signal(managed.spec.stop_signal)
         started_s = time.monotonic()
         while live and self.stop_requests < 2:
-            live = [one for one in live if one.child is not None and one.child.poll() is None]
+            for managed in live:
+                if managed.child is not None and managed.child.poll() is not None:
+                    self._end_group(managed)
+            live = [one for one in live if one.child is not None]
             live = [one for one in live if time.monotonic() - started_s < one.spec.stop_timeout_s]
             self._wait()
         for managed in phase:
@@ -293,6 +299,7 @@ class Supervisor:
                     managed.child.kill()
                     managed.child.wait()
                 self._end_group(managed)
+            if managed.started_at is not None:
                 managed.state = State.STOPPED
                 self.on_change(managed)
 
