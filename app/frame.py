@@ -1,6 +1,6 @@
 """What surrounds every page: the look, notices about halted trading, the footer that says what SIM is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec
@@ -68,6 +68,11 @@ def notices(actor: Actor) -> None:
         st.warning(f"**{what}{where}.** {str(stop['reason'])[:200]}", icon=":material/front_hand:")
 
 
+def part(names: Sequence[str], key: str) -> str:
+    """Which part of a page is shown, the first one at first."""
+    return st.segmented_control("Show", names, default=names[0], key=key, label_visibility="collapsed", required=True)
+
+
 def portfolio_switch(actor: Actor) -> None:
     """Where a trader has several portfolios: the one that this session works in, and the way to another."""
     found = list(people.portfolios(room.floor(), actor)) if actor.role is Role.TRADER else []
@@ -79,7 +84,7 @@ def portfolio_switch(actor: Actor) -> None:
         "You work in this portfolio",
         ids,
         index=ids.index(actor.portfolio_id) if actor.portfolio_id in names else 0,
-        format_func=names.get,
+        format_func=names.__getitem__,
         key=f"works_in_{actor.portfolio_id}",
         on_change=_switch,
         args=(f"works_in_{actor.portfolio_id}",),

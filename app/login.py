@@ -28,7 +28,7 @@ class _NoCookie:
         """Nothing to delete."""
 
 
-class _Form(Authenticate):
+class _Form(Authenticate):  # type: ignore[misc]  # the package has no types
     """The package's login form; the check goes to Postgres, argon2id and the throttle in `people.begin_login`."""
 
     def __init__(self) -> None:

@@ -26,6 +26,7 @@ from bench.floor import servers
 from bench.measure import Row, in_turns, percentile, scaled, where_time_goes
 from trading.adapters.embedded import connections
 from trading.adapters.embedded.connections import FLOOR_DATABASE
+from trading.adapters.postgres.broker_connections import SETTINGS
 from trading.adapters.postgres.broker_store import PostgresBroker
 from trading.bootstrap import first_start, open_floor
 from trading.config import Settings
@@ -108,10 +109,10 @@ class Tap:
         found = getattr(self._inner, name)
         return Tap(found, self._sent) if name == "pgconn" else found
 
-    def send_query_params(self, *values: Any, **options: Any) -> None:
+    def send_query_prepared(self, *values: Any, **options: Any) -> None:
         """Keep it and send it."""
         self._sent.append((values, options))
-        self._inner.send_query_params(*values, **options)
+        self._inner.send_query_prepared(*values, **options)
 
 
 @dataclass
@@ -167,9 +168,10 @@ class Load:
         dsn, batches = connections.dsn(self.settings, "tf_broker", COPY), []
         with self.copy(), psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute("select take_lease('bench', %s)", (LEASE_TTL_S,))
+            connection.execute(SETTINGS["commit"])
             for (values, options), fills in zip(self.sent, self.fills, strict=True):
                 began_s = time.perf_counter()
-                connection.pgconn.send_query_params(*values, **options)
+                connection.pgconn.send_query_prepared(*values, **options)
                 while (result := connection.pgconn.get_result()) is not None:
                     if result.status != ExecStatus.TUPLES_OK:
                         raise RuntimeError(f"a batch was refused: {result.error_message!r}")

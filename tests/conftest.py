@@ -13,7 +13,7 @@ import psutil
 import psycopg
 import pytest
 import redis
-from shared_servers import Database, Servers, free_port
+from shared_servers import Database, Servers, floor_settings
 
 from trading.adapters.embedded import home, secrets
 from trading.adapters.embedded.postgres import EmbeddedPostgres
@@ -162,21 +162,6 @@ def environment(settings: Settings) -> dict[str, str]:
         "TRADEFLOOR_APP_PORT": str(settings.app_port),
         "TRADEFLOOR_DAGSTER_PORT": str(settings.dagster_port),
     }
-
-
-def floor_settings(data_dir: Path, database: Database, redis_url: str) -> Settings:
-    data_dir.mkdir(parents=True)
-    own = secrets.generate()
-    secrets.write(
-        data_dir / "secrets.json", secrets.FloorSecrets(database.servers.passwords, "", "", "", own.cookie_key)
-    )
-    return Settings(
-        data_dir=data_dir,
-        database_url=database.dsn(),
-        redis_url=redis_url,
-        app_port=free_port(),
-        dagster_port=free_port(),
-    )
 
 
 @pytest.fixture(scope="session")

@@ -1,29 +1,46 @@
 """The books by another way: cash, positions and P&L out of fills, deposits, splits and dividends, slowly, in decimals.
 
 It shares no code with the ledger. What it takes as given: which fills there were (order, side, price, quantity), the
-terms of the instruments and of corporate actions, and what was paid in and out. Everything else it works out and
-compares with the rows that the floor has booked. The rules: an order's cash and fee are rounded half-even on its
-cumulative totals; the oldest lot is closed first; a lot's cost is divided half-even on what is left of it. Of a lot
-that was sold short the cost is what it brought. A split leaves whole lots on the running total, oldest first, pays the
-fraction at the price before it, and a lot of which nothing is left hands its cost on.
+terms of the instruments and of corporate actions, what was paid in and out, and at which price currencies were
+converted. Everything else it works out and compares with the rows that the floor has booked. The rules: an order's cash
+and fee are rounded half-even on its cumulative totals; the oldest lot is closed first; a lot's cost is divided
+half-even on what is left of it. Of a lot that was sold short the cost is what it brought. A split leaves whole lots on
+the running total, oldest first, pays the fraction at the price before it, and a lot of which nothing is left hands its
+cost on. A conversion brings the nearest cent.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal, localcontext
 from fractions import Fraction
 from typing import Any
 
 Query = Callable[..., list[tuple[Any, ...]]]
 Place = tuple[int, int]
 """A portfolio and an instrument."""
+Purse = tuple[int, str]
+"""A portfolio and a currency."""
+CENT = Decimal("0.01")
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """So much was sold at the pair's price; ``sells_base`` where its first currency is the one that was sold."""
+
+    portfolio: int
+    sell: str
+    buy: str
+    sold: Decimal
+    rate: Decimal
+    sells_base: bool
 
 
 @dataclass(frozen=True)
 class Terms:
     """An instrument as its contract says: fees in currency for each lot, as a share, and at least."""
 
+    currency: str
     tick: Decimal
     lot: Decimal
     cent: Decimal
@@ -68,7 +85,7 @@ class Held:
 class Books:
     """What the portfolios have."""
 
-    cash: dict[int, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    cash: dict[Purse, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     lots: dict[Place, list[Held]] = field(default_factory=lambda: defaultdict(list))
     realised: dict[Place, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     orders: dict[int, Traded] = field(default_factory=lambda: defaultdict(Traded))
@@ -82,7 +99,7 @@ class Books:
         done.notional = terms.rounded(done.exact)
         done.fee = terms.fee(done.lots, done.notional)
         notional, fee = done.notional - before[0], done.fee - before[1]
-        self.cash[place[0]] += -notional - fee if buys else notional - fee
+        self.cash[place[0], terms.currency] += -notional - fee if buys else notional - fee
         held = self.lots[place]
         if not held or held[0].short is not buys:  # nothing there yet, or more of it
             held.append(Held(lots, notional + fee if buys else notional - fee, not buys))
@@ -97,7 +114,7 @@ class Books:
         sign, exact = -1 if held[0].short else 1, sum(each.lots for each in held) * ratio
         rest = (exact - int(exact)) / ratio
         paid = sign * terms.rounded(reference * terms.lot * rest.numerator / rest.denominator)
-        self.cash[place[0]] += paid
+        self.cash[place[0], terms.currency] += paid
         self.realised[place] += paid
         before = after = 0
         carried, left = Decimal(0), list[Held]()
@@ -117,7 +134,13 @@ class Books:
         """Book a dividend: who is long gets it less the tax, who is short pays all of it."""
         lots = sum(each.signed for each in self.lots[place])
         gross = terms.rounded(a_share * terms.lot * lots)
-        self.cash[place[0]] += gross - (terms.rounded(gross * tax) if lots > 0 else 0)
+        self.cash[place[0], terms.currency] += gross - (terms.rounded(gross * tax) if lots > 0 else 0)
+
+    def convert(self, done: Conversion) -> None:
+        """Book a conversion."""
+        brought = done.sold * done.rate if done.sells_base else done.sold / done.rate
+        self.cash[done.portfolio, done.sell] -= done.sold
+        self.cash[done.portfolio, done.buy] += brought.quantize(CENT, rounding=ROUND_HALF_EVEN)
 
     def _close(self, place: Place, lots: int, terms: Terms) -> Decimal:
         """The cost of what is closed, oldest first."""
@@ -133,18 +156,61 @@ class Books:
         return cost
 
 
-def differences(query: Query, paid_in: Mapping[int, Decimal]) -> list[str]:
-    """What the floor has booked otherwise than this program; ``paid_in`` is deposits less withdrawals by portfolio."""
+def differences(query: Query, paid_in: Mapping[int, Decimal], conversions: Sequence[Conversion] = ()) -> list[str]:
+    """What the floor has booked otherwise than this program.
+
+    ``paid_in`` is deposits less withdrawals by portfolio, in its base currency.
+    """
     with localcontext() as context:
         context.prec = 60
-        return _differences(query, paid_in)
+        return _differences(query, paid_in, conversions)
 
 
-def _differences(query: Query, paid_in: Mapping[int, Decimal]) -> list[str]:
+def may_leave(
+    query: Query, portfolio: int, currency: str, prices: Mapping[int, tuple[Decimal, ...]], on_margin: bool
+) -> Decimal | None:
+    """What is neither held nor required of a portfolio's cash; None where a position on margin has no price.
+
+    ``prices`` are bid and ask by instrument, zero where there is none. Longs are worth the bid, shorts cost the ask;
+    the market's policy requires a share of each, rounded up to the cent.
+    """
+    purses = query(
+        "select a.posted, a.held from account a join asset s on s.id = a.asset_id"
+        " where a.kind = 'portfolio' and a.portfolio_id = %s and s.code = %s",
+        portfolio,
+        currency,
+    )
+    cash, held = (amount * CENT for amount in purses[0]) if purses else (Decimal(0), Decimal(0))
+    if not on_margin:
+        return cash - held
+    equity, required = cash, Decimal(0)
+    newest = "select distinct on (asset_class) asset_class, initial_ppm from margin_policy"
+    shares = {market: Decimal(ppm) / 10**6 for market, ppm in query(f"{newest} order by asset_class, version desc")}
+    for instrument, market, lot, lots in query(
+        "select distinct on (v.instrument_id) v.instrument_id, v.asset_class, v.lot_size, a.posted"
+        " from account a join instrument_version v on v.asset_id = a.asset_id join asset c on c.id = v.currency_id"
+        " where a.kind = 'portfolio' and a.portfolio_id = %s and a.posted <> 0 and c.code = %s"
+        " order by v.instrument_id, v.version desc",
+        portfolio,
+        currency,
+    ):
+        price = prices[instrument][0 if lots > 0 else 1] if instrument in prices else 0
+        if not price:
+            return None
+        value = (price * lots * lot).quantize(CENT, rounding=ROUND_HALF_EVEN)
+        equity += value
+        required += (abs(value) * shares.get(market, shares[""])).quantize(CENT, rounding=ROUND_CEILING)
+    return max(min(cash, equity - required - held), Decimal(0))
+
+
+def _differences(query: Query, paid_in: Mapping[int, Decimal], conversions: Sequence[Conversion]) -> list[str]:
     terms = _terms(query)
     books = Books()
+    base = dict(query("select p.id, s.code from portfolio p join asset s on s.id = p.currency_id"))
     for portfolio, amount in paid_in.items():
-        books.cash[portfolio] += amount
+        books.cash[portfolio, base[portfolio]] += amount
+    for done in conversions:
+        books.convert(done)
     actions = query(
         "select input_seq, instrument_id, numerator, denominator, dividend, tax_ppm, reference_ticks"
         " from corporate_action where state = 'applied' order by input_seq"
@@ -189,7 +255,7 @@ def _act(books: Books, action: tuple[Any, ...], newest: Mapping[int, Terms]) -> 
 def _booked(query: Query, cent: Decimal) -> dict[str, dict[Any, Any]]:
     """What the floor's rows say."""
     cash = query(
-        "select a.portfolio_id, a.posted from account a join asset s on s.id = a.asset_id"
+        "select a.portfolio_id, s.code, a.posted from account a join asset s on s.id = a.asset_id"
         " where a.kind = 'portfolio' and s.kind = 'currency'"
     )
     positions = query(
@@ -208,7 +274,7 @@ def _booked(query: Query, cent: Decimal) -> dict[str, dict[Any, Any]]:
     )
     orders = query("select id, filled_lots, notional, fee from orders where filled_lots > 0")
     return {
-        "cash": {portfolio: cents * cent for portfolio, cents in cash if cents},
+        "cash": {(portfolio, currency): cents * cent for portfolio, currency, cents in cash if cents},
         "position": {(portfolio, instrument): lots for portfolio, instrument, lots in positions if lots},
         "cost": {(portfolio, instrument): cents * cent for portfolio, instrument, cents in costs},
         "realised": {(portfolio, instrument): cents * cent for portfolio, instrument, cents in realised if cents},
@@ -220,10 +286,11 @@ def _terms(query: Query) -> dict[Place, Terms]:
     """By instrument and version."""
     return {
         (instrument, version): Terms(
-            tick, lot, cent := Decimal(1).scaleb(-scale), cent * per_lot / 1000, Decimal(ppm) / 10**6, cent * least
+            currency, tick, lot, cent := Decimal(1).scaleb(-scale), cent * per_lot / 1000, Decimal(ppm) / 10**6,
+            cent * least,
         )
-        for instrument, version, tick, lot, scale, per_lot, ppm, least in query(
-            "select v.instrument_id, v.version, v.tick_size, v.lot_size, c.scale, v.fee_per_lot_millis,"
+        for instrument, version, currency, tick, lot, scale, per_lot, ppm, least in query(
+            "select v.instrument_id, v.version, c.code, v.tick_size, v.lot_size, c.scale, v.fee_per_lot_millis,"
             " v.fee_rate_ppm, v.fee_minimum from instrument_version v join asset c on c.id = v.currency_id"
         )
     }  # fmt: skip

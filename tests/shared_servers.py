@@ -4,6 +4,9 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from trading.adapters.embedded import secrets
+from trading.config import Settings
+
 
 @dataclass(frozen=True)
 class Servers:
@@ -33,3 +36,19 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def floor_settings(data_dir: Path, database: Database, redis_url: str) -> Settings:
+    """Settings of a floor on these servers, with a data folder and ports of its own."""
+    data_dir.mkdir(parents=True)
+    own = secrets.generate()
+    secrets.write(
+        data_dir / "secrets.json", secrets.FloorSecrets(database.servers.passwords, "", "", "", own.cookie_key)
+    )
+    return Settings(
+        data_dir=data_dir,
+        database_url=database.dsn(),
+        redis_url=redis_url,
+        app_port=free_port(),
+        dagster_port=free_port(),
+    )

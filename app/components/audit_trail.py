@@ -84,8 +84,8 @@ def _wanted() -> AuditFilter:
         "Search", key="audit_search", placeholder="name, deed, code, number …", icon=":material/search:"
     )
     user = second.text_input("Login", key="audit_user")
-    result = third.selectbox("Result", list(_RESULTS), format_func=_RESULTS.get, key="audit_result") or ""
-    days = fourth.date_input("Days, first and last (UTC)", (), key="audit_days")
+    result = third.selectbox("Result", list(_RESULTS), format_func=_RESULTS.__getitem__, key="audit_result") or ""
+    days = fourth.date_input("Days, first and last (UTC)", [], key="audit_days")
     more = st.columns([2, 2, 1])
     action = more[0].text_input("Deed, or how its name begins", key="audit_action", placeholder="desk.")
     subject = more[1].text_input("About", key="audit_subject", placeholder="portfolio:7")

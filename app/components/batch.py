@@ -31,7 +31,12 @@ def show(portfolio_id: int) -> None:
     with right:
         st.caption(f"The first row names the columns: {', '.join(COLUMNS)}. The first four are needed.")
         mode = st.segmented_control(
-            "How", list(BatchMode), format_func=_MODES.get, default=BatchMode.ALL, key="batch_mode", required=True
+            "How",
+            list(BatchMode),
+            format_func=_MODES.__getitem__,
+            default=BatchMode.ALL,
+            key="batch_mode",
+            required=True,
         )
         st.caption("All or none: one refused row stops the whole batch. Each by itself: the other rows are sent.")
     content: bytes | str = uploaded.read(BYTES_MAX + 1) if uploaded is not None else typed

@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 import streamlit as st
 
 from app import formats, frame, room
-from app.components.deeds import do
+from app.components.deeds import do, told
 from app.components.table import Row, table
 from trading.domain.instruments import Instrument
 from trading.domain.money import minor_to_decimal
@@ -39,9 +39,7 @@ _FAIR = {FairSource.OFF: "Leave them", FairSource.MID: "Middle of the quote", Fa
 
 def show(who: Actor) -> None:
     """The account that was picked, and for an admin a form for a new one."""
-    said = st.session_state.pop("people_said", None)
-    if said:
-        st.success(said, icon=":material/check_circle:")
+    told()
     found = {each.id: each for each in monitoring.accounts(room.floor(), who)}
     if found:
         picked = st.selectbox(
@@ -215,7 +213,11 @@ def _plan(who: Actor, view: AccountView) -> None:
         stop = st.text_input("Stop loss, % from the cost", _percent(old.stop_loss_ppm), key=f"{key}_stop")
         take = st.text_input("Take profit, % from the cost", _percent(old.take_profit_ppm), key=f"{key}_take")
         fair = st.selectbox(
-            "Move resting entries to", list(_FAIR), list(_FAIR).index(old.fair_source), _FAIR.get, key=f"{key}_fair"
+            "Move resting entries to",
+            list(_FAIR),
+            list(_FAIR).index(old.fair_source),
+            _FAIR.__getitem__,
+            key=f"{key}_fair",
         )
         edge = st.number_input("Ticks away from it", 0, 10_000, old.fair_edge_ticks, key=f"{key}_edge")
         most = st.text_input("Never further than, %", _percent(old.move_most_ppm), key=f"{key}_most")

@@ -6,7 +6,7 @@ import streamlit as st
 
 from trading.domain.errors import Conflict, Invalid, NotFound
 
-_USED = "used_inputs"
+_USED, _SAID = "used_inputs", "said_of_a_deed"
 
 
 def clear(*keys: str) -> None:
@@ -28,5 +28,12 @@ def do(deed: Callable[[], object], done: str) -> None:
     except (Invalid, NotFound, Conflict) as error:
         st.error(f"{str(error)[:1].upper()}{str(error)[1:]}. ({error.code})", icon=":material/block:")
         return
-    st.session_state["people_said"] = done
+    st.session_state[_SAID] = done
     st.rerun()
+
+
+def told() -> None:
+    """Say what the deed that was just done has come to."""
+    said = st.session_state.pop(_SAID, None)
+    if said:
+        st.success(said, icon=":material/check_circle:")

@@ -48,6 +48,9 @@ def show() -> None:
         known = _STATES.get(each["state"], (each["state"].capitalize(), ""))
         state = ("No sign of life", "down") if late and each["state"] == "running" else known
         numbers = [f"{each['detail'][key]:,} {word}" for key, word in _FIGURES.items() if key in each["detail"]]
+        outages = each["detail"].get("outages", {"times": 0})
+        if outages["times"]:
+            numbers.append(f"{outages['times']} × without a server, last for {outages['last_s']} s")
         rows.append(
             Row(
                 [

@@ -72,13 +72,13 @@ def _parts(who: Actor, stops: list[dict[str, object]]) -> None:
 
 
 def _stop_part(who: Actor) -> None:
-    kind = st.selectbox("What", list(_KINDS), format_func=_KINDS.get, key="part_kind")
+    kind = st.selectbox("What", list(_KINDS), format_func=_KINDS.__getitem__, key="part_kind")
     if kind == "strategy":
         name = st.text_input("Which", placeholder="its name", key="part_strategy").strip()
     else:
         by_scope = _named(who, kind)
-        name = st.selectbox("Which", list(by_scope), format_func=by_scope.get, key=f"part_{kind}") or ""
-    mode = st.selectbox("What should happen", list(_MODES), format_func=_MODES.get, key="part_mode")
+        name = st.selectbox("Which", list(by_scope), format_func=by_scope.__getitem__, key=f"part_{kind}") or ""
+    mode = st.selectbox("What should happen", list(_MODES), format_func=_MODES.__getitem__, key="part_mode")
     reason = st.text_input("Reason", placeholder="traders see it", key="part_reason")
     sure = st.checkbox("I mean it: this stops trading there", key="part_sure")
     if st.button("Stop it", icon=":material/front_hand:", disabled=not (sure and name and reason.strip())):

@@ -16,6 +16,7 @@ _FIELDS = {
     "maintenance_long_ppm": "To hold a long",
     "maintenance_short_ppm": "To hold a short",
     "close_out_ppm": "Close-out below, of what is required to hold",
+    "close_band_ppm": "A close-out trades through the market by at most",
 }
 
 
@@ -35,9 +36,11 @@ def show(who: Actor) -> None:
             )
             for line in lines
         ]
-        columns = ["Market", ">To open", ">Long", ">Short", ">Close-out", "=Source"]
+        columns = ["Market", ">To open", ">Long", ">Short", ">Close-out", ">Band", "=Source"]
         table("margin_policies", columns, rows, "No policies yet.")
-        st.caption("In percent of the market value; close-out in percent of what is required to hold.")
+        st.caption(
+            "In percent of the market value; close-out in percent of what is required to hold, band of the price."
+        )
     with right:
         _form(who, {line.asset_class: line.policy for line in lines})
     left, right = st.columns([1.7, 1], gap="large")

@@ -129,7 +129,7 @@ def _open(who: Actor) -> None:
             st.caption("A portfolio belongs to a trader. Add one under Logins first.")
         owner = st.selectbox("Trader", list(traders), format_func=lambda key: traders[key].display_name)
         name = st.text_input("Name of the portfolio")
-        kind = st.selectbox("Kind", list(_KINDS), format_func=_KINDS.get, help=_KIND_HELP)
+        kind = st.selectbox("Kind", list(_KINDS), format_func=_KINDS.__getitem__, help=_KIND_HELP)
         if st.form_submit_button("Open", disabled=not traders) and owner:
             do(
                 lambda: people.create_portfolio(room.floor(), who, owner, name, kind=kind),

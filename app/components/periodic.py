@@ -1,6 +1,8 @@
 """The clerk's periodic work: what ran when, how long it took, what came of it."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import streamlit as st
 
@@ -15,7 +17,7 @@ def show() -> None:
     """One row a job."""
     now = room.floor().clock.now()
     processes = queries.processes(room.floor(), room.actor())
-    detail = next((each["detail"] for each in processes if each["name"] == "clerk"), {})
+    detail: Mapping[str, Any] = next((each["detail"] for each in processes if each["name"] == "clerk"), {})
     rows = [
         Row(
             [

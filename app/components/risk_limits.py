@@ -7,7 +7,7 @@ import streamlit as st
 from app import formats, room
 from app.components import limit_words as words
 from app.components.deeds import do
-from app.components.table import Row, table
+from app.components.table import Cell, Row, table
 from trading.services import desk, limits, people
 from trading.services.access import Actor
 from trading.services.ports.risk import Figures, LimitVersion
@@ -40,7 +40,14 @@ def show(who: Actor) -> None:
 
 def _row(each: LimitVersion) -> Row:
     kind = each.scope.partition(":")[0]
-    cells = [_KINDS[kind], (each.name, "strong"), _said(each.figures), str(each.version), each.set_by, _when(each)]
+    cells: list[Cell] = [
+        _KINDS[kind],
+        (each.name, "strong"),
+        _said(each.figures),
+        str(each.version),
+        each.set_by,
+        _when(each),
+    ]
     return Row(cells)
 
 
@@ -63,7 +70,7 @@ def _scope(who: Actor) -> str:
     """Whose limits: picked by name."""
     floor = room.floor()
     kind = st.segmented_control(
-        "Limits of", list(_KINDS), format_func=_KINDS.get, default="tier", key="limit_kind", required=True
+        "Limits of", list(_KINDS), format_func=_KINDS.__getitem__, default="tier", key="limit_kind", required=True
     )
     if kind == "tier":
         name = st.selectbox("Tier", [*limits.tiers(floor, who), "a new one"], key="limit_tier")
@@ -79,7 +86,7 @@ def _scope(who: Actor) -> str:
     if not by_id:
         st.caption("There is none yet.")
         return ""
-    return f"{kind}:{st.selectbox(_KINDS[kind], list(by_id), format_func=by_id.get, key=f'limit_{kind}')}"
+    return f"{kind}:{st.selectbox(_KINDS[kind], list(by_id), format_func=by_id.__getitem__, key=f'limit_{kind}')}"
 
 
 def _change(who: Actor, scope: str, now: Figures) -> None:
@@ -112,7 +119,10 @@ def _change(who: Actor, scope: str, now: Figures) -> None:
 def _instruments(who: Actor, now: Figures) -> tuple[int, ...] | None:
     by_id = {each.id: each.symbol for each in desk.instruments(room.floor(), who)}
     picked = st.multiselect(
-        "Only these instruments (none picked: all)", list(by_id), list(now.instruments or ()), format_func=by_id.get
+        "Only these instruments (none picked: all)",
+        list(by_id),
+        list(now.instruments or ()),
+        format_func=by_id.__getitem__,
     )
     return tuple(picked) or None
 
@@ -131,7 +141,7 @@ def tiers(who: Actor) -> None:
     with right, st.form("tier", enter_to_submit=False):
         st.markdown("**Another tier**")
         by_id = {user.id: user.username for user in users}
-        user_id = st.selectbox("Trader", list(by_id), format_func=by_id.get)
+        user_id = st.selectbox("Trader", list(by_id), format_func=by_id.__getitem__)
         tier = st.selectbox("Tier", list(limits.tiers(floor, who)))
         reason = st.text_input("Why", placeholder="kept in the audit trail")
         if st.form_submit_button("Give the tier"):
@@ -153,8 +163,8 @@ def restricted(who: Actor) -> None:
     with right, st.form("restrict", enter_to_submit=False):
         st.markdown("**Restrict, or free again**")
         by_id = {each.id: each.symbol for each in desk.instruments(floor, who)}
-        instrument_id = st.selectbox("Instrument", list(by_id), format_func=by_id.get)
-        ban = st.selectbox("Rule", list(bans), format_func=bans.get)
+        instrument_id = st.selectbox("Instrument", list(by_id), format_func=by_id.__getitem__)
+        ban = st.selectbox("Rule", list(bans), format_func=bans.__getitem__)
         reason = st.text_input("Why", placeholder="traders see it")
         if st.form_submit_button("Set the rule"):
             do(lambda: limits.restrict(floor, who, instrument_id, ban, reason), f"{by_id[instrument_id]}: {bans[ban]}.")
@@ -186,7 +196,7 @@ def losses(who: Actor) -> None:
     if by_id:
         with st.form("drawdown", enter_to_submit=False):
             st.markdown("**Take the breaker back**")
-            portfolio_id = st.selectbox("Portfolio", list(by_id), format_func=by_id.get)
+            portfolio_id = st.selectbox("Portfolio", list(by_id), format_func=by_id.__getitem__)
             reason = st.text_input("Why", placeholder="kept in the audit trail")
             if st.form_submit_button("It may open positions again"):
                 done = f"{by_id[portfolio_id]} may open positions again; its peak is what it is worth now."

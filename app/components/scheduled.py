@@ -57,7 +57,7 @@ def schedule_this(asked: Ticket, portfolio_id: int) -> None:
 
 def _timing(how: str) -> Timing:
     closed = st.selectbox(
-        "When the exchange is closed", list(WhenClosed), format_func=_CLOSED.get, key="schedule_closed"
+        "When the exchange is closed", [*WhenClosed], format_func=_CLOSED.__getitem__, key="schedule_closed"
     )
     if how == _CRON:
         return Timing(

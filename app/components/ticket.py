@@ -54,10 +54,16 @@ def ticket(instrument: Instrument, portfolio_id: int, reference: str | None, *, 
     quote_line(instrument.symbol, "", reference, small=True)
     st.session_state.setdefault("ticket_key", secrets.token_urlsafe(16))
     side = st.segmented_control(
-        "Side", list(Side), format_func=_SIDES.get, default=Side.BUY, key="ticket_side", required=True, width="stretch"
+        "Side",
+        list(Side),
+        format_func=_SIDES.__getitem__,
+        default=Side.BUY,
+        key="ticket_side",
+        required=True,
+        width="stretch",
     )
     left, right = st.columns(2)
-    kind = left.selectbox("Type", list(OrderType), format_func=lambda kind: formats.TYPES[kind], key="ticket_type")
+    kind = left.selectbox("Type", [*OrderType], format_func=formats.TYPES.__getitem__, key="ticket_type")
     side = side or Side.BUY
     _life(right, kind)
     st.caption(_HINTS[kind])

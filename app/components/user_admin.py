@@ -1,5 +1,7 @@
 """Logins: a list, one to change, one to add. A new password is shown until it is noted."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from app import room
@@ -39,7 +41,7 @@ def show(who: Actor) -> None:
         _add(who)
 
 
-def _change(who: Actor, users: list[User]) -> None:
+def _change(who: Actor, users: Sequence[User]) -> None:
     with st.container(border=True):
         st.markdown("**Change a login**")
         by_name = {user.username: user for user in users if user.id != who.user_id}
@@ -48,7 +50,11 @@ def _change(who: Actor, users: list[User]) -> None:
             return
         user = by_name[st.selectbox("Login", list(by_name), key="change_user")]
         role = st.selectbox(
-            "Role", list(_ROLES), index=list(_ROLES).index(user.role), format_func=_ROLES.get, key=f"role_{user.id}"
+            "Role",
+            list(_ROLES),
+            index=list(_ROLES).index(user.role),
+            format_func=_ROLES.__getitem__,
+            key=f"role_{user.id}",
         )
         floor = room.floor()
         if role != user.role and st.button("Change the role", key="set_role"):
@@ -83,7 +89,7 @@ def _add(who: Actor) -> None:
         st.markdown("**Add a login**")
         name = st.text_input("Login name", placeholder="small letters and digits")
         shown = st.text_input("Name", placeholder="as others read it")
-        role = st.selectbox("Role", list(_ROLES), format_func=_ROLES.get)
+        role = st.selectbox("Role", list(_ROLES), format_func=_ROLES.__getitem__)
         if st.form_submit_button("Add"):
 
             def add() -> None:

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from typing import Literal
 
 import streamlit as st
 
@@ -27,7 +28,7 @@ _STATES = {
     ParentState.ENDED: ("Ended", "dim"),
     ParentState.CANCELLED: ("Cancelled", "dim"),
 }
-_AT_END = {"leave": "Leave the rest", "take": "Take the rest at once"}
+_AT_END: dict[Literal["leave", "take"], str] = {"leave": "Leave the rest", "take": "Take the rest at once"}
 _CHILDREN_SHOWN = 5
 _COLUMNS = ["Order", "Symbol", "Side", "How", ">Filled", "Ends", "State", "=Why"]
 
@@ -37,7 +38,7 @@ def work_it(asked: Ticket, portfolio_id: int) -> None:
     if not st.toggle("Work it", key="work_open", help="The floor sends this order in small parts."):
         return
     styles = [each for each in _STYLES if each is not Style.ICEBERG or asked.type == OrderType.LIMIT]
-    style = st.selectbox("How", styles, format_func=_STYLES.get, key="work_style")
+    style = st.selectbox("How", styles, format_func=_STYLES.__getitem__, key="work_style")
     left, right = st.columns(2)
     minutes = left.number_input("Minutes", 1, parents.MINUTES_MAX, 30, key="work_minutes")
     rate = display = None
@@ -45,7 +46,7 @@ def work_it(asked: Ticket, portfolio_id: int) -> None:
         rate = right.text_input("Percent of the volume", "10", key="work_rate")
     if style is Style.ICEBERG:
         display = right.text_input("Shown at a time", "10", key="work_display")
-    at_end = st.selectbox("When the time is over", list(_AT_END), format_func=_AT_END.get, key="work_at_end")
+    at_end = st.selectbox("When the time is over", list(_AT_END), format_func=_AT_END.__getitem__, key="work_at_end")
     working = Working(style, int(minutes), rate_percent=rate, display=display, at_end=at_end)
     st.session_state.setdefault("work_key", secrets.token_urlsafe(16))
     key = st.session_state["work_key"]

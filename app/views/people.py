@@ -1,22 +1,11 @@
 """The admin's people: logins, portfolios and cash, who sees what, and the audit trail, personal data."""
 
-import streamlit as st
-
-from app import room
-from app.components import audit_trail, margin_policies, money_desk, people_data, sharing, user_admin
+from app import frame, room
+from app.components import audit_trail, deeds, margin_policies, money_desk, people_data, sharing, user_admin
 
 who = room.actor()
-view = st.segmented_control(
-    "Show",
-    ["Logins", "Portfolios and cash", "Margin", "Sharing", "Audit trail", "Compliance"],
-    default="Logins",
-    key="people_view",
-    label_visibility="collapsed",
-    required=True,
-)
-said = st.session_state.pop("people_said", None)
-if said:
-    st.success(said, icon=":material/check_circle:")
+view = frame.part(["Logins", "Portfolios and cash", "Margin", "Sharing", "Audit trail", "Compliance"], "people_view")
+deeds.told()
 if view == "Logins":
     user_admin.show(who)
 elif view == "Portfolios and cash":

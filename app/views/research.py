@@ -45,14 +45,7 @@ def runs() -> None:
 
 
 who = room.actor()
-view = st.segmented_control(
-    "Show",
-    ["Backtests", "Models", "Pipeline runs"],
-    default="Backtests",
-    key="research_view",
-    label_visibility="collapsed",
-    required=True,
-)
+view = frame.part(["Backtests", "Models", "Pipeline runs"], "research_view")
 if view == "Pipeline runs":
     runs()
 elif view == "Models":

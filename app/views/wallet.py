@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import room
-from app.components import money_waiting, purse
+from app.components import deeds, money_waiting, purse
 
 who = room.actor()
 found = room.portfolio(who)
@@ -11,9 +11,7 @@ if found is None:
     st.info("There is no portfolio yet. Ask an admin of the floor to open one.", icon=":material/wallet:")
 else:
     st.subheader(f"Wallet of {found.name}", anchor=False)
-    said = st.session_state.pop("people_said", None)
-    if said:
-        st.success(said, icon=":material/check_circle:")
+    deeds.told()
     purse.cash(who, found)
     left, right = st.columns([1.7, 1], gap="large")
     with left:

@@ -3,40 +3,24 @@ from pathlib import Path
 
 import pytest
 from live_floor import LiveFloor, open_live_floor
-from shared_servers import Database, Servers
+from shared_servers import Database, Servers, floor_settings
+from trading_floor import TradingFloor
 
-from trading.adapters.embedded import secrets
-from trading.config import Settings
+from app import room
+
+
+@pytest.fixture
+def floor(database: Database, tmp_path: Path) -> Iterator[TradingFloor]:
+    """The floor that the app of this process shows, with a quote of AAPL."""
+    own = TradingFloor(database, tmp_path / "lake")
+    room.open_room(own.floor)
+    own.quote("99.99", "100.00")
+    yield own
+    own.close()
 
 
 @pytest.fixture(scope="module")
-def live(servers: Servers, make_database: Callable[[], Database], free_ports: Callable[[], int]) -> Iterator[LiveFloor]:
+def live(servers: Servers, make_database: Callable[[], Database]) -> Iterator[LiveFloor]:
     """One real floor for the whole file."""
-
-    def settings_of(data_dir: Path, redis_url: str) -> Settings:
-        data_dir.mkdir(parents=True)
-        own = secrets.FloorSecrets(servers.passwords, "", "", "", secrets.generate().cookie_key)
-        secrets.write(data_dir / "secrets.json", own)
-        database = make_database()
-        return Settings(
-            data_dir=data_dir,
-            database_url=database.dsn(),
-            redis_url=redis_url,
-            app_port=free_ports(),
-            dagster_port=free_ports(),
-        )
-
-    with open_live_floor(servers, settings_of) as floor:
+    with open_live_floor(servers, lambda folder, bus: floor_settings(folder, make_database(), bus)) as floor:
         yield floor
-
-
-@pytest.fixture(scope="session")
-def free_ports() -> Callable[[], int]:
-    import socket
-
-    def free_port() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
-
-    return free_port

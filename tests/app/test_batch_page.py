@@ -1,57 +1,27 @@
 """The page for many orders at once, without a browser."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from shared_servers import Database
 from streamlit.testing.v1 import AppTest
+from trader_page import Tables, enter, tables_of
 from trading_floor import TradingFloor
 
-from app import room
 from app.components import batch
-from app.components.table import Row
-from trading.config import PROJECT_ROOT
-from trading.services import ledger, people
-from trading.services.access import SYSTEM
 
-PASSWORD = "correct horse battery"
 HEAD = "symbol,side,type,quantity,limit_price\n"
 
 
 @pytest.fixture
-def floor(database: Database, tmp_path: Path) -> Iterator[TradingFloor]:
-    own = TradingFloor(database, tmp_path / "lake")
-    room.open_room(own.floor)
-    own.quote("99.99", "100.00")
-    yield own
-    own.close()
+def shown(monkeypatch: pytest.MonkeyPatch) -> Tables:
+    return tables_of(batch, monkeypatch)
 
 
 @pytest.fixture
-def shown() -> list[Row]:
-    return []
+def page(floor: TradingFloor, shown: Tables, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    return enter(floor, monkeypatch).switch_page("views/batch.py").run()
 
 
-@pytest.fixture
-def page(floor: TradingFloor, shown: list[Row], monkeypatch: pytest.MonkeyPatch) -> AppTest:
-    ann = people.create_user(floor.floor, SYSTEM, "ann", "Ann", "trader", PASSWORD)
-    portfolio = people.create_portfolio(floor.floor, SYSTEM, ann.id, "Main")
-    ledger.deposit(floor.floor, SYSTEM, portfolio.id, "10000.00", "opening")
-    login = people.login(floor.floor, "ann", PASSWORD, "test", "pytest")
-    assert isinstance(login, people.Login)
-    monkeypatch.setattr(room, "session_token", lambda: login.token)
-
-    def keep(_key: str, _columns: list[str], rows: list[Row], _empty: str) -> None:
-        shown[:] = rows
-
-    monkeypatch.setattr(batch, "table", keep)
-    page = AppTest.from_file(str(PROJECT_ROOT / "app" / "main.py"), default_timeout=90).run()
-    return page.switch_page("views/batch.py").run()
-
-
-def verdicts(shown: list[Row]) -> list[str]:
-    return [str(row.cells[-1][0]) for row in shown]
+def verdicts(shown: Tables) -> list[str]:
+    return [str(row.cells[-1][0]) for row in shown["batch_rows"]]
 
 
 def said(page: AppTest) -> str:
@@ -68,7 +38,7 @@ def test_an_empty_page_says_what_to_do(page: AppTest) -> None:
     assert "Nothing to send yet" in said(page)
 
 
-def test_each_row_gets_its_verdict_and_good_rows_are_sent(page: AppTest, shown: list[Row], floor: TradingFloor) -> None:
+def test_each_row_gets_its_verdict_and_good_rows_are_sent(page: AppTest, shown: Tables, floor: TradingFloor) -> None:
     type_in(page, HEAD + "AAPL,buy,limit,10,99.00\nAAPL,buy,limit,95,99.00\nnull,buy,limit,1,1\n")
     assert not page.exception
     assert verdicts(shown)[0] == "✓ holds $991.00"
@@ -83,7 +53,7 @@ def test_each_row_gets_its_verdict_and_good_rows_are_sent(page: AppTest, shown: 
     assert floor.query("select quantity_lots from orders") == [(10,)]
 
 
-def test_a_formula_is_refused_and_what_is_no_table_is_told_as_text(page: AppTest, shown: list[Row]) -> None:
+def test_a_formula_is_refused_and_what_is_no_table_is_told_as_text(page: AppTest, shown: Tables) -> None:
     type_in(page, HEAD + "=cmd(),buy,limit,10,99.00\n")
     assert "formula_cell" in verdicts(shown)[0]
     assert "1 row is no order" in said(page)

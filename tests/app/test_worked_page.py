@@ -1,60 +1,27 @@
 """An order worked in children, from the ticket to its own page, without a browser."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from shared_servers import Database
 from streamlit.testing.v1 import AppTest
+from trader_page import Tables, enter, press, tables_of
 from trading_floor import TradingFloor
 
-from app import room
 from app.components import worked
-from app.components.table import Row
-from trading.config import PROJECT_ROOT
-from trading.services import halt, ledger, parents, people
+from trading.services import halt, parents
 from trading.services.access import SYSTEM
 
-PASSWORD = "correct horse battery"
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> Tables:
+    return tables_of(worked, monkeypatch)
 
 
 @pytest.fixture
-def floor(database: Database, tmp_path: Path) -> Iterator[TradingFloor]:
-    own = TradingFloor(database, tmp_path / "lake")
-    room.open_room(own.floor)
-    own.quote("99.99", "100.00")
-    yield own
-    own.close()
-
-
-@pytest.fixture
-def shown(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
-
-    def keep(key: str, _columns: list[str], rows: list[Row], _empty: str, **_more: object) -> None:
-        found[key] = rows
-
-    monkeypatch.setattr(worked, "table", keep)
-    return found
-
-
-@pytest.fixture
-def page(floor: TradingFloor, shown: dict[str, list[Row]], monkeypatch: pytest.MonkeyPatch) -> AppTest:
-    ann = people.create_user(floor.floor, SYSTEM, "ann", "Ann", "trader", PASSWORD)
-    floor.portfolio = people.create_portfolio(floor.floor, SYSTEM, ann.id, "Main").id
-    ledger.deposit(floor.floor, SYSTEM, floor.portfolio, "10000.00", "opening")
-    login = people.login(floor.floor, "ann", PASSWORD, "test", "pytest")
-    assert isinstance(login, people.Login)
-    monkeypatch.setattr(room, "session_token", lambda: login.token)
-    return AppTest.from_file(str(PROJECT_ROOT / "app" / "main.py"), default_timeout=90).run()
-
-
-def press(page: AppTest, label: str) -> AppTest:
-    return next(button for button in page.button if button.label == label).click().run()
+def page(floor: TradingFloor, shown: Tables, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    return enter(floor, monkeypatch)
 
 
 def test_the_ticket_is_worked_shown_with_its_children_paused_resumed_and_cancelled(
-    page: AppTest, shown: dict[str, list[Row]], floor: TradingFloor
+    page: AppTest, shown: Tables, floor: TradingFloor
 ) -> None:
     page.toggle(key="work_open").set_value(True).run()
     assert page.selectbox(key="work_style").options == ["Evenly over time (TWAP)", "Share of the volume (POV)"]

@@ -1,50 +1,25 @@
 """Orders over REST: what is taken, what is answered, and who may not."""
 
-import time
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from rest_client import HOST, RestClient, logged_in
 from trading_floor import TradingFloor
 
-from gateway.api import create_api
 from trading.services import halt, ledger, people
 from trading.services.access import SYSTEM
 
-with warnings.catch_warnings():
-    # Starlette would rather have another HTTP client, which the lock does not need for anything else.
-    warnings.simplefilter("ignore")
-    from starlette.testclient import TestClient
-
-PASSWORD = "correct horse battery"
-HOST = "http://testserver"
 LIMIT = {"symbol": "AAPL", "side": "buy", "type": "limit", "quantity": "10", "limit_price": "99.00"}
 
 
-class Client:
-    """Ann, logged in, and her portfolio with 100,000 dollars."""
-
-    def __init__(self, floor: TradingFloor, http: TestClient) -> None:
-        ann = people.create_user(floor.floor, SYSTEM, "ann", "Ann", "trader", PASSWORD)
-        self.portfolio = people.create_portfolio(floor.floor, SYSTEM, ann.id, "Main").id
-        ledger.deposit(floor.floor, SYSTEM, self.portfolio, "100000.00", "opening")
-        floor.quote("99.99", "100.00")
-        self.http = http
-        assert http.post("/login", json={"username": "ann", "password": PASSWORD}).status_code == 200
-
-    def ask(self, method: str, path: str = "", body: Any = None, key: str | None = None, **headers: str) -> Any:
-        sent = {"origin": HOST, **({"idempotency-key": key} if key else {}), **headers}
-        return self.http.request(method, f"/portfolios/{self.portfolio}/orders{path}", json=body, headers=sent)
-
-
 @pytest.fixture
-def client(floor: TradingFloor) -> Iterator[Client]:
-    with TestClient(create_api(floor.floor, time.monotonic), base_url=HOST) as http:
-        yield Client(floor, http)
+def client(floor: TradingFloor) -> Iterator[RestClient]:
+    with logged_in(floor, "/orders", "100000.00") as own:
+        yield own
 
 
-def test_an_order_is_placed_once_looked_at_changed_and_cancelled(client: Client, floor: TradingFloor) -> None:
+def test_an_order_is_placed_once_looked_at_changed_and_cancelled(client: RestClient, floor: TradingFloor) -> None:
     placed = client.ask("POST", body=LIMIT, key="one")
     assert (placed.status_code, placed.json()["cash_held"]) == (201, 99_100)
     assert client.ask("POST", body=LIMIT, key="one").json() == placed.json()
@@ -62,7 +37,7 @@ def test_an_order_is_placed_once_looked_at_changed_and_cancelled(client: Client,
     floor.check()
 
 
-def test_a_bracket_is_one_call_and_is_found_again_as_a_group(client: Client, floor: TradingFloor) -> None:
+def test_a_bracket_is_one_call_and_is_found_again_as_a_group(client: RestClient, floor: TradingFloor) -> None:
     placed = client.ask("POST", body=LIMIT | {"take_profit": "110", "stop_loss": "95"}, key="one").json()
     floor.run_broker()
     told = client.ask("GET", f"/{placed['order_id']}").json()
@@ -70,7 +45,7 @@ def test_a_bracket_is_one_call_and_is_found_again_as_a_group(client: Client, flo
     assert [line["group_role"] for line in told["group"]] == ["take_profit", "stop_loss", "entry"]
 
 
-def test_a_preview_writes_nothing(client: Client, floor: TradingFloor) -> None:
+def test_a_preview_writes_nothing(client: RestClient, floor: TradingFloor) -> None:
     answer = client.ask("POST", "/preview", LIMIT).json()
     assert (answer["cash_hold"], answer["estimated_price"], answer["currency"]) == (99_100, "99.00", "USD")
     assert answer["refusals"] == []
@@ -92,28 +67,28 @@ def test_a_preview_writes_nothing(client: Client, floor: TradingFloor) -> None:
     ],
 )
 def test_what_is_not_taken_is_answered_with_a_status_and_a_code(
-    client: Client, body: Any, status: int, code: str | None
+    client: RestClient, body: Any, status: int, code: str | None
 ) -> None:
     answer = client.ask("POST", body=body, key="one")
     assert answer.status_code == status
     assert answer.json().get("code") == code
 
 
-def test_a_key_is_needed_and_belongs_to_one_body(client: Client) -> None:
-    assert client.ask("POST", body=LIMIT).status_code == 422
+def test_a_key_is_needed_and_belongs_to_one_body(client: RestClient) -> None:
+    assert client.ask("POST", body=LIMIT, key=None).status_code == 422
     assert client.ask("POST", body=LIMIT, key="one").status_code == 201
     reused = client.ask("POST", body=LIMIT | {"quantity": "11"}, key="one")
     assert (reused.status_code, reused.json()["code"]) == (422, "key_reused")
     assert client.ask("PATCH", "/999", {"quantity": "1"}, key="two").status_code == 404
 
 
-def test_a_halt_is_423(client: Client, floor: TradingFloor) -> None:
+def test_a_halt_is_423(client: RestClient, floor: TradingFloor) -> None:
     halt.set_mode(floor.floor, SYSTEM, "floor", "halted", "a drill")
     assert client.ask("POST", body=LIMIT, key="one").status_code == 423
 
 
 def test_nobody_places_orders_from_elsewhere_without_a_session_or_for_others(
-    client: Client, floor: TradingFloor
+    client: RestClient, floor: TradingFloor
 ) -> None:
     for origin in ("http://evil.test", "null", ""):
         assert client.ask("POST", body=LIMIT, key="one", origin=origin).status_code == 403
@@ -128,7 +103,7 @@ def test_nobody_places_orders_from_elsewhere_without_a_session_or_for_others(
     assert floor.query("select count(*) from orders") == [(0,)]
 
 
-def test_a_program_sees_where_its_margin_portfolio_stands(client: Client, floor: TradingFloor) -> None:
+def test_a_program_sees_where_its_margin_portfolio_stands(client: RestClient, floor: TradingFloor) -> None:
     ann = next(user for user in people.users(floor.floor, SYSTEM) if user.username == "ann")
     assert client.http.get(f"/portfolios/{client.portfolio}/margin").json() == {"accounts": []}
     client.portfolio = people.create_portfolio(floor.floor, SYSTEM, ann.id, "Levered", kind="margin").id

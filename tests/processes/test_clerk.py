@@ -14,6 +14,7 @@ from shared_servers import Database
 from structlog.testing import capture_logs
 from trading_floor import TradingFloor
 
+from trading.adapters.postgres.pool import ANSWER_S
 from trading.config import Settings
 from trading.domain.errors import Invalid
 from trading.processes import floor_table
@@ -166,3 +167,26 @@ def test_as_a_process_it_works_until_it_is_told_to_stop(
     finally:
         clerk.kill()
         clerk.wait()
+
+
+def test_a_clerk_hangs_up_on_a_server_that_stands_still_and_works_again_with_it(
+    office: Office, floor: TradingFloor
+) -> None:
+    clerk, end = office.hire(job("count", lambda: ""))
+
+    def works() -> bool:
+        before = clerk.newest["count"].runs
+        time.sleep(0.3)
+        return clerk.newest["count"].runs > before
+
+    until(works)
+    ((pid,),) = floor.query(
+        "select pid from pg_stat_activity where application_name = 'tradefloor-clerk' and datname = current_database()"
+    )
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        until(lambda: not works(), 2 * ANSWER_S)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    until(works)
+    end()

@@ -13,6 +13,8 @@ from trading_floor import TradingFloor
 
 from trading.adapters.embedded.valkey import EmbeddedValkey
 
+pytest.register_assert_rewrite("floor_rules")
+
 
 @pytest.fixture(scope="session")
 def house(valkey: EmbeddedValkey) -> Iterator[House]:

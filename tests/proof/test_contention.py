@@ -4,6 +4,7 @@ One key from a hundred threads, and fifty orders with money for ten, are in ``te
 """
 
 import json
+import random
 import subprocess
 import sys
 import threading
@@ -125,28 +126,55 @@ def test_two_tabs_spend_the_last_cash_once_and_a_withdrawal_does_not_take_it_too
         floor.check()
 
 
+@pytest.fixture
+def slow_batches(floor: TradingFloor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever changes an order's state has its row for two hundredths of a second: long enough to be met.
+
+    Waiting for a commit keeps this process's other threads waiting too; a broker has a process of its own.
+    """
+    end_commit = floor.store.end_commit
+
+    def others_go_on() -> Sequence[int]:
+        time.sleep(0.03)
+        return end_commit()
+
+    monkeypatch.setattr(floor.store, "end_commit", others_go_on)
+    floor.query(
+        "create function linger() returns trigger language plpgsql as"
+        " $$ begin perform pg_sleep(0.02); return new; end $$"
+    )
+    floor.query("create trigger linger before update of state on orders for each row execute function linger()")
+
+
+@pytest.mark.usefixtures("slow_batches")
 def test_a_cancel_that_races_a_fill_ends_one_way_with_every_hold_resolved(floor: TradingFloor) -> None:
-    ends: Counter[str] = Counter()
-    for n in range(30):
-        order = floor.accepted("buy", "10", "99.90").order_id
-        floor.run_broker()
-        cancels = threading.Thread(target=floor.cancel, args=(order,))
-        ticks = floor.quoted("99.80", "99.85")
-        if n % 2:
-            cancels.start()
-        floor.run_broker(ticks)
-        if not n % 2:
-            cancels.start()
-        cancels.join()
-        floor.run_broker()
-        state, filled, _ = floor.state(order)
-        assert (state, filled) in (("filled", 10), ("cancelled", 0))
-        ends[state] += 1
-        floor.quote("99.99", "100.00")
-    assert len(ends) == 2, "both ends must have been seen"
+    ends: Counter[tuple[str, str, int]] = Counter()
+    chance = random.Random(3)
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(24):
+            order = floor.accepted("buy", "10", "99.90").order_id
+            floor.run_broker()
+            ticks, lots = floor.quoted("99.80", "99.85", lots=chance.choice((4, 10))), int(floor.shares()[0])
+            cancelled = pool.submit(lambda wait_s, order: (time.sleep(wait_s), floor.cancel(order))[1],
+                                    chance.uniform(0, 0.05), order)  # fmt: skip
+            time.sleep(chance.uniform(0, 0.02))
+            floor.run_broker(ticks, commands=[])
+            told = cancelled.result(10)
+            state, filled, _ = floor.state(order)
+            assert floor.shares()[0] == lots + filled
+            if told is not None:
+                assert (told.code, state, filled) == ("order_over", "filled", 10)
+            else:
+                assert (state, filled) in (("cancel_pending", 4), ("filled", 10)), "asked for, and not forgotten"
+            floor.check()
+            floor.run_broker()
+            state, filled, _ = floor.state(order)
+            ends["asked" if told is None else told.code, state, filled] += 1
+            floor.quote("99.99", "100.00")
+    assert set(ends) == {("asked", "cancelled", 4), ("asked", "filled", 10), ("order_over", "filled", 10)}
     assert floor.held() == (0, 0)
     assert floor.query("select count(*) from hold where not resolved") == [(0,)]
-    assert floor.shares() == (10 * ends["filled"], 0)
+    assert floor.shares() == (sum(filled * many for (_, _, filled), many in ends.items()), 0)
     floor.check()
 
 

@@ -1,5 +1,6 @@
 """Margin portfolios from the ticket to the close-out: debt, shorts, calls, and what a restart makes of them."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -7,11 +8,12 @@ import numpy as np
 import pytest
 from trading_floor import TradingFloor, refusal
 
+from trading.domain.margin import REG_T
 from trading.domain.orders import OrderType, Side, Ticket
 from trading.exchange.codec import decode
 from trading.exchange.engine import ENGINE_REV
 from trading.exchange.messages import Cancel, Input, Margin, Submit, TurnAway
-from trading.services import actions, desk, halt, ledger, night
+from trading.services import actions, desk, halt, ledger, margin, night
 from trading.services.access import SYSTEM, Actor, Role
 
 ADMIN = Actor(0, "boss", Role.ADMIN)
@@ -272,6 +274,21 @@ def test_a_close_out_cancels_first_then_closes_and_stops_above_maintenance(floor
         "margin.order",
         "margin.met",
     }
+    checked(floor)
+
+
+def test_a_close_out_trades_through_the_market_by_no_more_than_the_markets_policy_lets_it(
+    floor: TradingFloor, mia: Who
+) -> None:
+    floor.quote("100.00", "100.00")
+    bought(floor, mia)
+    floor.quote("41.00", "41.00")
+    margin.set_policy(floor.floor, ADMIN, "equity", replace(REG_T, close_band_ppm=20_000), "a calmer market")
+    floor.clock.advance(1)
+    floor.run_broker()
+    floor.quote("34.00", "34.00")
+    worst = "select protection_ticks from orders where tif = 'ioc' order by id"
+    assert floor.query(worst) == [(4_100 - 410,), (3_400 - 68,)]
     checked(floor)
 
 

@@ -70,7 +70,7 @@ def test_a_call_is_shown_with_its_figures_until_it_is_met(floor: TradingFloor, m
 def test_only_what_nothing_requires_may_be_withdrawn(floor: TradingFloor, mia: Who) -> None:
     floor.accepted("sell", "100", "100.00", who=mia)  # cash 19,999, equity 9,999, required 5,000
     floor.run_broker()
-    with pytest.raises(Invalid, match="leave 4999") as refused:
+    with pytest.raises(Invalid, match=r"leave 4,999\.00 USD of 9,999\.00; 5,000\.00 are needed") as refused:
         ledger.withdraw(floor.floor, SYSTEM, mia[1], "5000", "too-much")
     assert refused.value.code == "insufficient_margin"
     ledger.withdraw(floor.floor, SYSTEM, mia[1], "4999", "all")
@@ -87,7 +87,7 @@ def test_a_withdrawal_that_positions_have_come_to_require_is_not_approved(floor:
     floor.run_broker()
     number = wallet.request(floor.floor, *mia, "withdrawal", "4999", "k")
     floor.quote("110.00", "110.00")  # equity 8,999, required 5,500
-    with pytest.raises(Invalid, match="leave 3499") as refused:
+    with pytest.raises(Invalid, match=r"leave 3,499\.00 USD") as refused:
         wallet.approve(floor.floor, Actor(admin.id, "ada", Role.ADMIN), number)
     assert refused.value.code == "insufficient_margin"
     assert wallet.requests(floor.floor, *mia)[0].state == "pending"
@@ -121,6 +121,7 @@ def test_a_policy_is_set_by_an_admin_and_the_broker_goes_by_it(floor: TradingFlo
         ("equity", replace(REG_T, initial_ppm=0), "a good source"),
         ("equity", replace(REG_T, maintenance_short_ppm=600_000), "a good source"),
         ("equity", replace(REG_T, close_out_ppm=1_000_001), "a good source"),
+        ("equity", replace(REG_T, close_band_ppm=0), "a good source"),
         ("tulips", REG_T, "a good source"),
         ("equity", REG_T, "  "),
     ],

@@ -7,7 +7,7 @@ from trading_floor import TradingFloor
 
 from trading.adapters.postgres.query_store import ObserverSessions, PostgresQueries
 from trading.domain.errors import Forbidden, NotFound
-from trading.services import people, queries
+from trading.services import ledger, people, queries
 from trading.services.access import SYSTEM, Actor
 from trading.services.people import Login
 
@@ -105,6 +105,42 @@ def test_the_statement_runs_up_to_the_balances(traded: TradingFloor) -> None:
     for line in lines:
         newest.setdefault(line.asset, line.balance)
     assert newest == {"USD": Decimal("94398.00"), "SIM:AAPL": Decimal(60)}
+
+
+def test_each_line_has_the_balance_after_it_however_few_are_read_and_whatever_is_kept(rich: TradingFloor) -> None:
+    orders = []
+    for day in range(4):
+        rich.quote("99.50", "99.60")
+        orders.append(rich.accepted("sell", "5").order_id)
+        orders.append(rich.accepted("buy", "30", "99.00").order_id)
+        rich.run_broker()
+        rich.quote("98.80", "98.90", lots=20)  # a part today, the rest tomorrow
+        ledger.deposit(rich.floor, SYSTEM, rich.portfolio, "7.00", f"day-{day}")
+        rich.clock.advance(86_400)
+        if day in (1, 2):
+            rich.floor.ledger.keep_balances(rich.clock.now_ns() - 3_600 * 10**9)
+    balances: dict[str, int] = {}
+    known = []
+    for number, order, asset, amount in rich.query(
+        "select t.id, t.order_id, s.code, case when a.id = t.credit_id then t.amount else -t.amount end"
+        " from transfer t join account a on a.id in (t.debit_id, t.credit_id) and a.kind = 'portfolio'"
+        " join asset s on s.id = t.asset_id where t.portfolio_id = %s order by t.id",
+        rich.portfolio,
+    ):
+        balances[asset] = balances.get(asset, 0) + amount
+        known.append((number, order, asset, amount, balances[asset]))
+
+    def read(limit: int, order: int | None = None) -> list[tuple[object, ...]]:
+        rows = rich.floor.queries.ledger(rich.portfolio, limit, order)
+        return [tuple(row[name] for name in ("id", "order_id", "asset", "amount", "balance")) for row in rows]
+
+    assert len(known) > 30
+    for limit in (1, 2, 7, len(known), 500):
+        assert read(limit) == known[::-1][:limit]
+    for order in orders:
+        own = [line for line in known[::-1] if line[1] == order]
+        assert read(500, order) == own
+        assert read(2, order) == own[:2]
 
 
 def test_an_order_of_another_portfolio_is_not_there(traded: TradingFloor) -> None:

@@ -153,7 +153,9 @@ def test_a_trader_asks_for_no_deposit_and_for_no_other_portfolio(floor: TradingF
     assert code_of(refused) == "bad_kind"
     _, other = floor.add_trader("theo", "100.00")
     with pytest.raises(NotFound):  # past the service's own rule, by the database's
-        floor.floor.wallet.request(wallet.Ask(floor.trader.user_id, other, "withdrawal", 1, "k", "", "test", 0, 9), ())
+        floor.floor.wallet.request(
+            wallet.Ask(floor.trader.user_id, other, "withdrawal", 1, "k", "", "test", 0, 9), (), {}
+        )
 
 
 def test_a_request_that_was_booked_otherwise_is_a_break(floor: TradingFloor, admins: list[Actor]) -> None:

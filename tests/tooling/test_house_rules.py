@@ -18,6 +18,10 @@ LINES_MAX_OF_A_FUNCTION = 70
 LINES_MAX_OF_A_PAGE = 80
 # These run at the edge of the program, where real time comes in.
 EDGES = ("trading/adapters/", "trading/processes/", "trading/cli.py")
+PATIENT = {
+    "trading/adapters/embedded/postgres.py", "trading/adapters/embedded/backup_restore.py",
+    "trading/adapters/postgres/migrate.py", "trading/processes/command_backup.py",
+}  # fmt: skip
 REAL_TIME_AND_CHANCE = re.compile(
     r"^(datetime\.(datetime\.)?(now|utcnow|today)|(datetime\.)?date\.today|time\.(time|time_ns|localtime|gmtime)"
     r"|random\.(?!Random\b)\w+|(np|numpy)\.random\.(?!default_rng\b|Generator\b|SeedSequence\b|PCG64\b|Philox\b)\w+"
@@ -149,6 +153,12 @@ def test_the_rule_about_time_and_chance_sees(source: str) -> None:
 )
 def test_the_rule_about_time_and_chance_allows(source: str) -> None:
     assert not real_time_and_chance(source)
+
+
+def test_connections_to_the_database_hang_up_on_a_server_that_says_nothing() -> None:
+    """But for those that begin or end with the server: they are made as `FloorConnection`."""
+    waits = {relative(path) for path in sources() if re.search(r"\bpsycopg\.connect\(", path.read_text())}
+    assert waits <= PATIENT, waits - PATIENT
 
 
 def test_nothing_names_a_place_to_download_from() -> None:

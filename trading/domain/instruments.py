@@ -1,6 +1,6 @@
 """Instruments: tick and lot sizes, currency, fee schedule, each row versioned."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 
@@ -13,7 +13,8 @@ class Instrument:
     """One version of a tradable instrument of a venue.
 
     Prices are whole ticks of ``tick_size`` units of ``currency``; quantities whole lots of ``lot_size``.
-    ``asset`` is the ledger asset that counts its lots (scale 0: one minor unit is one lot).
+    ``asset`` is the ledger asset that counts its lots (scale 0: one minor unit is one lot). ``value_ratio`` is the
+    minor units of currency for one tick times one lot, as an exact ratio.
     """
 
     id: int
@@ -27,12 +28,11 @@ class Instrument:
     lot_size: Decimal
     max_order_lots: int
     fee: FeeSchedule
+    value_ratio: tuple[int, int] = field(init=False, repr=False, compare=False)
 
-    @property
-    def value_ratio(self) -> tuple[int, int]:
-        """Minor units of currency for one tick times one lot, as an exact ratio."""
+    def __post_init__(self) -> None:
         value = self.tick_size * self.lot_size * (Decimal(10) ** self.currency.scale)
-        return value.as_integer_ratio()
+        object.__setattr__(self, "value_ratio", value.as_integer_ratio())
 
     def notional(self, price_lot_ticks: int) -> int:
         """Cash in minor units for a sum of price_ticks × quantity_lots, rounded half-even once on the sum."""

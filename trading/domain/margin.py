@@ -23,12 +23,13 @@ SHORT_MARKUP_PPM = 1_030_000
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What a market asks, in ppm of the market value; ``close_out_ppm`` is the part of the maintenance requirement
-    below which positions are closed."""
+    below which positions are closed, ``close_band_ppm`` how far through the market that may trade."""
 
     initial_ppm: int
     maintenance_long_ppm: int
     maintenance_short_ppm: int
     close_out_ppm: int
+    close_band_ppm: int = 100_000
 
     def maintenance_ppm(self, lots: int) -> int:
         """Of a position with this sign."""
@@ -36,7 +37,8 @@ class Policy:
 
 
 REG_T = Policy(500_000, 250_000, 300_000, 800_000)
-"""Initial: Regulation T, 12 CFR 220.12. Maintenance: FINRA rule 4210(c). The close-out level is the floor's own."""
+"""Initial: Regulation T, 12 CFR 220.12. Maintenance: FINRA rule 4210(c). The close-out level and its
+band are the floor's own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """The paper broker's process, ``python -m trading.processes.broker``: status 0 when told to stop, 3 when fenced."""
 
 import os
-import signal
 import socket
 import sys
 import threading
@@ -20,6 +19,7 @@ from trading.exchange.engine import warm_up
 from trading.exchange.latency import Latency
 from trading.market.sessions import HoursMode
 from trading.processes import logs
+from trading.processes.stopping import stop_when_told
 from trading.services.command_inputs import delay_by
 from trading.services.paper_broker import PaperBroker
 from trading.services.ports.clock import Clock
@@ -73,6 +73,7 @@ class BrokerProcess:
         self._gap = ""
         self._position: TapePosition | None = None
         self._inputs = self._fills = 0
+        self._outages = {"times": 0, "last_s": 0.0, "last_ts_ns": 0}
         self._published: list[int] = []
         self._last_tick_ns = 0
 
@@ -91,9 +92,7 @@ class BrokerProcess:
             except (Halted, Stale) as error:
                 self._restore(broker, f"restored after {error.code}")
             except Unavailable as error:
-                log.warning("server away", reason=str(error))
-                self._stop.wait(0.5)
-                self._restore(broker, "a server was away")
+                self._sit_out(broker, error)
             except Fenced:
                 raise
             except Exception as error:
@@ -144,6 +143,7 @@ class BrokerProcess:
                     "open_orders": len(broker.engine.orders),
                     "last_tick_ts_ns": self._last_tick_ns,
                     "halted": sorted(broker.engine.halted),
+                    "outages": self._outages,
                 }
             )
 
@@ -182,6 +182,15 @@ class BrokerProcess:
             except Unavailable:
                 self._stop.wait(0.5)
 
+    def _sit_out(self, broker: PaperBroker, error: Unavailable) -> None:
+        """A server that is away or says nothing: ask until it answers. What was on its way is found out then."""
+        begun_s = time.monotonic()
+        log.warning("server away", reason=str(error))
+        self._stop.wait(0.5)
+        self._restore(broker, "a server was away")
+        away_s = round(time.monotonic() - begun_s, 1)
+        self._outages = {"times": self._outages["times"] + 1, "last_s": away_s, "last_ts_ns": self._clock.now_ns()}
+
     def _brake(self, broker: PaperBroker, error: Exception) -> None:
         """An effect that the database does not take: stop the floor, keep the evidence, go on without fills."""
         log.error("batch refused, floor halted", error=repr(error), input_seq=broker.committed_seq)
@@ -192,14 +201,17 @@ class BrokerProcess:
         self._restore(broker, "a batch was refused")
 
     def _wait_for_lease(self) -> int | None:
-        holder = f"{socket.gethostname()}:{os.getpid()}"
+        holder, away = f"{socket.gethostname()}:{os.getpid()}", False
         while not self._stop.is_set():
             try:
                 epoch = self._store.take_lease(holder, LEASE_TTL_S)
                 if epoch is not None:
                     return epoch
-            except Unavailable:
-                log.warning("database away")
+                away = False
+            except Unavailable as error:
+                if not away:
+                    log.warning("database away", reason=str(error))
+                away = True
             self._stop.wait(0.2)
         return None
 
@@ -207,10 +219,7 @@ class BrokerProcess:
 def main() -> int:
     """Run until SIGTERM or SIGINT."""
     logs.configure()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    settings = Settings()
+    settings, stop = Settings(), stop_when_told()
     store = PostgresBroker(connections.dsn(settings, "tf_broker"))
     bus = RedisBus(connections.redis_url(settings))
     try:

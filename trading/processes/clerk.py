@@ -6,25 +6,24 @@ Exit status 0 when told to stop.
 """
 
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import psycopg
 import structlog
-from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from trading.adapters.embedded import connections
+from trading.adapters.postgres.pool import FloorConnection
 from trading.bootstrap import open_floor
 from trading.config import Settings
 from trading.domain.errors import TradefloorError
 from trading.processes import logs
 from trading.processes.clerk_jobs import Job, jobs
+from trading.processes.stopping import stop_when_told
 from trading.services import verify
 from trading.services.access import SYSTEM
 from trading.services.floor import Floor
@@ -75,7 +74,7 @@ class Clerk:
             thread.start()
         while not self._stop.is_set():
             try:
-                with psycopg.connect(
+                with FloorConnection.connect(
                     self._dsn, autocommit=True, connect_timeout=3, application_name="tradefloor-clerk"
                 ) as connection:
                     self._hold(connection)
@@ -93,7 +92,7 @@ class Clerk:
         """The newest run of each job."""
         return dict(self._newest)
 
-    def _hold(self, connection: Connection[tuple[Any, ...]]) -> None:
+    def _hold(self, connection: FloorConnection) -> None:
         """Wait for the lock, then let the jobs work for as long as the connection that holds it lives."""
         while not self._taken(connection):
             if self._stop.wait(LOOK_S):
@@ -110,7 +109,7 @@ class Clerk:
             if last:
                 return
 
-    def _taken(self, connection: Connection[tuple[Any, ...]]) -> bool:
+    def _taken(self, connection: FloorConnection) -> bool:
         row = connection.execute("select pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
         return row is not None and bool(row[0])
 
@@ -148,10 +147,7 @@ class Clerk:
 def main() -> int:
     """Run until SIGTERM or SIGINT."""
     logs.configure()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    settings = Settings()
+    settings, stop = Settings(), stop_when_told()
     try:
         with open_floor(settings) as floor:
             Clerk(floor, connections.dsn(settings, "tf_app"), jobs(settings), stop).run()

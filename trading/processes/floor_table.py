@@ -290,8 +290,10 @@ def _still_reporting(settings: Settings) -> Callable[[Birth], bool]:
     def responds(birth: Birth) -> bool:
         import psycopg
 
+        from trading.adapters.postgres.pool import FloorConnection
+
         try:
-            with psycopg.connect(connections.dsn(settings, "tf_app"), connect_timeout=2) as connection:
+            with FloorConnection.connect(connections.dsn(settings, "tf_app"), connect_timeout=2) as connection:
                 row = connection.execute(
                     "select (detail ->> 'at_ns')::bigint from process_status"
                     " where name = 'clerk' and (detail ->> 'pid')::int = %s",
@@ -307,8 +309,10 @@ def _still_reporting(settings: Settings) -> Callable[[Birth], bool]:
 def _holds_lease(settings: Settings, pid: int, overdue_s: float) -> bool | None:
     import psycopg
 
+    from trading.adapters.postgres.pool import FloorConnection
+
     try:
-        with psycopg.connect(connections.dsn(settings, "tf_app"), connect_timeout=2) as connection:
+        with FloorConnection.connect(connections.dsn(settings, "tf_app"), connect_timeout=2) as connection:
             row = connection.execute(
                 "select expires_at > clock_timestamp() - make_interval(secs => %s) from broker_lease where holder = %s",
                 [overdue_s, f"{socket.gethostname()}:{pid}"],

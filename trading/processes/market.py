@@ -12,7 +12,6 @@ a stop is then simulated up to now and its bars are made from it, so a chart has
 
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Set
@@ -42,6 +41,7 @@ from trading.processes import logs, market_rows, market_scenarios, replays
 from trading.processes import market_archive as archive
 from trading.processes.market_feed import Feed
 from trading.processes.replays import Replays
+from trading.processes.stopping import stop_when_told
 from trading.services.ports.clock import Clock
 
 if TYPE_CHECKING:
@@ -340,10 +340,7 @@ def _await_instruments(pool: Pool, stop: Event) -> tuple[list[int], list[Profile
 def main() -> int:
     """Run until SIGTERM or SIGINT; exit status 0."""
     logs.configure()
-    settings, own = Settings(), MarketSettings()
-    stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    settings, own, stop = Settings(), MarketSettings(), stop_when_told()
     pool = open_pool(connections.dsn(settings, "tf_app"), max_size=2, name="tradefloor-market")
     bus = RedisBus(connections.redis_url(settings))
     try:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import psycopg
 import structlog
 
+from trading.adapters.postgres.pool import FloorConnection
 from trading.processes.status import ProcessView
 
 UPSERT = """
@@ -42,13 +43,13 @@ class StatusRows:
 
     def _write_forever(self) -> None:
         log = structlog.get_logger("supervisor")
-        connection: psycopg.Connection[tuple[object, ...]] | None = None
+        connection: FloorConnection | None = None
         last = False
         while not last:
             last = self._ended.wait(self._every_s)
             try:
                 if connection is None or connection.closed:
-                    connection = psycopg.connect(
+                    connection = FloorConnection.connect(
                         self._dsn(), autocommit=True, connect_timeout=2, application_name="supervisor"
                     )
                 with connection.transaction():

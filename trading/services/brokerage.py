@@ -18,13 +18,13 @@ def order(floor: Floor, actor: Actor, portfolio_id: int, order_id: int) -> Broke
     rows = floor.queries.client_orders(portfolio_id, order_id)
     if not rows:
         raise NotFound("there is no such order in this account", "unknown_order")
-    return _order(rows[0])
+    return order_of(rows[0], str(rows[0]["id"]))
 
 
 @operation(_CLIENT)
 def open_orders(floor: Floor, actor: Actor, portfolio_id: int) -> list[BrokerOrder]:
     """Orders that are not over, oldest first."""
-    return [_order(row) for row in floor.queries.client_orders(portfolio_id)]
+    return [order_of(row, str(row["id"])) for row in floor.queries.client_orders(portfolio_id)]
 
 
 @operation(_CLIENT)
@@ -66,9 +66,10 @@ def balances(floor: Floor, actor: Actor, portfolio_id: int) -> list[Balance]:
     return [Balance(row["asset"], row["scale"], row["posted"], row["held"]) for row in floor.queries.cash(portfolio_id)]
 
 
-def _order(row: Mapping[str, Any]) -> BrokerOrder:
+def order_of(row: Mapping[str, Any], order_id: str) -> BrokerOrder:
+    """An order as a row of the floor's own or of a recorded broker's says it."""
     return BrokerOrder(
-        order_id=str(row["id"]),
+        order_id=order_id,
         client_id=row["client_id"],
         instrument_id=row["instrument_id"],
         side=Side(row["side"]),

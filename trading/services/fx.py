@@ -14,7 +14,7 @@ from trading.domain.money import Asset, minor_to_decimal, to_units
 from trading.services.access import Actor, Reach, Role, operation
 from trading.services.desk import best_quote, newest_ticks
 from trading.services.floor import Floor
-from trading.services.margin import check_withdrawal
+from trading.services.margin import marks
 from trading.services.ports.desk import Line, Posting
 
 LIFETIME_NS = 5_000_000_000
@@ -81,7 +81,7 @@ def convert(
     """Convert at the price ``rate`` that was shown at ``quoted_ns``, or a better one; returns the transfer group.
 
     The same ``key`` converts once. `Invalid`: ``quote_moved`` where the price is worse now or was shown too long ago,
-    ``insufficient_cash``, ``halted``, and those of `quote`.
+    ``insufficient_cash``, ``halted``, those of `quote`, and where a margin portfolio sells, those of a withdrawal.
     """
     asked = f"{portfolio_id}|{sell}|{buy}|{amount}|{rate}|{quoted_ns}"
     posting = Posting(
@@ -95,7 +95,6 @@ def convert(
     worse = deal.rate < shown if deal.sells_base else deal.rate > shown
     if worse or not 0 <= posting.ts_ns - quoted_ns <= LIFETIME_NS:
         raise Invalid(f"the price was {shown} and is {deal.rate} now; ask for a new one", "quote_moved")
-    check_withdrawal(floor, portfolio_id, deal.minor, sell)
     lines = (Line(deal.sell.id, -deal.minor, "fx", "fx"), Line(deal.buy.id, deal.bought, "fx", "fx"))
     side = "bid" if deal.sells_base else "ask"
     return floor.ledger.convert(
@@ -111,6 +110,7 @@ def convert(
             body=asked,
         ),
         deal.pair.id,
+        marks(floor, portfolio_id),
     )
 
 

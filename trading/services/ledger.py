@@ -5,7 +5,7 @@ from trading.domain.money import INT64_MAX, parse_decimal
 from trading.services import settled
 from trading.services.access import Actor, Reach, Role, operation
 from trading.services.floor import Floor
-from trading.services.margin import check_withdrawal
+from trading.services.margin import marks
 
 _ADMIN = {Role.ADMIN: Reach.ANY, Role.SYSTEM: Reach.ANY}
 POSTING_MAX = 10**15
@@ -31,10 +31,10 @@ def withdraw(floor: Floor, actor: Actor, portfolio_id: int, amount: str, key: st
     """Take cash out. Refused with ``insufficient_cash`` beyond what is not held, with ``not_settled`` beyond what has
     settled. Else like `deposit`.
 
-    Out of a margin portfolio goes what its positions and open orders do not require, see `margin.check_withdrawal`.
+    Out of a margin portfolio goes what its positions and open orders do not require: ``insufficient_margin``,
+    ``no_mark`` where a position has no price, ``corporate_action`` while one is being booked.
     """
     cents, now_ns = minor_amount(floor, portfolio_id, amount), floor.clock.now_ns()
-    check_withdrawal(floor, portfolio_id, cents)
     with settled.explained(floor, portfolio_id):
         return floor.ledger.withdraw(
             actor.user_id,
@@ -45,6 +45,7 @@ def withdraw(floor: Floor, actor: Actor, portfolio_id: int, amount: str, key: st
             actor.origin,
             now_ns,
             settled.cutoffs(floor, now_ns),
+            marks(floor, portfolio_id),
         )
 
 

@@ -3,22 +3,22 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
-from types import MappingProxyType
 from typing import Any
 
 from trading.domain import margin
-from trading.domain.errors import Invalid, Unavailable
+from trading.domain.errors import Invalid
 from trading.domain.margin import Holding, Mark, Policy, Worth
 from trading.domain.money import minor_to_decimal
 from trading.market.ticks import Ticks
 from trading.services.access import Actor, Reach, Role, operation
+from trading.services.desk import newest_ticks
 from trading.services.floor import Floor
+from trading.services.ports.desk import Marks
 from trading.services.ports.queries import QueryStore
 
 STALE_NS = 5_000_000_000
 """A quote that is older is told of: opening orders are refused on it."""
 SOURCE_MIN = 5
-NOTHING: Mapping[str, int] = MappingProxyType({})
 
 _READ = {Role.TRADER: Reach.OWN, Role.ADMIN: Reach.ANY, Role.OBSERVER: Reach.GRANTED, Role.SYSTEM: Reach.ANY}
 _EVERYONE = dict.fromkeys(Role, Reach.NO_PORTFOLIO)
@@ -121,6 +121,8 @@ def set_policy(floor: Floor, actor: Actor, asset_class: str, policy: Policy, sou
         raise Invalid("the maintenance requirement is more than 0 and at most the initial one", "bad_policy")
     if not 0 < policy.close_out_ppm <= margin.PPM:
         raise Invalid("the close-out level is more than 0 and at most 100 percent of maintenance", "bad_policy")
+    if not 0 < policy.close_band_ppm <= margin.PPM:
+        raise Invalid("a close-out trades more than 0 and at most 100 percent through the market", "bad_policy")
     if asset_class not in markets(floor, actor):
         raise Invalid(f"there is no market {asset_class[:20]!r}", "bad_policy")
     if len(source.strip()) < SOURCE_MIN:
@@ -129,54 +131,45 @@ def set_policy(floor: Floor, actor: Actor, asset_class: str, policy: Policy, sou
     floor.desk.set_margin_policy(actor.user_id, actor.origin, row)
 
 
-def check_withdrawal(
-    floor: Floor, portfolio_id: int, minor: int, currency: str | None = None, *, is_held: bool = False
-) -> None:
-    """Let cash leave a margin portfolio only as far as its positions and open orders do not require it.
+def marks(floor: Floor, portfolio_id: int) -> Marks:
+    """What cash that would leave a margin portfolio is judged on, in the transaction that moves it.
 
-    ``minor`` units of ``currency``, None for the base currency; ``is_held`` for a request whose cash is held already.
-    Raises `Invalid` with code ``insufficient_margin``, or
-    ``no_mark`` where a position has no price. A cash portfolio has its floor of zero in the database.
+    The newest quotes of all instruments, whatever their age; none for a cash portfolio, which has its floor of zero,
+    and none while the bus is away.
     """
-    base = floor.queries.margin_currency(portfolio_id)
-    if base is None:
-        return
-    lines = _lines(floor, floor.queries, portfolio_id, {currency or base: minor} if is_held else {})
-    line = next((each for each in lines if each.currency == (currency or base)), None)
-    if line is None or line.withdrawable is None:
-        raise Invalid("what the portfolio is worth is not known: a position has no price", "no_mark")
-    if minor > line.withdrawable.scaleb(-int(line.cash.as_tuple().exponent)):
-        raise Invalid(f"positions and open orders leave {line.withdrawable} to withdraw", "insufficient_margin")
+    if not floor.desk.is_margin(portfolio_id):
+        return {}
+    found: dict[int, tuple[int, int, int]] = {}
+    for key, tick in newest_ticks(floor).items():
+        quote = _mark(tick)
+        found[key] = (quote.bid_ticks, quote.ask_ticks, int(tick["ts_ns"][0]))
+    return found
 
 
 def policy_of(row: Mapping[str, Any]) -> Policy:
     """Out of a row with the columns of ``margin_policy``."""
-    return Policy(row["initial_ppm"], row["maintenance_long_ppm"], row["maintenance_short_ppm"], row["close_out_ppm"])
+    return Policy(
+        row["initial_ppm"],
+        row["maintenance_long_ppm"],
+        row["maintenance_short_ppm"],
+        row["close_out_ppm"],
+        row["close_band_ppm"],
+    )
 
 
-def _lines(
-    floor: Floor, store: QueryStore, portfolio_id: int, released: Mapping[str, int] = NOTHING
-) -> list[MarginLine]:
-    """Of each currency; as if what ``released`` names of its cash were not held."""
+def _lines(floor: Floor, store: QueryStore, portfolio_id: int) -> list[MarginLine]:
+    """Of each currency."""
     if store.margin_currency(portfolio_id) is None:
         return []
     held = store.margin_positions(portfolio_id)
-    ticks = _ticks(floor, [holding.instrument.id for holding in held])
+    ticks = newest_ticks(floor, [holding.instrument.id for holding in held]) if held else {}
     now_ns, found = floor.clock.now_ns(), {row["currency"]: row for row in store.margin_states(portfolio_id)}
     default = policy_of(next(row for row in store.margin_policies() if row["asset_class"] == ""))
     lines = []
-    for kept in store.cash(portfolio_id):
-        row = {**kept, "held": kept["held"] - released.get(kept["asset"], 0)}
+    for row in store.cash(portfolio_id):
         own = [each for each in held if each.instrument.currency.code == row["asset"]]
         lines.append(_line(row, own, ticks, now_ns, found, default))
     return lines
-
-
-def _ticks(floor: Floor, ids: Sequence[int]) -> Mapping[int, Ticks]:
-    try:
-        return floor.bus.last_ticks(ids) if ids else {}
-    except Unavailable:
-        return {}
 
 
 def _line(

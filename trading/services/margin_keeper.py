@@ -24,8 +24,6 @@ CHECK_NS = 1_000_000_000
 """Deposits, withdrawals and interest of watched accounts, and new policies, are known at least this soon."""
 REREAD_NS = 60_000_000_000
 """All accounts are read again at least this often: one may have come to owe without trading."""
-CLOSE_BAND_PPM = 100_000
-"""How far through the market a close-out may trade."""
 CLOSE_RETRY_NS = 5_000_000_000
 """A close-out that found nothing is tried again after this; a quote must be younger than this to trade against."""
 
@@ -214,7 +212,7 @@ class MarginKeeper:
     def _close(self, now_ns: int, account: MarginAccount, close: Close) -> None:
         """An order at market, immediate or cancelled, written with its effects."""
         engine, instrument, lots = self._broker.engine, close.holding.instrument, close.holding.lots
-        mark = self._watch.mark(instrument.id).closing(lots)
+        mark, band_ppm = self._watch.mark(instrument.id).closing(lots), close.holding.policy.close_band_ppm
         order = OpenOrder(
             id=self._store.order_id(),
             portfolio_id=account.portfolio_id,
@@ -228,7 +226,7 @@ class MarginKeeper:
             state=OrderState.ACCEPTED,
             cash=Hold(account.cash_account, 0),
             asset=Hold(account.asset_accounts[instrument.id], close.lots),
-            terms=Terms(OrderType.MARKET, risk.protection_ticks(lots < 0, mark, CLOSE_BAND_PPM)),
+            terms=Terms(OrderType.MARKET, risk.protection_ticks(lots < 0, mark, band_ppm)),
             margin=OnMargin(opens=False),
         )
         self._broker.settlement.load({order.id: order})

@@ -57,12 +57,13 @@ def _opening(
     context: DeskContext, side: Side, terms: Terms, more_lots: int, best: int, now_ns: int
 ) -> Iterator[Refusal]:
     """Limits of what may be opened; a position is valued at the order's worst price or the market's, the higher."""
-    buy, ticks = side is Side.BUY, max(best, size_ticks(side, terms, best))
-    now = risk.opening_lots(context.exposure, buy, context.position_lots)
-    worth = context.instrument.notional
-    yield from risk.position_breaches(
-        context.limits, now + more_lots, now, worth((now + more_lots) * ticks), worth(now * ticks)
-    )
+    if context.limits.max_position_lots is not None or context.limits.max_position_notional is not None:
+        buy, ticks = side is Side.BUY, max(best, size_ticks(side, terms, best))
+        now = risk.opening_lots(context.exposure, buy, context.position_lots)
+        worth = context.instrument.notional
+        yield from risk.position_breaches(
+            context.limits, now + more_lots, now, worth((now + more_lots) * ticks), worth(now * ticks)
+        )
     yield from risk.opening_breaches(context.limits, context.exposure, now_ns)
 
 

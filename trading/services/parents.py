@@ -78,7 +78,8 @@ def create(
     """Begin to work a market or limit ticket, once for each ``key`` of this user.
 
     Refused for what could never be worked (its form, ``bad_plan``, ``not_worked``, ``too_many_parents``); cash,
-    position and limits are asked child by child. Raises `Conflict` (key used for another body), `Unavailable`.
+    position and limits are asked child by child. Raises `Conflict` (key used for another body), `Invalid`
+    (portfolio_archived), `Unavailable`.
     """
     desk.check_key(actor, key)
     context = floor.desk.context(actor.user_id, portfolio_id, ticket.symbol, ticket.venue)

@@ -69,7 +69,8 @@ def create(
 
     Refused where the ticket could never be accepted (its form), and with ``bad_cron``, ``bad_time``, ``bad_grace``,
     ``schedule_past``, ``schedule_too_far``, ``schedule_never``, ``too_many_schedules``. What the market, the cash and
-    the limits say is asked at each run. Raises `Conflict` (key used for another body), `Unavailable`.
+    the limits say is asked at each run. Raises `Conflict` (key used for another body), `Invalid` (portfolio_archived),
+    `Unavailable`.
     """
     desk.check_key(actor, key)
     planned = _planned(floor, actor, portfolio_id, ticket, timing)

@@ -16,13 +16,15 @@ from trading.services import settled
 from trading.services.access import Actor, Reach, Role, operation
 from trading.services.floor import Floor
 from trading.services.ledger import minor_amount
-from trading.services.margin import check_withdrawal
+from trading.services.margin import marks
+from trading.services.ports.desk import Marks
 from trading.services.ports.people import Portfolio
 from trading.services.ports.wallet import Ask
 
 WAITS_NS = 3 * 86_400_000_000_000
 """How long a request waits for its decision before it expires."""
 KINDS = ("deposit", "withdrawal")
+NO_QUOTES: Marks = {}
 
 _OWNER = {Role.TRADER: Reach.OWN, Role.ADMIN: Reach.ANY}
 _READ = {Role.TRADER: Reach.OWN, Role.ADMIN: Reach.ANY, Role.SYSTEM: Reach.ANY}
@@ -101,7 +103,7 @@ def cash(floor: Floor, actor: Actor, portfolio_id: int) -> list[Purse]:
 def request(floor: Floor, actor: Actor, portfolio_id: int, kind: str, amount: str, key: str, memo: str = "") -> int:
     """Ask for a withdrawal or, as an admin, for a deposit, in the portfolio's base currency; returns the request's id.
 
-    The same ``key`` asks once. `Invalid`: ``bad_kind``, ``insufficient_cash``, ``not_settled``, and those of amounts.
+    The same ``key`` asks once. `Invalid`: ``bad_kind``, those of `ledger.withdraw`, and those of amounts.
     """
     if kind not in KINDS or (kind == "deposit" and actor.role is not Role.ADMIN):
         raise Invalid("a trader asks for a withdrawal, an admin for a deposit or a withdrawal", "bad_kind")
@@ -110,10 +112,10 @@ def request(floor: Floor, actor: Actor, portfolio_id: int, kind: str, amount: st
     ask = Ask(
         actor.user_id, portfolio_id, kind, cents, key, memo.strip()[:200], actor.origin, now_ns, now_ns + WAITS_NS
     )
-    if kind == "withdrawal":
-        check_withdrawal(floor, portfolio_id, cents)
+    if kind == "deposit":
+        return floor.wallet.request(ask, (), {})
     with settled.explained(floor, portfolio_id):
-        return floor.wallet.request(ask, settled.cutoffs(floor, now_ns) if kind == "withdrawal" else ())
+        return floor.wallet.request(ask, settled.cutoffs(floor, now_ns), marks(floor, portfolio_id))
 
 
 @operation(_ADMIN)
@@ -121,12 +123,12 @@ def approve(floor: Floor, actor: Actor, request_id: int, reason: str = "") -> st
     """Agree: ``approved`` when that was enough and the money has moved, ``pending`` when another admin must agree too.
 
     `Invalid`: ``same_person`` for who asked or agreed before, ``already_decided``, ``expired``; for a withdrawal that
-    a margin portfolio's positions have come to require meanwhile, those of `margin.check_withdrawal`.
+    a margin portfolio's positions have come to require meanwhile, those of `ledger.withdraw`.
     """
     asked = next((row for row in floor.wallet.waiting() if row["id"] == request_id), None)
-    if asked is not None and asked["kind"] == "withdrawal":
-        check_withdrawal(floor, asked["portfolio_id"], asked["amount"], asked["currency"], is_held=True)
-    return _decide(floor, actor, request_id, "approve", reason)
+    return _decide(
+        floor, actor, request_id, "approve", reason, {} if asked is None else marks(floor, asked["portfolio_id"])
+    )
 
 
 @operation(_ADMIN)
@@ -201,9 +203,9 @@ def set_limit(floor: Floor, actor: Actor, currency: str, amount: str) -> None:
     floor.wallet.set_limit(actor.user_id, currency, above, actor.origin, floor.clock.now_ns())
 
 
-def _decide(floor: Floor, actor: Actor, request_id: int, verb: str, reason: str) -> str:
+def _decide(floor: Floor, actor: Actor, request_id: int, verb: str, reason: str, judged_on: Marks = NO_QUOTES) -> str:
     return floor.wallet.decide(
-        actor.user_id, request_id, verb, reason.strip()[:200], actor.origin, floor.clock.now_ns()
+        actor.user_id, request_id, verb, reason.strip()[:200], actor.origin, floor.clock.now_ns(), judged_on
     )
 
 

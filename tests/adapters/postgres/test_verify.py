@@ -27,7 +27,7 @@ BREAKS = {
     "a share too many in a lot": ("update lot set remaining_lots = remaining_lots + 1", {"lot", "position_lots"}),
     "an order's state": (
         "update orders set state = 'filled' where state = 'working'",
-        {"order_state", "order_events", "hold_resolved"},
+        {"order_state", "order_events", "hold_resolved", "open_orders"},
     ),
     "a share of a pair let go": (
         "update hold set released = released + 1 where leg = 'asset' and not resolved",
@@ -38,6 +38,7 @@ BREAKS = {
         {"sale_hold", "held"},
     ),
     "a price nobody asked for": ("update orders set limit_ticks = 9900 where state = 'working'", {"order_terms"}),
+    "an open order counted twice": ("update order_count set open_orders = open_orders + 1", {"open_orders"}),
     "an order's fee": ("update orders set fee = fee + 1 where state = 'filled'", {"order_totals"}),
     "an event lost": ("delete from order_event where target = 'filled'", {"order_events"}),
     "an event that starts elsewhere": (

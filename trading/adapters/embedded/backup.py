@@ -21,10 +21,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-import psycopg
-
 from trading.adapters.embedded import backup_wal as wal
 from trading.adapters.embedded.postgres import EmbeddedPostgres, binary, environment
+from trading.adapters.postgres.pool import FloorConnection
 from trading.domain.errors import Conflict, Inconsistent, NotFound, Unavailable
 
 MANIFEST = "backup.json"
@@ -180,7 +179,7 @@ def _fill(
 
 def _keep_lake(server: EmbeddedPostgres, place: Path, lake: Path, database: str) -> tuple[Kept, ...]:
     """Keep each file that the manifest names, once for all backups: as a second name where that is possible."""
-    with psycopg.connect(server.dsn(database), autocommit=True) as connection:
+    with FloorConnection.connect(server.dsn(database), autocommit=True, connect_timeout=5) as connection:
         rows = connection.execute("select path, sha256, bytes from lake_file where retired_at is null").fetchall()
     for path, _, _ in rows:
         kept = place / "lake" / path
@@ -218,7 +217,7 @@ def _run(server: EmbeddedPostgres, program: str, *arguments: str) -> None:
 
 
 def _check_space(server: EmbeddedPostgres, place: Path) -> None:
-    with psycopg.connect(server.dsn(), autocommit=True, connect_timeout=5) as connection:
+    with FloorConnection.connect(server.dsn(), autocommit=True, connect_timeout=5) as connection:
         row = connection.execute("select sum(pg_database_size(oid)) from pg_database").fetchone()
     needed = int(row[0]) if row else 0
     free = shutil.disk_usage(place).free

@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 
 from trading.adapters.embedded.postgres import EmbeddedPostgres, binary, environment
+from trading.adapters.postgres.pool import FloorConnection
 from trading.domain.errors import Unavailable
 
 SLOT = "tradefloor_backup"
@@ -56,7 +57,7 @@ def prepare_stream(server: EmbeddedPostgres, place: Path) -> None:
     `Unavailable` where the server is away.
     """
     try:
-        with psycopg.connect(server.dsn(), autocommit=True, connect_timeout=5) as connection:
+        with FloorConnection.connect(server.dsn(), autocommit=True, connect_timeout=5) as connection:
             found = connection.execute(
                 "select wal_status from pg_replication_slots where slot_name = %s", (SLOT,)
             ).fetchone()

@@ -1,19 +1,18 @@
-"""The broker's three connections: lease, log, snapshots, and `commit_batch`."""
+"""What the broker reads and writes: lease, log, snapshots, and `commit_batch`."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
-from psycopg import Connection
+from psycopg import generators
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, Format
-from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from trading.adapters.postgres.pool import is_lost, scalar
+from trading.adapters.postgres.broker_connections import COMMIT, BrokerConnections
+from trading.adapters.postgres.pool import scalar
 from trading.adapters.postgres.rows import (
     INSTRUMENT_COLUMNS,
     LOT_COLUMNS,
@@ -23,7 +22,7 @@ from trading.adapters.postgres.rows import (
     policy_of,
 )
 from trading.domain import actions
-from trading.domain.errors import Fenced, Halted, Stale, TradefloorError, Unavailable
+from trading.domain.errors import Fenced
 from trading.domain.fx import converted, mid
 from trading.domain.instruments import Instrument
 from trading.domain.ledger import FloorAccounts, Hold, OpenOrder
@@ -33,7 +32,6 @@ from trading.domain.positions import Lot
 from trading.services.ports.broker import Batch, Command, LogChunk, MarginAccount, Standing
 
 _NO_MARK = Mark(0, 0)
-_ERRORS: dict[str, type[TradefloorError]] = {"TF001": Halted, "TF002": Fenced, "TF003": Stale}
 _GROUPS_AT_ONCE = 1000
 _EFFECTS = (
     "commands",
@@ -51,12 +49,6 @@ _EFFECTS = (
     "margin_events",
     "margin_orders",
 )
-COMMIT = b"""
-    select commit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9), set_config(
-        'synchronous_commit', case when $10 then current_setting('synchronous_commit') else 'off' end, true)
-"""
-"""What nobody is told of need not be on the disk at once: ticks without effects get there with the next batch at the
-latest, for the server writes its log in order."""
 COMMIT_FORMATS = [Format.TEXT] * 5 + [Format.BINARY] * 3 + [Format.TEXT] * 2
 
 _OPEN = "not in ('filled', 'rejected', 'cancelled', 'expired')"
@@ -111,13 +103,6 @@ _SAID_BY_ROW = (
     "post_only",
     "expires_ns",
 )
-_SETTINGS: Mapping[str, LiteralString] = {
-    "read": "set plan_cache_mode = force_generic_plan",
-    "unhurried": "set synchronous_commit = off",
-}
-"""Reading asks the same few questions, each by a key: planning one anew takes longer than answering it. Unhurried are
-marks, a lease that runs on and numbers for the health page: no order waits until they are on the disk."""
-
 _FOREIGN_CASH = """select p.id, a.posted, c.scale, b.scale as base_scale, x.instrument_id as pair_id,
         x.symbol = c.code || b.code as sells_base, x.tick_size
     from portfolio p join account a on a.portfolio_id = p.id and a.asset_id <> p.currency_id and a.posted <> 0
@@ -126,53 +111,14 @@ _FOREIGN_CASH = """select p.id, a.posted, c.scale, b.scale as base_scale, x.inst
     where p.archived_at is null"""
 
 
-class PostgresBroker:
+class PostgresBroker(BrokerConnections):
     """Implements `trading.services.ports.broker.BrokerStore`; reconnects when the server comes back."""
 
     def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-        self._connections: dict[str, Connection[Any]] = {}
+        super().__init__(dsn)
         self._groups: list[int] = []
-        self._committing = False
         self._instruments: dict[tuple[int, int], Instrument] = {}
         self._own_accounts: dict[tuple[int, int], int] = {}
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._committing = False
-        for connection in self._connections.values():
-            connection.close()
-        self._connections = {}
-
-    @contextmanager
-    def _open(self, use: str = "read") -> Iterator[Connection[Any]]:
-        """One connection is for batches alone, one for what a crash of the server may undo, one for all else."""
-        try:
-            connection = self._connections.get(use)
-            if connection is None or connection.closed:
-                connection = self._connections[use] = psycopg.connect(
-                    self._dsn, autocommit=True, application_name=f"tradefloor-broker-{use}", connect_timeout=3
-                )
-                if use in _SETTINGS:
-                    connection.execute(_SETTINGS[use])
-            yield connection
-        except psycopg.Error as error:
-            known = _ERRORS.get(error.sqlstate or "")
-            if known is not None:
-                raise known(str(error.diag.message_primary)) from None
-            if is_lost(error):
-                self.close()
-                raise Unavailable("the broker's database cannot be reached") from error
-            raise
-
-    def _scalar(self, statement: LiteralString, parameters: Sequence[Any] = ()) -> Any:
-        with self._open() as connection:
-            return scalar(connection, statement, parameters)
-
-    def _rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        with self._open() as connection, connection.cursor(row_factory=dict_row) as cursor:
-            cursor.execute(statement.encode(), parameters)
-            return cursor.fetchall()
 
     # Lease, cursor, log ---------------------------------------------------------------------------------------------
 
@@ -411,7 +357,7 @@ class PostgresBroker:
     def begin_commit(self, batch: Batch) -> None:
         """See the port."""
         with self._open("commit") as connection:
-            connection.pgconn.send_query_params(COMMIT, commit_parameters(batch), param_formats=COMMIT_FORMATS)
+            connection.pgconn.send_query_prepared(COMMIT, commit_parameters(batch), param_formats=COMMIT_FORMATS)
             self._committing = True
 
     def end_commit(self) -> Sequence[int]:
@@ -422,7 +368,7 @@ class PostgresBroker:
         with self._open("commit") as connection:
             failed: psycopg.Error | None = None
             told = b""
-            while (result := connection.pgconn.get_result()) is not None:
+            for result in connection.wait(generators.execute(connection.pgconn)):
                 if result.status == ExecStatus.TUPLES_OK:
                     told = result.get_value(0, 0) or b""
                 elif result.status != ExecStatus.COMMAND_OK:

@@ -228,7 +228,7 @@ def desk_connection(pool: Pool) -> Iterator[Connection[Any]]:
     try:
         with connection_of(pool) as connection:
             yield connection
-    except (errors.LockNotAvailable, errors.TransactionTimeout):
+    except errors.LockNotAvailable:
         raise Conflict("the same call is still being worked on; ask again", "in_flight") from None
     except errors.DatabaseError as error:
         if error.sqlstate == "TF001":

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import psycopg
 from psycopg import errors
 from psycopg.rows import dict_row
 
-from trading.adapters.postgres.pool import Pool, connection_of
+from trading.adapters.postgres.pool import FloorConnection, Pool, connection_of
 from trading.domain.errors import Conflict
 
 
@@ -47,6 +46,6 @@ class PostgresHalt:
 
 
 def note_halt_file(dsn: str, present: bool, reason: str, ts_ns: int) -> None:
-    """Tell the database that the file HALT came or went. Raises `psycopg.Error`; waits at most 2 s to connect."""
-    with psycopg.connect(dsn, autocommit=True, connect_timeout=2, application_name="halt-file") as connection:
+    """Tell the database that the file HALT came or went. Raises `psycopg.Error` where it does not answer."""
+    with FloorConnection.connect(dsn, autocommit=True, connect_timeout=2, application_name="halt-file") as connection:
         connection.execute("select halt_by_file(%s, %s, %s)", (present, reason, ts_ns))

@@ -7,13 +7,12 @@ from dataclasses import asdict
 from typing import Any, LiteralString
 
 from psycopg import errors
-from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.pool import Pool, connection_of, scalar, take_time
 from trading.adapters.postgres.short_transaction import ask
 from trading.domain.errors import Conflict, Invalid, NotFound, already_told
 from trading.domain.money import Asset, minor_to_decimal
-from trading.services.ports.desk import Cutoff, Posting
+from trading.services.ports.desk import Cutoff, Marks, Posting
 
 _REFUSALS = {
     "already_decided": "the request is {state} already",
@@ -33,6 +32,9 @@ _REFUSALS = {
     "halted": "the kill switch is on: {reason}",
     "insufficient_cash": "only {available} {asset} are available, {needed} are needed",
     "insufficient_position": "only {available} {asset} are available, {needed} are needed",
+    "insufficient_margin": "positions and open orders leave {available} {asset} of {equity}; {needed} are needed",
+    "no_mark": "what the portfolio is worth is not known: there is no price of {symbols}",
+    "corporate_action": "a split or dividend of {symbols} is being booked; try again in a moment",
     "second_admin_needed": "above {available} {asset} a second admin must agree: make it a request",
 }
 
@@ -64,9 +66,10 @@ class PostgresLedger:
             raise refusal(row[1])
         return int(row[1]["group_id"])
 
-    def convert(self, posting: Posting, pair_id: int) -> int:
+    def convert(self, posting: Posting, pair_id: int, marks: Marks) -> int:
         """See `LedgerStore`."""
-        answer = called(self._pool, f"select post_fx(%s, {_GROUP})", (pair_id, *_arguments(posting)))
+        parameters = (pair_id, marks_json(marks), *_arguments(posting))
+        answer = called(self._pool, f"select post_fx(%s, %s, {_GROUP})", parameters)
         return int(answer["group_id"])
 
     def currencies(self) -> Mapping[str, Asset]:
@@ -91,9 +94,11 @@ class PostgresLedger:
         origin: str,
         ts_ns: int,
         cutoffs: Sequence[Cutoff],
+        marks: Marks,
     ) -> int:
         """Portfolio to outside world."""
-        return self._post_cash("withdrawal", admin_id, portfolio_id, amount, key, memo, origin, ts_ns, cutoffs)
+        judged = (as_json(cutoffs), marks_json(marks))
+        return self._post_cash("withdrawal", admin_id, portfolio_id, amount, key, memo, origin, ts_ns, judged)
 
     def scale(self, portfolio_id: int) -> int | None:
         """Decimal places of the portfolio's base currency, which never changes: asked once."""
@@ -124,24 +129,13 @@ class PostgresLedger:
         memo: str,
         origin: str,
         ts_ns: int,
-        cutoffs: Sequence[Cutoff] | None = None,
+        judged: tuple[str | None, str | None] = (None, None),
     ) -> int:
         body = hashlib.sha256(f"{kind}|{portfolio_id}|{amount}|{memo}".encode()).digest()
         answer = called(
             self._pool,
-            b"select post_cash($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-            (
-                admin_id,
-                kind,
-                portfolio_id,
-                amount,
-                key,
-                body,
-                memo,
-                origin,
-                ts_ns,
-                None if cutoffs is None else json.dumps([asdict(each) for each in cutoffs]),
-            ),
+            b"select post_cash($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            (admin_id, kind, portfolio_id, amount, key, body, memo, origin, ts_ns, *judged),
         )
         return int(answer["group_id"])
 
@@ -171,9 +165,14 @@ def _digest(posting: Posting) -> bytes:
     return hashlib.sha256(body.encode()).digest()
 
 
-def as_json(cutoffs: Sequence[Cutoff]) -> Jsonb:
+def as_json(cutoffs: Sequence[Cutoff]) -> str:
     """Cutoffs as the server functions read them."""
-    return Jsonb([asdict(each) for each in cutoffs])
+    return json.dumps([asdict(each) for each in cutoffs])
+
+
+def marks_json(marks: Marks) -> str:
+    """Quotes as the server functions read them."""
+    return json.dumps(marks)
 
 
 def called(pool: Pool, statement: LiteralString | bytes, parameters: Sequence[Any]) -> Mapping[str, Any]:
@@ -206,7 +205,7 @@ def refusal(answer: Mapping[str, Any]) -> Invalid:
     scale = answer.get("scale", 0)
     words = {
         name: f"{minor_to_decimal(answer[name], scale):,f}"
-        for name in ("available", "needed", "unsettled")
+        for name in ("available", "needed", "unsettled", "equity")
         if name in answer
     }
     template = _REFUSALS[answer["refused"]]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from trading.domain.brokerage import BrokerOrder, Execution
+from trading.domain.brokerage import Execution
 from trading.domain.monitoring import (
     Book,
     FairSource,
@@ -16,8 +16,9 @@ from trading.domain.monitoring import (
     Write,
     deed_of,
 )
-from trading.domain.orders import OrderState, OrderType, Side, TimeInForce
+from trading.domain.orders import Side
 from trading.domain.positions import FillId, Lot
+from trading.services import brokerage
 from trading.services.ports.monitoring import BrokerAccount, CycleReport, StepReport
 
 PLAN_COLUMNS = ", ".join(Plan.__slots__)
@@ -42,22 +43,8 @@ def plan_row(plan: Plan) -> dict[str, Any]:
 
 def order_of(row: Row) -> RecordedOrder:
     """A row of ``broker_order``."""
-    order = BrokerOrder(
-        order_id=row["order_id"],
-        client_id=row["client_id"],
-        instrument_id=row["instrument_id"],
-        side=Side(row["side"]),
-        type=OrderType(row["type"]),
-        time_in_force=TimeInForce(row["tif"]),
-        quantity_lots=row["quantity_lots"],
-        filled_lots=row["filled_lots"],
-        limit_ticks=row["limit_ticks"],
-        stop_ticks=row["stop_ticks"],
-        state=OrderState(row["state"]),
-        reason=row["reason"],
-    )
     return RecordedOrder(
-        order,
+        brokerage.order_of(row, row["order_id"]),
         Purpose(row["purpose"]),
         row["attempt"],
         row["first_limit_ticks"],

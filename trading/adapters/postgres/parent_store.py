@@ -7,9 +7,9 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.desk_store import digest_of
+from trading.adapters.postgres.planned import claim
 from trading.adapters.postgres.pool import Pool, connection_of, cursor, scalar
 from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, instrument_of, ticket_of
-from trading.domain.errors import Conflict
 from trading.domain.orders import OrderState, Ticket
 from trading.services.ports.parents import ChildOrder, ParentState, Style, WorkedParent
 
@@ -55,14 +55,9 @@ class PostgresParents:
         length_ns = plan["parent"]["end_ns"] - plan["parent"]["start_ns"]
         digest = digest_of([portfolio_id, asdict(ticket), style, asked, length_ns])
         with cursor(self._pool, transaction=True) as rows:
-            rows.execute(
-                "select claim_planned(%s, %s, %s, %s, %s) as known", (user_id, CREATE, key, digest, portfolio_id)
-            )
-            known = rows.fetchall()[0]["known"]
-            if known is not None and "conflict" in known:
-                raise Conflict("this key was used for another order", "key_reused")
+            known = claim(rows, user_id, CREATE, key, digest, portfolio_id)
             if known is not None:
-                kept: int | None = known["answer"]["parent_id"]
+                kept: int | None = known["parent_id"]
                 return kept
             rows.execute(
                 "insert into parent_order (portfolio_id, actor_id, instrument_id, ticket, style, quantity_lots, state,"

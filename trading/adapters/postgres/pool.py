@@ -63,8 +63,11 @@ def open_pool(dsn: str, *, max_size: int = 8, name: str = "tradefloor") -> Pool:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether the server went away, as against having refused a statement."""
-    if isinstance(error, PoolTimeout | PoolClosed | psycopg.InterfaceError):
+    """Whether the server went away or hung up, as against having refused a statement.
+
+    It hangs up on a transaction that takes too long, as one does in which it stood still.
+    """
+    if isinstance(error, PoolTimeout | PoolClosed | psycopg.InterfaceError | psycopg.errors.TransactionTimeout):
         return True
     state = getattr(error, "sqlstate", None)
     return isinstance(error, psycopg.OperationalError) and (state is None or state[:2] in ("08", "57"))
@@ -94,9 +97,10 @@ def connection_of(pool: Pool) -> Iterator[FloorConnection]:
 
 
 def take_time(connection: FloorConnection, limit: LiteralString = "0") -> None:
-    """Let the transaction last longer than the login's may, ``limit`` on the server; its answers are waited for."""
+    """Let the transaction last longer than the login's may, ``limit`` from now on; its answers are waited for."""
     connection.patience_s = None
-    connection.execute("select set_config('transaction_timeout', %s, true)", (limit,))
+    for each in ("0", limit):  # the server's clock is set by a limit where there was none, and by no other
+        connection.execute("select set_config('transaction_timeout', %s, true)", (each,))
 
 
 @contextmanager

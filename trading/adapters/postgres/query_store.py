@@ -11,7 +11,6 @@ from trading.adapters.postgres import statement_rows
 from trading.adapters.postgres.ledger_store import as_json
 from trading.adapters.postgres.pool import Pool, cursor
 from trading.adapters.postgres.rows import INSTRUMENT_COLUMNS, holding_of
-from trading.adapters.postgres.statement_rows import LOT_SIZES
 from trading.domain.margin import Holding
 from trading.services.ports.desk import Cutoff
 
@@ -86,18 +85,6 @@ _FILLS = """select f.order_id, f.input_seq, f.n, f.ts_ns, i.symbol, i.venue, v.t
 
 _FILLS_FROM = """select order_id, input_seq, n, instrument_id, side, price_ticks, quantity_lots, fee, ts_ns from fill
     where portfolio_id = %s and (input_seq, n) >= (%s, %s) order by input_seq, n limit %s"""
-
-_LEDGER = f"""select entry.*, u.lot_size from (
-        select t.id, t.group_id, t.ts_ns, t.kind, t.order_id, t.memo, t.asset_id, c.code as asset, c.scale,
-            c.kind as asset_kind, case when t.credit_id = a.id then t.amount else -t.amount end as amount,
-            (sum(case when t.credit_id = a.id then t.amount else -t.amount end)
-                over (partition by a.id order by t.id))::bigint as balance
-        from transfer t join account a on a.portfolio_id = t.portfolio_id and a.id in (t.debit_id, t.credit_id)
-        join asset c on c.id = t.asset_id
-        where t.portfolio_id = %(portfolio_id)s and a.kind = 'portfolio') entry
-    left join {LOT_SIZES} u on u.asset_id = entry.asset_id
-    where %(order_id)s::bigint is null or order_id = %(order_id)s
-    order by id desc limit %(limit)s"""
 
 _UNITS = """v.symbol, v.venue, v.tick_size, v.lot_size, c.code as currency, c.scale,
         v.profile ->> 'calendar' as calendar"""
@@ -239,7 +226,10 @@ class PostgresQueries:
 
     def ledger(self, portfolio_id: int, limit: int, order_id: int | None = None) -> Sequence[Row]:
         """See `QueryStore`."""
-        return self._all(_LEDGER, {"portfolio_id": portfolio_id, "limit": limit, "order_id": order_id})
+        with self._cursor() as rows:
+            if order_id is None:
+                return statement_rows.newest(rows, portfolio_id, limit)
+            return statement_rows.of_order(rows, portfolio_id, order_id, limit)
 
     def statement(self, portfolio_id: int, from_ns: int, to_ns: int, limit: int) -> Mapping[str, Any]:
         """See `QueryStore`."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from psycopg import Connection
 from psycopg.types.json import Json
 
+from trading.adapters.postgres.pool import FloorConnection, take_time
 from trading.domain.fees import charges_to_json
 from trading.market.profiles import VENUE, Profile
 
@@ -17,12 +17,14 @@ DEBT_RATES = {
 """What debt costs a year on a new floor, in ppm, until an admin sets another rate: a published rate, no surcharge."""
 
 
-def keep_instruments(connection: Connection[tuple[object, ...]], profiles: Iterable[Profile]) -> None:
+def keep_instruments(connection: FloorConnection, profiles: Iterable[Profile]) -> None:
     """Add what is missing; a profile whose units, fees or statistics changed becomes the instrument's next version.
 
-    A currency without a rate on debt gets the shipped one. Fees that an admin has set stay.
+    A currency without a rate on debt gets the shipped one. Fees that an admin has set stay. A floor opens however slow
+    the machine is at it.
     """
     with connection.transaction():
+        take_time(connection, "1min")
         connection.execute("select pg_advisory_xact_lock(7003)")
         for code, scale in CURRENCIES:
             connection.execute(
@@ -39,7 +41,7 @@ def keep_instruments(connection: Connection[tuple[object, ...]], profiles: Itera
             _keep(connection, profile)
 
 
-def _keep(connection: Connection[tuple[object, ...]], profile: Profile) -> None:
+def _keep(connection: FloorConnection, profile: Profile) -> None:
     code = f"{VENUE}:{profile.symbol}"
     connection.execute(
         "insert into asset (code, kind, scale) values (%s, 'instrument', 0) on conflict do nothing", (code,)

@@ -107,7 +107,13 @@ def open_order_of(row: Mapping[str, Any], instrument: Instrument, cash: Hold, as
 
 def policy_of(row: Mapping[str, Any]) -> Policy:
     """A `Policy` out of a row (or JSON object) of ``margin_policy``."""
-    return Policy(row["initial_ppm"], row["maintenance_long_ppm"], row["maintenance_short_ppm"], row["close_out_ppm"])
+    return Policy(
+        row["initial_ppm"],
+        row["maintenance_long_ppm"],
+        row["maintenance_short_ppm"],
+        row["close_out_ppm"],
+        row["close_band_ppm"],
+    )
 
 
 def holding_of(row: Mapping[str, Any]) -> Holding:

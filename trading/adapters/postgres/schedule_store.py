@@ -9,9 +9,9 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from trading.adapters.postgres.desk_store import SUBMIT, answer_of, digest_of
+from trading.adapters.postgres.planned import claim
 from trading.adapters.postgres.pool import Pool, cursor
 from trading.adapters.postgres.rows import ticket_of
-from trading.domain.errors import Conflict
 from trading.services.ports.schedules import DueRun, Firing, Outcome, Schedule, ScheduleState, WhenClosed
 
 CREATE = "schedules.create"
@@ -42,15 +42,9 @@ class PostgresSchedules:
         body = [schedule.portfolio_id, asdict(schedule.ticket), schedule.cron, schedule.when_closed, schedule.grace_s]
         once_ns = schedule.next_due_ns if schedule.cron is None else None
         with cursor(self._pool, transaction=True) as rows:
-            rows.execute(
-                "select claim_planned(%s, %s, %s, %s, %s) as known",
-                (user_id, CREATE, key, digest_of([*body, once_ns]), schedule.portfolio_id),
-            )
-            known = _row(rows)["known"]
-            if known is not None and "conflict" in known:
-                raise Conflict("this key was used for another schedule", "key_reused")
+            known = claim(rows, user_id, CREATE, key, digest_of([*body, once_ns]), schedule.portfolio_id)
             if known is not None:
-                kept: int | None = known["answer"]["schedule_id"]
+                kept: int | None = known["schedule_id"]
                 return kept
             made = _insert(rows, user_id, schedule, most)
             rows.execute(
@@ -185,13 +179,6 @@ def _due(row: Mapping[str, Any]) -> DueRun:
         calendar=row["calendar"],
         answer=None if row["answer"] is None else answer_of(row["answer"]),
     )
-
-
-def _row(rows: Rows) -> DictRow:
-    row = rows.fetchone()
-    if row is None:
-        raise LookupError("the statement returned no row")
-    return row
 
 
 def _audit(rows: Rows, user_id: int, action: str, schedule_id: int, origin: str, detail: Mapping[str, Any]) -> None:

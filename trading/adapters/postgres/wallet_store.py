@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, LiteralString
 
-from trading.adapters.postgres.ledger_store import as_json, called
+from trading.adapters.postgres.ledger_store import as_json, called, marks_json
 from trading.adapters.postgres.pool import Pool, connection_of, cursor, scalar
-from trading.services.ports.desk import Cutoff
+from trading.services.ports.desk import Cutoff, Marks
 from trading.services.ports.people import Portfolio
 from trading.services.ports.wallet import Ask, InterestDay
 
@@ -40,12 +40,12 @@ class PostgresWallet:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    def request(self, ask: Ask, cutoffs: Sequence[Cutoff]) -> int:
+    def request(self, ask: Ask, cutoffs: Sequence[Cutoff], marks: Marks) -> int:
         """See `WalletStore`."""
         body = repr((ask.portfolio_id, ask.kind, ask.amount, ask.memo))
         answer = called(
             self._pool,
-            "select request_cash(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            "select request_cash(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 ask.actor_id,
                 ask.portfolio_id,
@@ -58,16 +58,19 @@ class PostgresWallet:
                 ask.ts_ns,
                 ask.expires_ns,
                 as_json(cutoffs),
+                marks_json(marks),
             ),
         )
         return int(answer["request_id"])
 
-    def decide(self, actor_id: int, request_id: int, verb: str, reason: str, origin: str, ts_ns: int) -> str:
+    def decide(
+        self, actor_id: int, request_id: int, verb: str, reason: str, origin: str, ts_ns: int, marks: Marks
+    ) -> str:
         """See `WalletStore`."""
         answer = called(
             self._pool,
-            "select decide_cash(%s, %s, %s, %s, %s, %s)",
-            (actor_id, request_id, verb, reason, origin, ts_ns),
+            "select decide_cash(%s, %s, %s, %s, %s, %s, %s)",
+            (actor_id, request_id, verb, reason, origin, ts_ns, marks_json(marks)),
         )
         return str(answer["state"])
 

@@ -211,6 +211,10 @@ class Cutoff:
     from_ns: int
 
 
+Marks = Mapping[int, tuple[int, int, int]]
+"""The newest quote of each instrument, by id: best bid and best ask in ticks, 0 where there is none, and its ns UTC."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line of a group as its portfolio sees it: ``amount`` in minor units is signed, + comes in.
@@ -253,8 +257,11 @@ class LedgerStore(Protocol):
         """The group that the posting's key was answered with, None where it is new."""
         ...
 
-    def convert(self, posting: Posting, pair_id: int) -> int:
-        """As `post`, unless the kill switch stops the floor, the user, the portfolio or the pair (``halted``)."""
+    def convert(self, posting: Posting, pair_id: int, marks: Marks) -> int:
+        """As `post`, unless the kill switch stops the floor, the user, the portfolio or the pair (``halted``).
+
+        What a margin portfolio sells is judged as a withdrawal of it, see `withdraw`.
+        """
         ...
 
     def currencies(self) -> Mapping[str, Asset]:
@@ -280,8 +287,13 @@ class LedgerStore(Protocol):
         origin: str,
         ts_ns: int,
         cutoffs: Sequence[Cutoff],
+        marks: Marks,
     ) -> int:
-        """Move cash out; `Invalid` with ``insufficient_cash`` and, by ``cutoffs``, ``not_settled`` too."""
+        """Move cash out; `Invalid` with ``insufficient_cash`` and, by ``cutoffs``, ``not_settled`` too.
+
+        A margin portfolio keeps what its positions at ``marks`` and its open orders require, as they are when the cash
+        moves: ``insufficient_margin``, ``no_mark``, ``corporate_action``.
+        """
         ...
 
     def scale(self, portfolio_id: int) -> int | None:

@@ -95,7 +95,10 @@ class ParentStore(Protocol):
         ts_ns: int,
         origin: str,
     ) -> int | None:
-        """Keep a parent, once for each key; its id. None where the portfolio has ``most`` open ones; `Conflict`."""
+        """Keep a parent, once for each key; its id. None where the portfolio has ``most`` open ones.
+
+        `Conflict`, and `Invalid` with ``portfolio_archived``.
+        """
         ...
 
     def open_ids(self) -> Sequence[int]:

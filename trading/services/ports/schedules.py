@@ -85,7 +85,8 @@ class ScheduleStore(Protocol):
     def create(self, user_id: int, key: str, schedule: Schedule, most: int, origin: str) -> int | None:
         """Keep a schedule (its ``id`` is not looked at), once for each key; its id.
 
-        None where the portfolio has ``most`` open ones; `Conflict` for a key that was used for another body.
+        None where the portfolio has ``most`` open ones; `Conflict` for a key that was used for another body; `Invalid`
+        with ``portfolio_archived``.
         """
         ...
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
 
-from trading.services.ports.desk import Cutoff
+from trading.services.ports.desk import Cutoff, Marks
 from trading.services.ports.people import Portfolio
 
 
@@ -44,14 +44,17 @@ class InterestDay:
 class WalletStore(Protocol):
     """Each deed is one transaction with its audit row; a refusal is raised as `Invalid` with its code and numbers."""
 
-    def request(self, ask: Ask, cutoffs: Sequence[Cutoff]) -> int:
-        """Keep a request and hold a withdrawal's cash; its id. ``insufficient_cash``, ``not_settled``."""
+    def request(self, ask: Ask, cutoffs: Sequence[Cutoff], marks: Marks) -> int:
+        """Keep a request and hold a withdrawal's cash; its id. A withdrawal is refused as by `LedgerStore.withdraw`."""
         ...
 
-    def decide(self, actor_id: int, request_id: int, verb: str, reason: str, origin: str, ts_ns: int) -> str:
+    def decide(
+        self, actor_id: int, request_id: int, verb: str, reason: str, origin: str, ts_ns: int, marks: Marks
+    ) -> str:
         """approve, decline or withdraw; the state it has then.
 
-        ``already_decided``, ``expired``, ``same_person``, ``not_yours``, ``insufficient_cash``.
+        ``already_decided``, ``expired``, ``same_person``, ``not_yours``, and those of `LedgerStore.withdraw` when the
+        cash would move.
         """
         ...
 

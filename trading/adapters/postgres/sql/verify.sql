@@ -48,6 +48,15 @@ where o.effect = 'close' and o.state not in ('filled', 'rejected', 'cancelled', 
   and (coalesce(h.left_over, 0) < n.open_lots
        or not exists (select 1 from command c where c.kind = 'modify' and c.input_seq is null and c.order_id = o.id));
 
+-- open orders are counted as they come and go (open)
+select 'open_orders' as "check", 'portfolio:' || c.portfolio_id, coalesce(o.open_orders, 0)::text as expected,
+       c.open_orders::text as found
+from order_count c left join (
+    select portfolio_id, count(*) as open_orders from orders
+    where state not in ('filled', 'rejected', 'cancelled', 'expired') group by portfolio_id) o
+    on o.portfolio_id = c.portfolio_id
+where c.open_orders <> coalesce(o.open_orders, 0);
+
 -- an order's terms are those of its last change (new)
 select 'order_terms' as "check", 'order:' || o.id, e.terms::text as expected, n.terms::text as found
 from orders o

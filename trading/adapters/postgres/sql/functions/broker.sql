@@ -33,7 +33,8 @@ create or replace function commit_batch(p_epoch bigint, p_first bigint, p_last b
                              p_inputs bytea, p_out_hash bytea, p_state_hash bytea, p jsonb)
 returns bigint[] language plpgsql security definer set search_path = public
 -- Every row is found by its key, whatever the plan was made with: a batch has one row or fifty, the tables have millions.
-set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off
+set enable_bitmapscan = off as $$
 declare
     changed int;
     told bigint[];

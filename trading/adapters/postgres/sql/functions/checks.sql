@@ -117,8 +117,11 @@ create or replace trigger account_sound before insert or update on account
     for each row execute function check_account();
 create or replace function check_hold() returns trigger language plpgsql as $$
 begin
-    if tg_op = 'INSERT' and not (exists (select 1 from account where id = new.account_id and asset_id = new.asset_id)
-                                 and exists (select 1 from orders where id = new.order_id)) then
+    if tg_op = 'INSERT' and not exists (select 1 from account where id = new.account_id and asset_id = new.asset_id) then
+        raise exception 'a row of hold names what is not there' using errcode = 'foreign_key_violation';
+    end if;
+    if tg_op = 'INSERT' and current_setting('tradefloor.admitted', true) is distinct from new.order_id::text
+       and not exists (select 1 from orders where id = new.order_id) then
         raise exception 'a row of hold names what is not there' using errcode = 'foreign_key_violation';
     end if;
     return case when is_sound(new) then new end;

@@ -63,7 +63,7 @@ drop function if exists desk_context(bigint, bigint, text, text, boolean);
 create or replace function desk_context(p_user bigint, p_portfolio bigint, p_instrument int, p_version int, p_lock boolean)
 returns jsonb language plpgsql security definer set search_path = public set lock_timeout = '1500ms'
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-as $$
+set enable_bitmapscan = off as $$
 declare
     v record;
     found_accounts account[];
@@ -253,7 +253,7 @@ begin
         return null;
     end if;
     reply := jsonb_build_object('v', 1, 'order_id', order_no, 'public_id', public_no, 'state', 'accepted',
-        'quantity_lots', p_lots, 'protection_ticks', p_protection, 'cash_held', p_cash, 'group', '[]');
+        'quantity_lots', p_lots, 'protection_ticks', p_protection, 'cash_held', p_cash, 'group', '[]'::jsonb);
     insert into idempotency_key (user_id, operation, key, request_hash, answer)
         values (p_user, p_operation, p_key, p_hash, reply) on conflict do nothing;
     if not found then

@@ -110,10 +110,13 @@ set search_path = public as $$
 $$;
 
 -- A deposit or a withdrawal: one transfer between the outside world and a portfolio, in its base currency. With
--- p_cutoffs, as in `unsettled`, what has not settled stays in a cash portfolio.
+-- p_cutoffs, as in `unsettled`, what has not settled stays in a cash portfolio, and what is required, by p_marks as in
+-- `margin_refusal`, in a margin portfolio.
 drop function if exists post_cash(bigint, text, bigint, bigint, text, bytea, text, text, bigint);
-create or replace function post_cash(p_admin bigint, p_kind text, p_portfolio bigint, p_amount bigint, p_key text, p_hash bytea,
-                          p_memo text, p_origin text, p_ts_ns bigint, p_cutoffs jsonb default null)
+drop function if exists post_cash(bigint, text, bigint, bigint, text, bytea, text, text, bigint, jsonb);
+create or replace function post_cash(p_admin bigint, p_kind text, p_portfolio bigint, p_amount bigint, p_key text,
+                          p_hash bytea, p_memo text, p_origin text, p_ts_ns bigint, p_cutoffs jsonb default null,
+                          p_marks jsonb default null)
 returns jsonb language plpgsql security definer set search_path = public
 set plan_cache_mode = force_generic_plan as $$
 declare
@@ -130,13 +133,17 @@ begin
             return refuse_posting(p_admin, p_portfolio, 'ledger.' || p_kind, p_key, reply, p_origin);
         end if;
     end if;
-    if p_kind = 'withdrawal' and p_cutoffs is not null then
-        -- Locked first and looked at by the next statement, so that no sale is booked between this look and the posting.
+    if p_kind = 'withdrawal' then
+        -- Locked first and looked at by the next statement, so that no sale is booked and no order accepted between this
+        -- look and the posting.
         perform 1 from account where portfolio_id = p_portfolio and asset_id = currency and kind = 'portfolio'
             for no key update;
-        select not_settled(p_portfolio, currency, p_amount, a.posted - a.held, p_cutoffs) into reply from account a
+        select coalesce(margin_refusal(p_portfolio, currency, p_amount, p_marks), case
+                when a.posted - a.held >= p_amount then
+                    not_settled(p_portfolio, currency, p_amount, a.posted - a.held, p_cutoffs) end) into reply
+            from account a
             where a.portfolio_id = p_portfolio and a.asset_id = currency and a.kind = 'portfolio'
-              and a.posted - a.held >= p_amount and not exists (select 1 from idempotency_key
+              and not exists (select 1 from idempotency_key
                 where user_id = p_admin and operation = 'ledger.withdrawal' and key = p_key);
         if reply is not null then
             return refuse_posting(p_admin, p_portfolio, 'ledger.withdrawal', p_key, reply, p_origin);

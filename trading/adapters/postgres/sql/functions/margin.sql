@@ -37,6 +37,51 @@ returns jsonb language sql stable security definer set search_path = public as $
             on a.portfolio_id = p_portfolio and a.asset_id = p_currency and a.kind = 'portfolio';
 $$;
 
+-- Rounded to the nearest whole, ties to the even one, as all money is.
+create or replace function half_even(p numeric) returns numeric language sql immutable as $$
+    select round(p) - case when abs(p - trunc(p)) = 0.5 then mod(round(p), 2) else 0 end;
+$$;
+
+-- Why an amount may not leave an account of a margin portfolio: what its positions and open orders do not require is less
+-- (`domain/margin.py`: withdrawable), or is not known. p_marks are the newest quotes as the caller saw them,
+-- {"INSTRUMENT": [bid_ticks, ask_ticks, ts_ns]}; one from before a split or dividend that is booked, or from after one
+-- that is not, is no price of what is held. Null where nothing stands against it, and for a cash portfolio. The caller
+-- has locked the account, with which all that is judged here changes.
+create or replace function margin_refusal(p_portfolio bigint, p_asset int, p_amount bigint, p_marks jsonb)
+returns jsonb language plpgsql security definer set search_path = public as $$
+declare
+    w record;
+begin
+    if not exists (select 1 from portfolio where id = p_portfolio and kind = 'margin') then
+        return null;
+    end if;
+    select c.code, c.scale, a.posted as cash, a.held, h.*,
+           greatest(least(a.posted, a.posted + h.value - h.initial - a.held), 0) as free into w
+        from account a join asset c on c.id = a.asset_id cross join (
+            select coalesce(sum(v.value), 0) as value,
+                   coalesce(sum(div(abs(v.value) * v.initial_ppm + 999999, 1000000)), 0) as initial,
+                   string_agg(v.symbol, ', ' order by v.symbol) filter (where v.closing is null) as unmarked,
+                   string_agg(v.symbol, ', ' order by v.symbol) filter (where v.changes) as changing
+            from (select r.symbol, (r.policy ->> 'initial_ppm')::bigint as initial_ppm, m.closing,
+                         half_even(m.closing * r.lots * r.tick_size * r.lot_size * 10::numeric ^ r.currency_scale) as value,
+                         exists (select 1 from corporate_action c where c.instrument_id = r.instrument_id and (
+                             c.state = 'requested' or c.state = 'pending' and c.due_ts_ns <= m.ts_ns
+                             or c.state = 'applied' and c.applied_ts_ns >= m.ts_ns)) as changes
+                  from jsonb_to_recordset(margin_holdings(p_portfolio, p_asset)) r (instrument_id int, symbol text,
+                      lots bigint, tick_size numeric, lot_size numeric, currency_scale int, policy jsonb)
+                  cross join lateral (
+                      select nullif((q ->> case when r.lots > 0 then 0 else 1 end)::numeric, 0) as closing,
+                             (q ->> 2)::bigint as ts_ns
+                      from (select p_marks -> r.instrument_id::text as q) quoted) m) v) h
+        where a.portfolio_id = p_portfolio and a.asset_id = p_asset and a.kind = 'portfolio';
+    return case
+        when w.unmarked is not null then jsonb_build_object('v', 1, 'refused', 'no_mark', 'symbols', w.unmarked)
+        when w.changing is not null then jsonb_build_object('v', 1, 'refused', 'corporate_action', 'symbols', w.changing)
+        when w.free < p_amount then jsonb_build_object('v', 1, 'refused', 'insufficient_margin', 'available', w.free,
+            'needed', p_amount, 'equity', w.cash + w.value, 'initial_requirement', w.initial, 'reserved', w.held,
+            'asset', w.code, 'scale', w.scale) end;
+end $$;
+
 -- Margin accounts of the portfolios named, and with p_alive all that need watching: with a position, debt or a call.
 drop function if exists margin_accounts(bigint[]);
 create or replace function margin_accounts(p_portfolios bigint[], p_alive boolean) returns setof jsonb
@@ -123,10 +168,10 @@ create or replace function set_margin_policy(p_admin bigint, p_origin text, p js
 security definer set search_path = public as $$
 begin
     insert into margin_policy (asset_class, version, initial_ppm, maintenance_long_ppm, maintenance_short_ppm,
-                               close_out_ppm, source, set_by)
+                               close_out_ppm, close_band_ppm, source, set_by)
         select r.asset_class, coalesce((select max(version) from margin_policy where asset_class = r.asset_class), 0) + 1,
-               r.initial_ppm, r.maintenance_long_ppm, r.maintenance_short_ppm, r.close_out_ppm, r.source,
-               nullif(p_admin, 0)
+               r.initial_ppm, r.maintenance_long_ppm, r.maintenance_short_ppm, r.close_out_ppm, r.close_band_ppm,
+               r.source, nullif(p_admin, 0)
         from jsonb_populate_record(null::margin_policy, p) r;
     insert into audit (user_id, action, subject, result, origin, detail) values (nullif(p_admin, 0), 'margin.set_policy',
         'market:' || (p ->> 'asset_class'), 'ok', p_origin, jsonb_build_object('v', 1) || p);

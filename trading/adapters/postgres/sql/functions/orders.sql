@@ -41,13 +41,23 @@ begin
     update idempotency_key set answer = p_answer where user_id = p_user and operation = p_operation and key = p_key;
 end $$;
 
--- A new schedule or parent: claims its key, and has those who plan for the same portfolio wait for each other, so that
--- their number is right. Answers like claim_key.
+-- Those who plan for a portfolio, and who archives it, wait for each other until their transactions end: the number of
+-- what is planned is right, and nothing is planned for an archive.
+create or replace function lock_plans(p_portfolio bigint) returns void language sql as $$
+    select pg_advisory_xact_lock(7011, (p_portfolio % 2147483647)::int);
+$$;
+
+-- A new schedule or parent: claims its key. Answers like claim_key; of an archive {"archived": true}, to be rolled back.
 create or replace function claim_planned(p_user bigint, p_operation text, p_key text, p_hash bytea, p_portfolio bigint)
 returns jsonb language plpgsql security definer set search_path = public as $$
+declare known jsonb;
 begin
-    perform pg_advisory_xact_lock(7011, (p_portfolio % 2147483647)::int);
-    return claim_key(p_user, p_operation, p_key, p_hash);
+    perform lock_plans(p_portfolio);
+    known := claim_key(p_user, p_operation, p_key, p_hash);
+    if known is null and exists (select 1 from portfolio where id = p_portfolio and archived_at is not null) then
+        return '{"archived": true}';
+    end if;
+    return known;
 end $$;
 
 -- A child is taken only while its parent's plan asks for it with just this size. So a clerk that was frozen and wakes up

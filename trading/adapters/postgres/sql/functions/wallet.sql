@@ -35,9 +35,11 @@ returns jsonb language sql stable security definer set search_path = public as $
 $$;
 
 -- Asks for a deposit or a withdrawal. A withdrawal's cash is held at once, for as long as the request waits.
+-- p_cutoffs as in `unsettled`, p_marks as in `margin_refusal`.
+drop function if exists request_cash(bigint, bigint, text, bigint, text, bytea, text, text, bigint, bigint, jsonb);
 create or replace function request_cash(p_actor bigint, p_portfolio bigint, p_kind text, p_amount bigint, p_key text,
                                         p_hash bytea, p_memo text, p_origin text, p_ts_ns bigint, p_expires_ns bigint,
-                                        p_cutoffs jsonb)
+                                        p_cutoffs jsonb, p_marks jsonb)
 returns jsonb language plpgsql security definer set search_path = public as $$
 declare
     request_no bigint := nextval(pg_get_serial_sequence('cash_request', 'id'));
@@ -66,10 +68,11 @@ begin
         raise exception 'no such portfolio' using errcode = 'TF006';
     end if;
     if p_kind = 'withdrawal' then
-        reply := case when own.posted - case when own.floor_zero then own.held else 0 end < p_amount then (
+        reply := case when own.floor_zero and own.posted - own.held < p_amount then (
             select jsonb_build_object('v', 1, 'refused', 'insufficient_cash', 'available', own.posted - own.held, 'needed',
                                       p_amount, 'asset', code, 'scale', scale) from asset where id = currency)
-            else not_settled(p_portfolio, currency, p_amount, own.posted - own.held, p_cutoffs) end;
+            else coalesce(margin_refusal(p_portfolio, currency, p_amount, p_marks),
+                          not_settled(p_portfolio, currency, p_amount, own.posted - own.held, p_cutoffs)) end;
         if reply is not null then
             return refuse_posting(p_actor, p_portfolio, 'wallet.request', p_key, reply, p_origin);
         end if;
@@ -89,9 +92,10 @@ begin
 end $$;
 
 -- What an admin, or who asked, makes of a request: approve, decline, withdraw. Of two approvals at once one waits for the
--- other and finds the request decided. Who asked can't approve, nor can one admin be two.
+-- other and finds the request decided. Who asked can't approve, nor can one admin be two. p_marks as in `margin_refusal`.
+drop function if exists decide_cash(bigint, bigint, text, text, text, bigint);
 create or replace function decide_cash(p_actor bigint, p_request bigint, p_verb text, p_reason text, p_origin text,
-                                       p_ts_ns bigint)
+                                       p_ts_ns bigint, p_marks jsonb)
 returns jsonb language plpgsql security definer set search_path = public as $$
 declare
     r cash_request;
@@ -119,10 +123,18 @@ begin
         update cash_request set first_by = p_actor where id = p_request;
         reply := jsonb_build_object('v', 1, 'state', 'pending');
     elsif p_verb = 'approve' then
-        perform release_request(r);
-        reply := post_group(p_actor, r.portfolio_id, 'ledger.' || r.kind, 'request:' || r.id || ':' || p_ts_ns, ''::bytea,
-            array[r.asset_id], array[case r.kind when 'deposit' then r.amount else -r.amount end], array['deposits'],
-            array[r.kind], r.memo, p_origin, p_ts_ns) -> 'answer';
+        perform release_request(r);  -- which locks the account
+        if r.kind = 'withdrawal' then
+            reply := margin_refusal(r.portfolio_id, r.asset_id, r.amount, p_marks);
+        end if;
+        if reply is null then
+            reply := post_group(p_actor, r.portfolio_id, 'ledger.' || r.kind, 'request:' || r.id || ':' || p_ts_ns,
+                ''::bytea, array[r.asset_id], array[case r.kind when 'deposit' then r.amount else -r.amount end],
+                array['deposits'], array[r.kind], r.memo, p_origin, p_ts_ns) -> 'answer';
+        else
+            insert into audit (user_id, action, subject, result, code, origin, detail) values (p_actor, 'wallet.approve',
+                'request:' || p_request, 'refused', reply ->> 'refused', p_origin, reply);
+        end if;
         if reply ? 'refused' then
             update account set held = held + r.amount where id = r.account_id and r.kind = 'withdrawal';
             return jsonb_build_object('answer', reply);
@@ -183,12 +195,16 @@ create or replace trigger cash_request_change before update on cash_request
 create or replace trigger cash_request_stays before delete or truncate on cash_request
     for each statement execute function refuse_edit();
 
--- A conversion: post_group, unless the kill switch is on for the floor, the user, the portfolio or the pair.
-create or replace function post_fx(p_pair int, p_actor bigint, p_portfolio bigint, p_operation text, p_key text,
-                                   p_hash bytea, p_assets int[], p_amounts bigint[], p_against text[], p_kinds text[],
-                                   p_memo text, p_origin text, p_ts_ns bigint)
+-- A conversion: post_group, unless the kill switch is on for the floor, the user, the portfolio or the pair, or what is
+-- sold is required in a margin portfolio (p_marks as in `margin_refusal`).
+drop function if exists post_fx(int, bigint, bigint, text, text, bytea, int[], bigint[], text[], text[], text, text, bigint);
+create or replace function post_fx(p_pair int, p_marks jsonb, p_actor bigint, p_portfolio bigint, p_operation text,
+                                   p_key text, p_hash bytea, p_assets int[], p_amounts bigint[], p_against text[],
+                                   p_kinds text[], p_memo text, p_origin text, p_ts_ns bigint)
 returns jsonb language plpgsql security definer set search_path = public as $$
-declare stop text;
+declare
+    stop text;
+    reply jsonb;
 begin
     perform pg_advisory_xact_lock_shared(7001);
     select reason into stop from halt_state where mode <> 'running' and scope in ('floor', 'instrument:' || p_pair,
@@ -196,6 +212,18 @@ begin
     if found then
         return refuse_posting(p_actor, p_portfolio, p_operation, p_key,
             jsonb_build_object('v', 1, 'refused', 'halted', 'reason', stop), p_origin);
+    end if;
+    perform account_of(p_portfolio, asset_id) from unnest(p_assets) asset_id;
+    perform 1 from account where portfolio_id = p_portfolio and asset_id = any (p_assets) and kind = 'portfolio'
+        order by id for no key update;
+    if not exists (select 1 from idempotency_key where user_id = p_actor and operation = p_operation and key = p_key) then
+        for n in 1 .. cardinality(p_assets) loop
+            reply := case when p_amounts[n] < 0 then
+                margin_refusal(p_portfolio, p_assets[n], -p_amounts[n], p_marks) end;
+            if reply is not null then
+                return refuse_posting(p_actor, p_portfolio, p_operation, p_key, reply, p_origin);
+            end if;
+        end loop;
     end if;
     return post_group(p_actor, p_portfolio, p_operation, p_key, p_hash, p_assets, p_amounts, p_against, p_kinds, p_memo,
                       p_origin, p_ts_ns);
@@ -211,7 +239,10 @@ declare
     fresh bigint;
     opening bigint;
 begin
-    select * into old from portfolio where id = p_portfolio for update;
+    perform lock_plans(p_portfolio);
+    -- As orders are: one that was judged on what is remembered looks at nothing behind this lock but amounts.
+    perform pg_advisory_xact_lock(7005, owner_id::int) from portfolio where id = p_portfolio;
+    select * into old from portfolio where id = p_portfolio for no key update;
     if not found then
         raise exception 'no such portfolio' using errcode = 'TF006';
     end if;
