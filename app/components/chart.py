@@ -1,5 +1,6 @@
 """The candlestick chart of a simulated instrument."""
 
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -12,29 +13,43 @@ from trading.market.adjust import Split
 from trading.market.bars import FRAME_NAMES
 from trading.services import market_data
 from trading.services.access import Actor
+from trading.services.floor import Floor
 
 BARS = 160
+KEPT_S, MISSING_S = 300.0, 10.0
+FOLLOWED_NS = 6 * 10**9
+"""The venue halts around a split; so long after the booking its quotes are in new shares."""
+_closes_kept: dict[tuple[Floor, tuple[str, ...], int], tuple[float, dict[str, str]]] = {}
 
 
-@st.cache_data(ttl=300, show_spinner=False)
-def _references(symbols: tuple[str, ...], _who: Actor, splits: int) -> dict[str, str]:
-    """``splits`` is how many were booked: what was found before another one is forgotten."""
-    del splits
+def references(symbols: tuple[str, ...], who: Actor) -> dict[str, str]:
+    """The close of the day before for each symbol: what the day's change is counted from. The same for everybody.
+
+    In shares as they are now: a split is no change. Kept for a while; where some are missing, since a venue that has
+    just opened is still writing its past, for a short one.
+    """
+    st.session_state["splits_counted"] = count = len(_splits(who))
+    key, now_s = (room.floor(), symbols, count), time.monotonic()
+    until_s, found = _closes_kept.get(key, (0.0, {}))
+    if now_s >= until_s:
+        found = _closes(symbols, who)
+        _closes_kept.clear()
+        _closes_kept[key] = now_s + (KEPT_S if len(found) == len(symbols) else MISSING_S), found
+    return found
+
+
+def _closes(symbols: tuple[str, ...], who: Actor) -> dict[str, str]:
     found = {}
     for symbol in symbols:
-        days = market_data.sim_bars(room.floor(), _who, symbol, "D1", 2, adjust=True)
+        days = market_data.sim_bars(room.floor(), who, symbol, "D1", 2, adjust=True)
         if len(days):
             # The last bar is the day that is still forming; its open stands in where there is no day before.
             found[symbol] = str(days["close"].iloc[-2] if len(days) > 1 else days["open"].iloc[-1])
     return found
 
 
-def references(symbols: tuple[str, ...], who: Actor) -> dict[str, str]:
-    """The close of the day before for each symbol: what the day's change is counted from. The same for everybody.
-
-    In shares as they are now: a split is no change.
-    """
-    return _references(symbols, who, sum(map(len, market_data.splits(room.floor(), who).values())))
+def _splits(who: Actor) -> list[Split]:
+    return [split for own in market_data.splits(room.floor(), who).values() for split in own]
 
 
 @st.fragment(run_every=timedelta(seconds=3))
@@ -45,6 +60,9 @@ def candles(instrument: Instrument) -> None:
         "Timeframe", FRAME_NAMES, default="M5", key="timeframe", label_visibility="collapsed", required=True
     )
     who = room.actor()
+    settled = sum(split.booked_ns + FOLLOWED_NS <= room.now_ns() for split in _splits(who))
+    if settled > st.session_state.get("splits_counted", settled):
+        st.rerun()  # the day's changes of the whole page are counted from old shares
     bars = market_data.sim_bars(room.floor(), who, instrument.symbol, timeframe, BARS, adjust=True)
     if bars.empty:
         st.info("No trades in this timeframe yet. A shorter one fills up first.", icon=":material/hourglass_top:")

@@ -1,12 +1,12 @@
 """The trader's ticket and the form that changes an order, without a browser."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import streamlit
 from shared_servers import Database
 from streamlit.testing.v1 import AppTest
 from trading_floor import TradingFloor
@@ -153,7 +153,6 @@ def test_a_split_is_no_change_of_the_day_and_the_chart_says_what_was_adjusted(
         bar[name] = 10_000
     floor.bus.get_bars = lambda: (bar.tobytes(), b"")  # type: ignore[method-assign]
     boss = Actor(0, "boss", Role.ADMIN)
-    streamlit.cache_data.clear()
     assert chart.references(("AAPL",), boss) == {"AAPL": "102.0"}
     page.segmented_control(key="timeframe").set_value("D1")
     page.run()
@@ -166,3 +165,44 @@ def test_a_split_is_no_change_of_the_day_and_the_chart_says_what_was_adjusted(
     assert not page.exception
     [note] = [each.value for each in page.caption if "split" in each.value]
     assert note == "Prices before the split of 21 Sep 2026 14:13 (2 new for 1 old) are adjusted for it."
+
+
+def test_a_venue_that_is_still_writing_its_past_is_asked_again_soon(
+    page: AppTest, floor: TradingFloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boss, now_s = Actor(0, "boss", Role.ADMIN), time.monotonic()
+    monkeypatch.setattr(chart.time, "monotonic", lambda: now_s)
+    assert chart.references(("AAPL",), boss) == {}
+    rows = pd.DataFrame({"ts": pd.to_datetime([floor.clock.now_ns()], unit="ns", utc=True)})
+    for name in ("open", "high", "low", "close", "volume"):
+        rows[name] = [100.0]
+    floor.floor.lake.write("sim_bars", "SIM/AAPL/D1", rows)
+    now_s += chart.MISSING_S
+    assert chart.references(("AAPL",), boss) == {"AAPL": "100.0"}
+    floor.floor.lake.write("sim_bars", "SIM/AAPL/D1", rows.assign(open=90.0), replace=True)
+    now_s += chart.MISSING_S
+    assert chart.references(("AAPL",), boss) == {"AAPL": "100.0"}, "a day before does not change"
+    now_s += chart.KEPT_S
+    assert chart.references(("AAPL",), boss) == {"AAPL": "90.0"}
+
+
+def test_a_page_that_nobody_touches_is_drawn_anew_once_a_split_is_settled(page: AppTest, floor: TradingFloor) -> None:
+    action = actions.enter_split(floor.floor, SYSTEM, "AAPL", floor.clock.now().date(), 2, 1)
+    actions.book(floor.floor, SYSTEM, action)
+    floor.run_broker()
+
+    def chart_alone() -> None:
+        """The chart's own rerun, on a page that was drawn before the split; the next draw knows of it."""
+        import streamlit as st
+
+        from app import room
+        from app.components import chart
+        from trading.services import desk
+
+        draws = st.session_state["draws"] = st.session_state.get("draws", 0) + 1
+        st.session_state["splits_counted"] = min(draws - 1, 1)
+        chart.candles(next(each for each in desk.instruments(room.floor(), room.actor()) if each.symbol == "AAPL"))
+
+    assert AppTest.from_function(chart_alone, default_timeout=90).run().session_state["draws"] == 1, "it halts still"
+    floor.clock.advance(chart.FOLLOWED_NS / 1e9)
+    assert AppTest.from_function(chart_alone, default_timeout=90).run().session_state["draws"] == 2

@@ -8,4 +8,4 @@ down_revision = "0014"
 
 def upgrade() -> None:
     """A column of the policies."""
-    run_sql("0015_books.sql")
+    run_sql("0015_close_band.sql")
