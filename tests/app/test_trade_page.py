@@ -1,13 +1,10 @@
 """The trader's ticket and the form that changes an order, without a browser."""
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from shared_servers import Database
 from streamlit.testing.v1 import AppTest
 from trading_floor import TradingFloor
 
@@ -21,15 +18,6 @@ from trading.services.access import SYSTEM, Actor, Role
 
 PASSWORD = "correct horse battery"
 MAIN = str(PROJECT_ROOT / "app" / "main.py")
-
-
-@pytest.fixture
-def floor(database: Database, tmp_path: Path) -> Iterator[TradingFloor]:
-    own = TradingFloor(database, tmp_path / "lake")
-    room.open_room(own.floor)
-    own.quote("99.99", "100.00")
-    yield own
-    own.close()
 
 
 @pytest.fixture
