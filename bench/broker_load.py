@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from psycopg.pq import ExecStatus
@@ -26,8 +25,8 @@ from bench.floor import servers
 from bench.measure import Row, in_turns, percentile, scaled, where_time_goes
 from trading.adapters.embedded import connections
 from trading.adapters.embedded.connections import FLOOR_DATABASE
-from trading.adapters.postgres.broker_connections import SETTINGS
-from trading.adapters.postgres.broker_store import PostgresBroker
+from trading.adapters.postgres.broker_connections import COMMIT, SETTINGS
+from trading.adapters.postgres.broker_store import COMMIT_FORMATS, PostgresBroker
 from trading.bootstrap import first_start, open_floor
 from trading.config import Settings
 from trading.domain.orders import Acceptance, OrderType, Side, Ticket
@@ -47,7 +46,6 @@ ROUNDS = 3
 LEASE_TTL_S = 600.0
 FILLS_WANTED, P99_WANTED_MS, OF_SQL_WANTED = 10_000, 5, 0.6
 COPY = "bench_copy"
-Statement = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def run(folder: Path) -> list[Row]:
@@ -73,16 +71,11 @@ class Watched(PostgresBroker):
 
     def __init__(self, dsn: str) -> None:
         super().__init__(dsn)
-        self.sent: list[Statement] = []
+        self.sent: list[Sequence[bytes]] = []
         self.fills: list[int] = []
         self.took_s: list[float] = []
         self.taken_up_s = time.perf_counter()
         self._began_s = 0.0
-
-    @contextmanager
-    def _open(self, use: str = "read") -> Iterator[Any]:
-        with super()._open(use) as connection:
-            yield Tap(connection, self.sent)
 
     def begin_commit(self, batch: Batch) -> None:
         """Send it, and note when its first command was taken up."""
@@ -90,6 +83,11 @@ class Watched(PostgresBroker):
         super().begin_commit(batch)
         self.fills.append(len(batch.fills))
         self.taken_up_s = time.perf_counter()
+
+    def send_commit(self, parameters: Sequence[bytes]) -> None:
+        """Keep it and send it."""
+        self.sent.append(parameters)
+        super().send_commit(parameters)
 
     def end_commit(self) -> Sequence[int]:
         """Wait for it, and note how long it took."""
@@ -99,22 +97,6 @@ class Watched(PostgresBroker):
         return told
 
 
-class Tap:
-    """A connection, or what lies below it, that keeps the commits sent through it."""
-
-    def __init__(self, inner: Any, sent: list[Statement]) -> None:
-        self._inner, self._sent = inner, sent
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._inner, name)
-        return Tap(found, self._sent) if name == "pgconn" else found
-
-    def send_query_prepared(self, *values: Any, **options: Any) -> None:
-        """Keep it and send it."""
-        self._sent.append((values, options))
-        self._inner.send_query_prepared(*values, **options)
-
-
 @dataclass
 class Load:
     """A queue of orders in the template, and what working it off took."""
@@ -122,7 +104,7 @@ class Load:
     settings: Settings
     bid_ticks: dict[str, int] = field(default_factory=dict)
     seq: int = 0
-    sent: list[Statement] = field(default_factory=list)
+    sent: list[Sequence[bytes]] = field(default_factory=list)
     fills: list[int] = field(default_factory=list)
     ours_ms: list[float] = field(default_factory=list)
     peer_ms: list[float] = field(default_factory=list)
@@ -169,9 +151,9 @@ class Load:
         with self.copy(), psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute("select take_lease('bench', %s)", (LEASE_TTL_S,))
             connection.execute(SETTINGS["commit"])
-            for (values, options), fills in zip(self.sent, self.fills, strict=True):
+            for parameters, fills in zip(self.sent, self.fills, strict=True):
                 began_s = time.perf_counter()
-                connection.pgconn.send_query_prepared(*values, **options)
+                connection.pgconn.send_query_prepared(COMMIT, parameters, param_formats=COMMIT_FORMATS)
                 while (result := connection.pgconn.get_result()) is not None:
                     if result.status != ExecStatus.TUPLES_OK:
                         raise RuntimeError(f"a batch was refused: {result.error_message!r}")

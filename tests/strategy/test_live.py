@@ -1,7 +1,7 @@
 """The live run: the backtest's strategy on ticks, the same tickets whenever the same ticks and accounts come."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -80,8 +80,7 @@ def test_an_order_that_is_on_its_way_is_left_alone_and_one_in_the_way_is_cancell
 
 
 def test_two_purchases_on_one_bar_share_the_free_cash_and_a_symbol_without_a_bar_waits() -> None:
-    b = us_equity("B")
-    b = Instrument(**{**{name: getattr(b, name) for name in b.__slots__}, "id": A.id + 1})
+    b = replace(us_equity("B"), id=A.id + 1)
     run = LiveRun(Wants(0.5, ("A", "B")), {"A": A, "B": b})
     (first,) = run.feed(trades(100_00, 100_00), lambda: RICH)
     assert [sent.ticket.symbol for sent in first.tickets] == ["A"]

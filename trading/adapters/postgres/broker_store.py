@@ -356,8 +356,12 @@ class PostgresBroker(BrokerConnections):
 
     def begin_commit(self, batch: Batch) -> None:
         """See the port."""
+        self.send_commit(commit_parameters(batch))
+
+    def send_commit(self, parameters: Sequence[bytes]) -> None:
+        """Send a batch as `commit_parameters` made it."""
         with self._open("commit") as connection:
-            connection.pgconn.send_query_prepared(COMMIT, commit_parameters(batch), param_formats=COMMIT_FORMATS)
+            connection.pgconn.send_query_prepared(COMMIT, parameters, param_formats=COMMIT_FORMATS)
             self._committing = True
 
     def end_commit(self) -> Sequence[int]:
