@@ -1,14 +1,16 @@
-"""Programs that ask the floor all the time, each in a process of its own: orders of one share, or deposits of a cent.
+"""Clients that ask the floor all the time, threads of one service process: orders of one share, or deposits of a cent.
 
-``python -m bench.clients FOLDER orders|deposits USER PORTFOLIO`` says when it is ready; for every number of seconds on
-its input it works that long and says how many calls it made and how long they took together.
+``python -m bench.clients FOLDER orders|deposits USER:PORTFOLIO ...`` says when it is ready; for every number of seconds
+on its input all work that long, and it says how many calls they made and how long they took together.
 """
 
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from bench.measure import say
@@ -62,67 +64,64 @@ KINDS: dict[str, Callable[[Floor, Trader], Callable[[int], None]]] = {"orders": 
 class Clients:
     """Running clients; `per_second` has them all work at the same time."""
 
-    def __init__(self, children: "Sequence[subprocess.Popen[bytes]]") -> None:
-        self._children = children
+    def __init__(self, child: "subprocess.Popen[bytes]") -> None:
+        self._child = child
 
     def per_second(self, seconds: float) -> float:
         """Calls a second, of all."""
-        for child in self._children:
-            _write(child, f"{seconds}\n")
-        answers = [_read(child).split() for child in self._children]
-        return sum(int(calls) / float(took_s) for calls, took_s in answers)
+        if self._child.stdin is not None:
+            self._child.stdin.write(f"{seconds}\n".encode())
+            self._child.stdin.flush()
+        calls, took_s = self.answer().split()
+        return int(calls) / float(took_s)
+
+    def answer(self) -> str:
+        """The next line that they say."""
+        line = b"" if self._child.stdout is None else self._child.stdout.readline()
+        if not line:
+            raise RuntimeError("the clients ended")
+        return line.decode()
 
 
 @contextmanager
 def clients(settings: Settings, kind: str, who: Sequence[Trader]) -> Iterator[Clients]:
     """One client for each trader, ready to work."""
-    with ExitStack() as stack:
-        children = [stack.enter_context(_client(settings, kind, trader)) for trader in who]
-        for child in children:
-            _read(child)
-        yield Clients(children)
-
-
-@contextmanager
-def _client(settings: Settings, kind: str, trader: Trader) -> "Iterator[subprocess.Popen[bytes]]":
-    argv = [sys.executable, "-m", "bench.clients", str(settings.data_dir), kind, str(trader[0]), str(trader[1])]
+    names = [f"{user_id}:{portfolio_id}" for user_id, portfolio_id in who]
+    argv = [sys.executable, "-m", "bench.clients", str(settings.data_dir), kind, *names]
     child = subprocess.Popen(argv, cwd=PROJECT_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        yield child
+        ready = Clients(child)
+        ready.answer()
+        yield ready
     finally:
         child.kill()
         child.communicate()
 
 
-def _write(child: "subprocess.Popen[bytes]", line: str) -> None:
-    if child.stdin is not None:
-        child.stdin.write(line.encode())
-        child.stdin.flush()
-
-
-def _read(child: "subprocess.Popen[bytes]") -> str:
-    line = b"" if child.stdout is None else child.stdout.readline()
-    if not line:
-        raise RuntimeError("a client ended")
-    return line.decode()
-
-
-def main(folder: str, kind: str, user: str, portfolio: str) -> None:
+def main(folder: str, kind: str, *names: str) -> None:
     """Until there is no more input."""
     settings = Settings(data_dir=Path(folder), database_url="", redis_url="", lake_url="")
-    with open_floor(settings) as floor:
-        call, number = KINDS[kind](floor, (int(user), int(portfolio))), 0
-        for _ in range(20):
-            number += 1
-            call(number)
+    who = [(int(user), int(portfolio)) for user, portfolio in (name.split(":") for name in names)]
+    numbers = count(1)
+    with open_floor(settings) as floor, ThreadPoolExecutor(len(who)) as threads:
+        calls = [KINDS[kind](floor, trader) for trader in who]
+        for call in calls:
+            for _ in range(20):
+                call(next(numbers))
+
+        def work(call: Callable[[int], None], until_s: float) -> int:
+            made = 0
+            while time.perf_counter() < until_s:
+                call(next(numbers))
+                made += 1
+            return made
+
         say("ready")
         for line in sys.stdin:
-            began_s, calls = time.perf_counter(), 0
-            while time.perf_counter() - began_s < float(line):
-                number += 1
-                calls += 1
-                call(number)
-            say(f"{calls} {time.perf_counter() - began_s}")
+            began_s = time.perf_counter()
+            until_s = began_s + float(line)
+            made = sum(threads.map(work, calls, [until_s] * len(calls)))
+            say(f"{made} {time.perf_counter() - began_s}")
 
 
 if __name__ == "__main__":
