@@ -4,8 +4,8 @@ posting_vs_pgbench.
 One client: `desk.submit` as the gateway calls it (rights, quote, idempotency, risk, hold, order, event, audit, command,
 wake-up), p50, beside the commit of one inserted row, in turns on the same server.
 
-Eight clients of one service process, as on a floor, each with a portfolio of its own: accepted orders a second beside as
-many pgbench clients that call the same server function, prepared; and `ledger.deposit` beside pgbench that calls the
+Eight clients of one service process, as on a floor, each with a portfolio of its own: accepted orders a second beside
+as many pgbench clients that call the same server function, prepared; and `ledger.deposit` beside pgbench that calls the
 same function.
 
 The broker fills what was accepted between the slices and rounds: a portfolio has no more open orders than one makes.
