@@ -107,6 +107,18 @@ def test_the_newest_quote_of_each_instrument_is_kept_and_bare_trades_do_not_hide
     assert bus.last_ticks([]) == {}
 
 
+def test_a_quote_that_was_just_read_is_read_again_only_by_who_asks_for_it(bus: RedisBus) -> None:
+    bus.publish_ticks(quotes(1, seq=1))
+    assert int(bus.last_ticks([1], within_s=60)[1]["seq"][0]) == 1
+    bus.publish_ticks(quotes(1, 2, seq=2))
+    assert int(bus.last_ticks([1], within_s=60)[1]["seq"][0]) == 1
+    both = bus.last_ticks([1, 2], within_s=60)
+    assert {key: int(tick["seq"][0]) for key, tick in both.items()} == {1: 2, 2: 2}, "one of them was not read before"
+    bus.publish_ticks(quotes(1, seq=3))
+    assert int(bus.last_ticks([1])[1]["seq"][0]) == 3
+    assert int(bus.last_ticks([1], within_s=1e-9)[1]["seq"][0]) == 3
+
+
 def depth(instrument_id: int, seq: int, *kinds: int) -> Ticks:
     """One update of as many levels; ``kinds`` are the bits beside DEPTH."""
     ticks = np.zeros(len(kinds), dtype=TICK)
@@ -199,6 +211,27 @@ def test_a_frozen_server_does_not_hold_the_publisher_up(server: OwnServer, bus: 
         os.kill(server.process.pid, signal.SIGCONT)
     time.sleep(0.6)
     assert bus.publish_ticks(quotes(1))
+
+
+def test_screens_hear_what_the_broker_is_woken_for(bus: RedisBus) -> None:
+    async def run() -> list[bytes]:
+        stream = bus.listen(EVENTS)
+        heard = asyncio.ensure_future(anext(stream))
+        while not heard.done():  # until the listener is there
+            await asyncio.to_thread(bus.wake_broker, [{"n": 0}])
+            await asyncio.wait({heard}, timeout=0.05)
+        await asyncio.to_thread(bus.wake_broker, [{"n": 1}, {"n": 2}])
+        await asyncio.to_thread(bus.wake_broker)
+        await asyncio.to_thread(bus.wake_broker, [{"n": 3}])
+        found = []
+        async with asyncio.timeout(5):
+            async for _, payload in stream:
+                found.append(payload)
+                if payload == b'{"n": 3}':
+                    return [one for one in found if one != b'{"n": 0}']
+        raise AssertionError("nothing was heard")
+
+    assert asyncio.run(run()) == [b'{"n": 1}', b'{"n": 2}', b'{"n": 3}']
 
 
 def test_listeners_get_ticks_and_events_and_survive_a_restart_of_the_server(server: OwnServer, bus: RedisBus) -> None:

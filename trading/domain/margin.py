@@ -11,6 +11,7 @@ close-out level 80 % of 1,550.00 = 1,240.00: positions are closed.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from trading.domain.instruments import Instrument
 from trading.domain.orders import Side
@@ -34,6 +35,17 @@ class Policy:
     def maintenance_ppm(self, lots: int) -> int:
         """Of a position with this sign."""
         return self.maintenance_long_ppm if lots > 0 else self.maintenance_short_ppm
+
+
+def policy_of(row: Mapping[str, Any]) -> Policy:
+    """A policy by the names of its figures, as rows of ``margin_policy`` have them."""
+    return Policy(
+        row["initial_ppm"],
+        row["maintenance_long_ppm"],
+        row["maintenance_short_ppm"],
+        row["close_out_ppm"],
+        row["close_band_ppm"],
+    )
 
 
 REG_T = Policy(500_000, 250_000, 300_000, 800_000)

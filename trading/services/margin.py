@@ -7,7 +7,7 @@ from typing import Any
 
 from trading.domain import margin
 from trading.domain.errors import Invalid
-from trading.domain.margin import Holding, Mark, Policy, Worth
+from trading.domain.margin import Holding, Mark, Policy, Worth, policy_of
 from trading.domain.money import minor_to_decimal
 from trading.market.ticks import Ticks
 from trading.services.access import Actor, Reach, Role, operation
@@ -144,17 +144,6 @@ def marks(floor: Floor, portfolio_id: int) -> Marks:
         quote = _mark(tick)
         found[key] = (quote.bid_ticks, quote.ask_ticks, int(tick["ts_ns"][0]))
     return found
-
-
-def policy_of(row: Mapping[str, Any]) -> Policy:
-    """Out of a row with the columns of ``margin_policy``."""
-    return Policy(
-        row["initial_ppm"],
-        row["maintenance_long_ppm"],
-        row["maintenance_short_ppm"],
-        row["close_out_ppm"],
-        row["close_band_ppm"],
-    )
 
 
 def _lines(floor: Floor, store: QueryStore, portfolio_id: int) -> list[MarginLine]:

@@ -19,14 +19,13 @@ from trading.adapters.postgres.rows import (
     instrument_of,
     lot_of,
     open_order_of,
-    policy_of,
 )
 from trading.domain import actions
 from trading.domain.errors import Fenced
 from trading.domain.fx import converted, mid
 from trading.domain.instruments import Instrument
 from trading.domain.ledger import FloorAccounts, Hold, OpenOrder
-from trading.domain.margin import Holding, Mark
+from trading.domain.margin import Holding, Mark, policy_of
 from trading.domain.orders import TERMINAL, OrderState
 from trading.domain.positions import Lot
 from trading.services.ports.broker import Batch, Command, LogChunk, MarginAccount, Standing

@@ -20,12 +20,12 @@ from trading.adapters.postgres.rows import (
     instrument_of,
     limits_of,
     open_order_of,
-    policy_of,
 )
 from trading.adapters.postgres.short_transaction import ShortTransaction, ask, short_transaction
 from trading.domain.errors import Conflict, Halted
 from trading.domain.instruments import Instrument
 from trading.domain.ledger import Hold
+from trading.domain.margin import policy_of
 from trading.domain.orders import Acceptance, Change, Effect, OrderState, Refusal, Terms, Ticket, TimeInForce
 from trading.domain.risk import RiskLimits
 from trading.services.ports.desk import (

@@ -7,7 +7,7 @@ from typing import Any
 from trading.domain.fees import FeeSchedule, charges_of_json
 from trading.domain.instruments import Instrument
 from trading.domain.ledger import Hold, OnMargin, OpenOrder
-from trading.domain.margin import Holding, Policy
+from trading.domain.margin import Holding, policy_of
 from trading.domain.money import Asset
 from trading.domain.orders import EXITS, GroupRole, OrderState, OrderType, Side, Terms, Ticket, TimeInForce
 from trading.domain.positions import FillId, Lot
@@ -102,17 +102,6 @@ def open_order_of(row: Mapping[str, Any], instrument: Instrument, cash: Hold, as
         if row["reserve_ppm"] is None
         else OnMargin(row["effect"] == "open", row["reserve_ppm"], row["reserve_ticks"]),
         maker_price_lots=int(row.get("maker_price_lots", 0)),
-    )
-
-
-def policy_of(row: Mapping[str, Any]) -> Policy:
-    """A `Policy` out of a row (or JSON object) of ``margin_policy``."""
-    return Policy(
-        row["initial_ppm"],
-        row["maintenance_long_ppm"],
-        row["maintenance_short_ppm"],
-        row["close_out_ppm"],
-        row["close_band_ppm"],
     )
 
 

@@ -156,14 +156,6 @@ begin
     for n in 0 .. many - 1 loop
         item := p -> 'orders' -> n;
         o := jsonb_populate_record(null::orders, item);
-        for k in 0 .. jsonb_array_length(item -> 'holds') - 1 loop
-            h := item -> 'holds' -> k;
-            update account a set held = a.held + (h ->> 'amount')::bigint
-                where id = (h ->> 'account_id')::bigint and portfolio_id = o.portfolio_id;
-            if not found then
-                raise exception 'a hold names an account of another portfolio' using errcode = 'TF006';
-            end if;
-        end loop;
         o.id := nextval('orders_id_seq');
         ids := ids || o.id;
         insert into orders (id, portfolio_id, instrument_id, instrument_version, limit_version, side, type, effect, tif,
@@ -178,6 +170,11 @@ begin
             returning public_id into o.public_id;
         for k in 0 .. jsonb_array_length(item -> 'holds') - 1 loop
             h := item -> 'holds' -> k;
+            update account set held = held + (h ->> 'amount')::bigint
+                where id = (h ->> 'account_id')::bigint and portfolio_id = o.portfolio_id;
+            if not found then
+                raise exception 'a hold names an account of another portfolio' using errcode = 'TF006';
+            end if;
             insert into hold (order_id, leg, account_id, asset_id, amount)
                 values (o.id, h ->> 'leg', (h ->> 'account_id')::bigint, (h ->> 'asset_id')::int,
                         (h ->> 'amount')::bigint);
