@@ -156,6 +156,7 @@ def test_a_limit_order_waits_and_is_cancelled_with_a_second_click(enter: Enter) 
     price.press("Enter")
     expect(page.get_by_text("Held until filled")).to_be_visible()
     page.get_by_role("button", name="Buy 10 AAPL").click()
+    expect(page.get_by_text("accepted.")).to_be_visible()  # a click while the page is drawn anew is lost
     page.get_by_text("Open orders", exact=True).click()
     row = page.locator("tr.opens", has_text="AAPL")
     expect(row).to_contain_text("Working")

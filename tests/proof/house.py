@@ -74,7 +74,7 @@ class House:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.floor.quote("99.99", "100.00")
-            self.floor.accepted("buy", "3")
+            self.floor.accepted("buy", "1")
             self.floor.run_broker()
             self.floor.cancel(self.floor.accepted("sell", "1", "100.50").order_id)
             self.floor.run_broker()
